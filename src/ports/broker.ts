@@ -1,0 +1,41 @@
+/** The MQTT broker that plain clients of this node talk to. Mesh links never pass through it. */
+
+/** A message between plain clients and the mesh. */
+export interface BrokerMessage {
+  readonly topic: string;
+  readonly payload: Uint8Array;
+  readonly qos: 0 | 1;
+  readonly retain: boolean;
+}
+
+/** Who is connected. */
+export interface BrokerClient {
+  readonly clientId: string;
+  readonly zone: 'local' | 'guest';
+  readonly guest?: string;
+  readonly remote: string;
+  readonly queuedBytes: number;
+}
+
+/** What the broker reports to the node. */
+export interface BrokerHandlers {
+  /**
+   * A client (or a client's will) published. The broker acknowledges a QoS 1 publish only after `taken` is called,
+   * so the node may hold it back while its outbox is full. `taken(reason)` with a reason refuses the message.
+   */
+  published(message: BrokerMessage, client: BrokerClient, taken: (refusal?: string) => void): void;
+  /** A subscription filter appeared on (count became 1) or vanished from (count became 0) this node. */
+  interest(filter: string, isWanted: boolean): void;
+}
+
+/** An embedded broker. */
+export interface Broker {
+  /** Delivers a message from the mesh (or from the node itself) to local clients, once each. Updates the retained store when `retain`. */
+  deliver(message: BrokerMessage): void;
+  /** Every retained message now held, for status and tests. */
+  retainedCount(): number;
+  clients(): readonly BrokerClient[];
+  /** Disconnects a guest's clients at once, after its credentials were removed. */
+  evictGuest(guest: string, reason: string): void;
+  stop(): Promise<void>;
+}

@@ -1,0 +1,244 @@
+/** What a running node offers: the surface that the front door, the command line and tests use. */
+
+import type { MeshId, NodeId } from '../kernel/ids.ts';
+import type { MetricsSnapshot } from '../ports/metrics.ts';
+import type { RungName, RungRecord } from '../ports/discovery.ts';
+
+/** What a mesh agrees about a member. `left` went on purpose, `dormant` sleeps and will be back. */
+export type MemberState = 'alive' | 'suspect' | 'dead' | 'left' | 'dormant';
+
+/** One member as this node sees it. */
+export interface MemberInfo {
+  readonly id: NodeId;
+  readonly name: string;
+  readonly state: MemberState;
+  /** `host:port`, or undefined when no address is known. */
+  readonly address: string | undefined;
+  /** (boot counter, refutation count) written `boot.n`. */
+  readonly incarnation: string;
+  /** Smoothed round-trip time of probes in ms; undefined before the first answer, 0 for this node. */
+  readonly rttMs: number | undefined;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly roles: readonly string[];
+  readonly version: string;
+  /** True when the member answers for itself but its event loop has been stuck for a while. */
+  readonly isStalled: boolean;
+  readonly isSelf: boolean;
+}
+
+/** A message as a subscriber gets it. */
+export interface MeshMessage {
+  readonly topic: string;
+  readonly payload: Uint8Array;
+  /** The node whose client published it. */
+  readonly origin: NodeId;
+  readonly qos: 0 | 1;
+  readonly retain: boolean;
+  /** When the origin took it: hybrid logical clock, wall ms part. Untrusted for anything but display. */
+  readonly at: number;
+}
+
+/** How to publish. */
+export interface PublishOptions {
+  /** 0 = signal (at most once), 1 = event (each member's node gets it once, in order, resent until acknowledged). @default 1 */
+  readonly qos?: 0 | 1;
+  /** Keep as the topic's last value for later subscribers; an empty payload forgets it. @default false */
+  readonly retain?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+/** How to subscribe. */
+export interface SubscribeOptions {
+  /** Ends the subscription. */
+  readonly signal?: AbortSignal;
+  /** Messages held for a slow reader before the oldest is dropped and counted. @default 1000 */
+  readonly queueLimit?: number;
+}
+
+/** What `invite` takes. */
+export interface InviteOptions {
+  /** Lifetime in ms of uptime (a restart voids open invites). @default 900_000 */
+  readonly ttlMs?: number;
+  /** How many devices may join with it. @default 1 */
+  readonly uses?: number;
+  /** `admin` may invite and revoke in turn. @default 'node' */
+  readonly role?: 'node' | 'admin';
+}
+
+/** A fresh invite. The text is a secret until used. */
+export interface Invite {
+  /** `mycel:1:…`, to be given to the newcomer by flag, environment, file or QR code. */
+  readonly invite: string;
+  readonly expiresInMs: number;
+  readonly uses: number;
+}
+
+/** A newcomer waiting on probation in an open join window. */
+export interface PendingMember {
+  readonly id: NodeId;
+  readonly name: string;
+  /** The six digits to compare with the ones the newcomer shows. */
+  readonly code: string;
+}
+
+/** What `status` says. Everything a person needs to see why something does not work. */
+export interface NodeStatus {
+  readonly node: NodeId;
+  readonly name: string;
+  readonly version: string;
+  readonly mesh: {
+    readonly id: MeshId;
+    readonly name: string;
+    /** True while this is a provisional mesh of one. */
+    readonly isProvisional: boolean;
+    /** True for `--dev`: everything is let in. */
+    readonly isDev: boolean;
+    readonly epoch: number;
+    /** ms of uptime left of an open join window, or 0. */
+    readonly joinWindowMs: number;
+    readonly isAdmin: boolean;
+    /** On probation until approved; shows the code to compare. */
+    readonly probationCode: string | undefined;
+  };
+  readonly mqttPort: number;
+  readonly guestPort: number | undefined;
+  readonly uptimeMs: number;
+  readonly members: Readonly<Record<MemberState, number>>;
+  readonly links: readonly {
+    readonly peer: NodeId;
+    readonly name: string;
+    readonly remote: string;
+    readonly isDialler: boolean;
+    readonly sinceMs: number;
+    readonly rttMs: number | undefined;
+    readonly queuedBytes: number;
+    readonly unackedCount: number;
+  }[];
+  readonly clients: readonly {
+    readonly clientId: string;
+    readonly zone: 'local' | 'guest';
+    readonly remote: string;
+    readonly queuedBytes: number;
+  }[];
+  readonly discovery: readonly { readonly rung: RungName; readonly trouble: string | undefined }[];
+  readonly loopLagMs: number;
+  readonly rssBytes: number;
+  readonly metrics: MetricsSnapshot;
+  /** One sentence per thing that is wrong now, each with its fix. Empty when all is well. */
+  readonly warnings: readonly string[];
+}
+
+/** What each rung of discovery sees. */
+export interface DiscoveryReport {
+  readonly rungs: readonly {
+    readonly rung: RungName;
+    readonly trouble: { readonly reason: string; readonly fix: string } | undefined;
+    readonly records: readonly RungRecord[];
+  }[];
+}
+
+/** Events of a node, by name. */
+export interface MeshEvents {
+  /** This node changed its mind about a member (also the first time it hears of it). */
+  member: MemberInfo;
+  'member-up': MemberInfo;
+  'member-down': MemberInfo;
+  /** A link to a peer opened or closed. */
+  link: { readonly peer: NodeId; readonly isOpen: boolean; readonly reason: string };
+  /** The node gave up its provisional mesh and belongs to this one now. */
+  joined: { readonly mesh: MeshId; readonly name: string };
+  /** A newcomer waits for approval. */
+  pending: PendingMember;
+  /** Something needs a person's eye: cloned identity, equivocating admin, full disk. */
+  alert: { readonly code: string; readonly text: string };
+  /** The node was thrown out (revoked) or asked to stop for good. */
+  expelled: { readonly reason: string };
+}
+
+/** A guest account for plain MQTT clients on the LAN. */
+export interface GuestInfo {
+  readonly name: string;
+  readonly publish: readonly string[];
+  readonly subscribe: readonly string[];
+}
+
+/** A node of the mesh. */
+export interface MeshNode {
+  readonly id: NodeId;
+  readonly name: string;
+  /** Idempotent. Resolves when the broker accepts clients. */
+  start(): Promise<void>;
+  /** Says goodbye, frees every handle. Idempotent. `leave` first to be counted as `left` instead of `dead`. */
+  stop(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+  status(): NodeStatus;
+  members(): readonly MemberInfo[];
+  discover(): DiscoveryReport;
+  /** Listens; returns the function that stops listening. */
+  on<Name extends keyof MeshEvents>(
+    event: Name,
+    listener: (value: MeshEvents[Name]) => void,
+  ): () => void;
+  /**
+   * Publishes to every subscriber on every node, this one included. Resolves when the message is in the outbox.
+   * @throws {MycelError} MYCEL_BAD_TOPIC, MYCEL_TOO_LARGE, MYCEL_NOT_RUNNING
+   */
+  publish(topic: string, payload: Uint8Array | string, options?: PublishOptions): Promise<void>;
+  /** Subscribes; iterate the result, break out of the loop or abort the signal to end it. */
+  subscribe(filter: string, options?: SubscribeOptions): AsyncIterableIterator<MeshMessage>;
+  /** Subscribes with a callback; returns the function that ends it. */
+  subscribe(
+    filter: string,
+    listener: (message: MeshMessage) => void,
+    options?: SubscribeOptions,
+  ): () => void;
+  /** Makes the mesh real when it is provisional, then mints an invite. Only admins can. */
+  invite(options?: InviteOptions): Promise<Invite>;
+  /** Opens the join window for `ms` of uptime (0 closes it): newcomers enter on probation. */
+  openJoinWindow(ms: number): Promise<void>;
+  pending(): readonly PendingMember[];
+  approve(id: NodeId): Promise<void>;
+  /** Gives up a provisional mesh (never a real one) and joins by this invite. */
+  join(invite: string): Promise<void>;
+  /** Throws a device out for ever: log entry, new epoch key, its links closed everywhere. */
+  revoke(id: NodeId): Promise<void>;
+  /** Tells the mesh goodbye and forgets it: the node is a provisional mesh of one again. */
+  leave(): Promise<void>;
+  addGuest(
+    name: string,
+    password: string | undefined,
+    rules?: { readonly publish?: readonly string[]; readonly subscribe?: readonly string[] },
+  ): Promise<{ readonly password: string; readonly port: number }>;
+  guests(): readonly GuestInfo[];
+  removeGuest(name: string): Promise<void>;
+}
+
+/** Options of `createNode`, after validation and defaults. */
+export interface NodeOptions {
+  /** Shown to people; need not be unique. @default the host name */
+  readonly name?: string;
+  /** Owned by one process. @default $MYCEL_DATA_DIR, else ~/.local/share/mycel (or /var/lib/mycel for root) */
+  readonly dataDir?: string;
+  /** TCP and UDP port. @default 1883, or a free one when it is taken; a port stated here must be free. */
+  readonly port?: number;
+  /** Name for the mesh this node would found. @default 'home' */
+  readonly mesh?: string;
+  /** Invite to join with while the mesh is provisional. */
+  readonly join?: string;
+  /** `host:port`s to try besides discovery; a DNS name may have A, AAAA or SRV records. */
+  readonly seeds?: readonly string[];
+  /** Names of the network interfaces to use. @default all real ones (no Docker, no VPN) */
+  readonly interfaces?: readonly string[];
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly profile?: 'wired' | 'wifi' | 'fast' | 'loopback';
+  /** Open mesh for a developer's machine: loopback (or the named interfaces) only, everyone is let in, loudly marked. */
+  readonly dev?: boolean;
+  /** @default true */
+  readonly mdns?: boolean;
+  /** UDP multicast and broadcast hello. @default true */
+  readonly multicast?: boolean;
+  /** Log level. @default 'warn' */
+  readonly logLevel?: 'debug' | 'info' | 'warn' | 'error' | 'silent';
+  /** Port of the guest listener. @default 1884, or a free one; opened with the first guest */
+  readonly guestPort?: number;
+}
