@@ -12,6 +12,46 @@ export const errorCatalogue = {
     text: 'This is not a mesh id.',
     fix: 'Copy the 32 hex digits from "mycel status".',
   },
+  MYCEL_ALREADY_MEMBER: {
+    retryable: false,
+    text: 'This node already belongs to a real mesh.',
+    fix: 'Run "mycel leave" first if it should join another one.',
+  },
+  MYCEL_BAD_OPTION: {
+    retryable: false,
+    text: 'An option is not valid.',
+    fix: 'Correct the option named in the message.',
+  },
+  MYCEL_BAD_TOPIC: {
+    retryable: false,
+    text: 'This topic or filter cannot be used.',
+    fix: 'Use 1 to 1024 printable characters, no wildcard in a topic, and nothing below "$mycel".',
+  },
+  MYCEL_NOT_ADMIN: {
+    retryable: false,
+    text: 'This node may not do that: it is not an admin of the mesh.',
+    fix: 'Run the command on an admin node ("mycel members" shows the roles).',
+  },
+  MYCEL_NOT_RUNNING: {
+    retryable: true,
+    text: 'The node is not running.',
+    fix: 'Start it first.',
+  },
+  MYCEL_OUTBOX_FULL: {
+    retryable: true,
+    text: 'The outbox is full: members do not take messages as fast as they come.',
+    fix: 'Publish more slowly, or look at "mycel status" for the member that is behind.',
+  },
+  MYCEL_TOO_LARGE: {
+    retryable: false,
+    text: 'The message is too large.',
+    fix: 'Keep a payload below 128 KiB.',
+  },
+  MYCEL_UNKNOWN_MEMBER: {
+    retryable: false,
+    text: 'There is no such member.',
+    fix: 'See "mycel members" and "mycel pending" for the ids.',
+  },
 } as const;
 
 /** The stable name of a failure; programs switch on it. */

@@ -1,0 +1,119 @@
+/** The options of a node: checked by schema, with messages that name the field and the fix. */
+
+import * as z from 'zod/mini';
+
+import { parseAddress } from '../kernel/address.ts';
+import { MycelError } from '../kernel/errors.ts';
+import type { NodeOptions } from './mesh-node.ts';
+
+/** MQTT's registered port: the default for TCP links and plain clients, and for UDP membership. */
+export const portDefault = 1883;
+
+/** Longest name of a node, a mesh, a label key or a label value, in characters. */
+export const nameLengthMax = 64;
+
+const name = z
+  .string('must be text')
+  .check(
+    z.regex(
+      /^[^\p{Cc}\p{Cs}]{1,64}$/u,
+      `must be 1 to ${nameLengthMax} characters without control characters`,
+    ),
+  );
+const port = z
+  .number('must be a number')
+  .check(z.int('must be a whole number'), z.gte(0, 'must be 0 to 65535'), z.lte(65_535, 'must be 0 to 65535'));
+const flag = z.boolean('must be true or false');
+
+const schema = z.strictObject({
+  name: z.optional(name),
+  dataDir: z.optional(z.string('must be a path').check(z.minLength(1, 'must not be empty'))),
+  port: z.optional(port),
+  mesh: z.optional(name),
+  join: z.optional(z.string('must be an invite text (mycel:1:…)')),
+  seeds: z.optional(
+    z
+      .array(
+        z
+          .string('must be host:port')
+          .check(z.refine((text) => parseAddress(text, portDefault) !== undefined, 'must be host:port')),
+      )
+      .check(z.maxLength(32, 'may hold 32 seeds at most')),
+  ),
+  interfaces: z.optional(z.array(z.string().check(z.minLength(1, 'must name an interface')))),
+  labels: z.optional(z.record(name, name)),
+  profile: z.optional(
+    z.enum(['wired', 'wifi', 'fast', 'loopback'], 'must be wired, wifi, fast or loopback'),
+  ),
+  dev: z.optional(flag),
+  mdns: z.optional(flag),
+  multicast: z.optional(flag),
+  logLevel: z.optional(
+    z.enum(['debug', 'info', 'warn', 'error', 'silent'], 'must be debug, info, warn, error or silent'),
+  ),
+  guestPort: z.optional(port),
+});
+
+/** Labels a node may carry. */
+const labelsMax = 32;
+
+/**
+ * Checks what a caller gave.
+ * @throws {MycelError} MYCEL_BAD_OPTION naming the field, what is wrong with it and the nearest valid one.
+ */
+export function checkOptions(given: unknown): NodeOptions {
+  const result = schema.safeParse(given ?? {});
+  if (!result.success) {
+    const issue = result.error.issues[0];
+    const field = issue === undefined ? '' : issue.path.join('.');
+    if (issue?.code === 'unrecognized_keys') {
+      throw new MycelError('MYCEL_BAD_OPTION', {
+        field: issue.keys[0] ?? '',
+        reason: `There is no option '${issue.keys[0] ?? ''}'. ${nearest(issue.keys[0] ?? '')}`,
+      });
+    }
+    throw new MycelError('MYCEL_BAD_OPTION', {
+      field,
+      reason: `'${field}' ${issue?.message ?? 'is not valid'}.`,
+    });
+  }
+  const options = result.data as NodeOptions;
+  if (Object.keys(options.labels ?? {}).length > labelsMax) {
+    throw new MycelError('MYCEL_BAD_OPTION', {
+      field: 'labels',
+      reason: `'labels' may hold ${labelsMax} labels at most.`,
+    });
+  }
+  if (options.dev === true && options.join !== undefined) {
+    throw new MycelError('MYCEL_BAD_OPTION', {
+      field: 'dev',
+      reason: "'dev' and 'join' exclude each other: an open mesh takes no invites.",
+    });
+  }
+  return options;
+}
+
+/** Names the option that the caller probably meant. */
+function nearest(given: string): string {
+  const known = Object.keys(schema.shape);
+  const best = known
+    .map((option) => ({ option, distance: editDistance(given.toLowerCase(), option.toLowerCase()) }))
+    .toSorted((left, right) => left.distance - right.distance)[0];
+  return best !== undefined && best.distance <= 3
+    ? `Did you mean '${best.option}'?`
+    : `Known options: ${known.join(', ')}.`;
+}
+
+/** Levenshtein distance; inputs are option names, so quadratic time is fine. */
+function editDistance(left: string, right: string): number {
+  let row = Array.from({ length: right.length + 1 }, (_, at) => at);
+  for (let i = 1; i <= left.length; i += 1) {
+    const next = [i];
+    for (let j = 1; j <= right.length; j += 1) {
+      const cost = left[i - 1] === right[j - 1] ? 0 : 1;
+      next[j] = Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, (row[j - 1] ?? 0) + cost);
+    }
+    row = next;
+  }
+  return row[right.length] ?? 0;
+}
