@@ -22,7 +22,11 @@ const name = z
   );
 const port = z
   .number('must be a number')
-  .check(z.int('must be a whole number'), z.gte(0, 'must be 0 to 65535'), z.lte(65_535, 'must be 0 to 65535'));
+  .check(
+    z.int('must be a whole number'),
+    z.gte(0, 'must be 0 to 65535'),
+    z.lte(65_535, 'must be 0 to 65535'),
+  );
 const flag = z.boolean('must be true or false');
 
 const schema = z.strictObject({
@@ -36,7 +40,9 @@ const schema = z.strictObject({
       .array(
         z
           .string('must be host:port')
-          .check(z.refine((text) => parseAddress(text, portDefault) !== undefined, 'must be host:port')),
+          .check(
+            z.refine((text) => parseAddress(text, portDefault) !== undefined, 'must be host:port'),
+          ),
       )
       .check(z.maxLength(32, 'may hold 32 seeds at most')),
   ),
@@ -49,7 +55,10 @@ const schema = z.strictObject({
   mdns: z.optional(flag),
   multicast: z.optional(flag),
   logLevel: z.optional(
-    z.enum(['debug', 'info', 'warn', 'error', 'silent'], 'must be debug, info, warn, error or silent'),
+    z.enum(
+      ['debug', 'info', 'warn', 'error', 'silent'],
+      'must be debug, info, warn, error or silent',
+    ),
   ),
   guestPort: z.optional(port),
 });
@@ -97,7 +106,10 @@ export function checkOptions(given: unknown): NodeOptions {
 function nearest(given: string): string {
   const known = Object.keys(schema.shape);
   const best = known
-    .map((option) => ({ option, distance: editDistance(given.toLowerCase(), option.toLowerCase()) }))
+    .map((option) => ({
+      option,
+      distance: editDistance(given.toLowerCase(), option.toLowerCase()),
+    }))
     .toSorted((left, right) => left.distance - right.distance)[0];
   return best !== undefined && best.distance <= 3
     ? `Did you mean '${best.option}'?`

@@ -49,7 +49,10 @@ export function createSubscriptions(world: {
         ? 'shared subscriptions are not implemented for programs'
         : filterProblem(filter);
     if (problem !== undefined) {
-      throw new MycelError('MYCEL_BAD_TOPIC', { filter, reason: `Filter '${filter}': ${problem}.` });
+      throw new MycelError('MYCEL_BAD_TOPIC', {
+        filter,
+        reason: `Filter '${filter}': ${problem}.`,
+      });
     }
     if (subscribers.size >= subscriptionsMax) {
       throw new MycelError('MYCEL_BAD_OPTION', {
