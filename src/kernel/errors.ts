@@ -2,6 +2,11 @@
 
 /** `text` says what is wrong, `fix` what to do; `retryable` whether the same call may succeed later unchanged. */
 export const errorCatalogue = {
+  MYCEL_BAD_BYTES: {
+    retryable: false,
+    text: 'These bytes are not what mycel speaks.',
+    fix: 'Run the same mycel version on both sides; if they are the same, the sender is faulty or hostile.',
+  },
   MYCEL_BAD_NODE_ID: {
     retryable: false,
     text: 'This is not a node id.',
@@ -51,6 +56,46 @@ export const errorCatalogue = {
     retryable: false,
     text: 'There is no such member.',
     fix: 'See "mycel members" and "mycel pending" for the ids.',
+  },
+  MYCEL_BOOT_COUNTER_LOST: {
+    retryable: false,
+    text: 'The boot counter is damaged beyond repair, so packets could repeat a nonce.',
+    fix: 'Delete the data directory and join the mesh again with a fresh invite.',
+  },
+  MYCEL_DATA_DIR_BUSY: {
+    retryable: true,
+    text: 'Another running node uses this data directory.',
+    fix: 'Stop that process ("mycel down"), or give this node its own --data-dir.',
+  },
+  MYCEL_DATA_DIR_OPEN: {
+    retryable: false,
+    text: 'Other users of this computer could read or replace the secrets of the data directory.',
+    fix: 'Run: chmod -R go= on the data directory.',
+  },
+  MYCEL_PORT_TAKEN: {
+    retryable: true,
+    text: 'The port is in use by another program.',
+    fix: 'Choose another one with --port, or stop the program that has it ("ss -lptun" shows it).',
+  },
+  MYCEL_STORE_FAILED: {
+    retryable: true,
+    text: 'The data directory could not be read or written.',
+    fix: 'Check that the directory exists, belongs to this user and that the disk is healthy ("dmesg").',
+  },
+  MYCEL_STORE_FULL: {
+    retryable: true,
+    text: 'There is no room for the record in the data directory.',
+    fix: 'Free some disk space ("df -h"); nothing that was stored before is lost.',
+  },
+  MYCEL_STORE_NEWER: {
+    retryable: false,
+    text: 'The record was written by a newer version of mycel.',
+    fix: 'Install that version again, or use another --data-dir.',
+  },
+  MYCEL_STORE_READ_ONLY: {
+    retryable: true,
+    text: 'The data directory is on a read-only file system.',
+    fix: 'Remount it writable, or put the data directory on a writable disk with --data-dir.',
   },
 } as const;
 
