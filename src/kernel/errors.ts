@@ -97,6 +97,16 @@ export const errorCatalogue = {
     text: 'The data directory is on a read-only file system.',
     fix: 'Remount it writable, or put the data directory on a writable disk with --data-dir.',
   },
+  MYCEL_HANDSHAKE_FAILED: {
+    retryable: true,
+    text: 'The handshake with the peer failed.',
+    fix: 'Check that both nodes belong to the same mesh and run compatible versions; a stranger on the network gets this too.',
+  },
+  MYCEL_SEAL_BROKEN: {
+    retryable: true,
+    text: 'Sealed bytes were changed, replayed or made by someone else.',
+    fix: 'Nothing: the link is closed and made anew. If it repeats, something on the network alters traffic.',
+  },
 } as const;
 
 /** The stable name of a failure; programs switch on it. */
