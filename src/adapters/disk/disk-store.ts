@@ -244,12 +244,18 @@ class DiskStore implements Store {
 }
 
 /** Creates the directory and its parents, durably: a record in a directory that is lost is lost. */
-async function makeDirectory(root: string): Promise<void> {
-  const first = await mkdir(root, { recursive: true, mode: 0o700 });
-  if (first === undefined) return;
-  for (let made = root; made.length >= first.length; made = dirname(made)) {
-    await syncDirectory(dirname(made));
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    await mkdir(path, { mode: 0o700 });
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === 'EEXIST') return;
+    if (code !== 'ENOENT') throw error;
+    // Step by step: the recursive mode of mkdir reports ENOENT where the reason is a read-only disk.
+    await makeDirectory(dirname(path));
+    await mkdir(path, { mode: 0o700 });
   }
+  await syncDirectory(dirname(path));
 }
 
 /** Refuses a directory in which other users could read a record, or swap one for their own. */

@@ -1,8 +1,9 @@
-/** One data directory, one process: a lock file that neither a crash, a recycled process id nor a reboot can leave stuck. */
+/** One data directory, one process: a lock that neither a crash, a recycled process id nor a reboot can leave stuck. */
 
-import { randomBytes } from 'node:crypto';
-import { link, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { randomBytes, randomInt } from 'node:crypto';
+import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { MycelError } from '../../kernel/errors.ts';
 
 /** Who holds a directory. `boot` and `start` tell a living process from a later one with the same number. */
@@ -16,90 +17,88 @@ interface Holder {
   readonly nonce: string;
 }
 
-/** How often a lock that changes under our eyes is looked at again. */
-const attemptsMax = 20;
+/** How often processes that claim at the same moment try again. */
+const attemptsMax = 40;
+
+const claimFile = /^lock\.[0-9a-f]{12}\.claim$/;
 
 /** A held lock. */
 export interface ProcessLock {
-  /** Gives the directory back. Idempotent. */
+  /** Gives the directory back. Idempotent; never rejects (a lock that stays behind ends with the process). */
   release(): Promise<void>;
 }
 
 /**
  * Takes the directory's lock.
+ *
+ * Everyone first shows a claim of his own and then looks for the claims of others: of two, at least one sees the other
+ * and withdraws. Only the sole living claimant writes `lock`. No step takes away what another process may just have
+ * put there, so finding a dead holder needs no care.
  * @throws {MycelError} MYCEL_DATA_DIR_BUSY naming the living process that holds it. Errors of the file system pass through.
  */
 export async function takeLock(directory: string): Promise<ProcessLock> {
-  const path = join(directory, 'lock');
   const own: Holder = {
     pid: process.pid,
     boot: await bootId(),
     start: (await processStat(process.pid))?.start ?? '',
     nonce: randomBytes(6).toString('hex'),
   };
-  const text = `${JSON.stringify(own)}\n`;
-  for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
-    if (await place(path, text, own.nonce)) return { release: () => release(path, text) };
-    const held = await readText(path);
-    if (held === undefined) continue;
-    const holder = parseHolder(held);
-    if (holder !== undefined && (await isAlive(holder, own.boot))) {
-      throw new MycelError('MYCEL_DATA_DIR_BUSY', {
-        directory,
-        pid: holder.pid,
-        reason: `Process ${holder.pid} has ${directory} open.`,
-      });
-    }
-    await setAside(path, held, own.nonce);
+  const path = join(directory, 'lock');
+  const claim = `${path}.${own.nonce}.claim`;
+  for (let attempt = 1; ; attempt += 1) {
+    await writeWhole(claim, own);
+    const rival = await findRival(directory, own).catch(async (error: unknown) => {
+      await discard(claim);
+      throw error;
+    });
+    if (rival === undefined) break;
+    await discard(claim);
+    const held = parseHolder((await readText(path)) ?? '');
+    if (held?.nonce === rival.nonce || attempt === attemptsMax) throw busy(directory, rival.pid);
+    // Whoever claimed at the same moment withdraws as well; chance decides who is first next time.
+    await delay(randomInt(1, 10 * Math.min(attempt, 8)));
   }
-  throw new MycelError('MYCEL_DATA_DIR_BUSY', {
-    directory,
-    reason: `The lock of ${directory} keeps changing hands.`,
-  });
+  try {
+    await writeWhole(path, own);
+  } catch (error) {
+    await discard(claim);
+    throw error;
+  }
+  return {
+    async release() {
+      if (parseHolder((await readText(path)) ?? '')?.nonce === own.nonce) await discard(path);
+      await discard(claim);
+    },
+  };
 }
 
-/** Puts the finished lock file into place in one step; false when somebody was first. */
-async function place(path: string, text: string, nonce: string): Promise<boolean> {
-  const draft = `${path}.${nonce}.tmp`;
-  try {
-    await writeFile(draft, text, { mode: 0o600, flag: 'wx' });
-    await link(draft, path);
-    return true;
-  } catch (error) {
-    if (codeOf(error) === 'EEXIST') return false;
-    // FAT has no links; there, exclusive creation is the best there is.
-    if (!['EPERM', 'ENOTSUP', 'EOPNOTSUPP'].includes(codeOf(error))) throw error;
-    return await placeWithoutLinks(path, text);
-  } finally {
-    await rm(draft, { force: true }).catch(() => undefined);
+/** The living process behind another claim, if any; claims of the dead are cleared away. */
+async function findRival(directory: string, own: Holder): Promise<Holder | undefined> {
+  for (const file of await readdir(directory)) {
+    if (!claimFile.test(file) || file === `lock.${own.nonce}.claim`) continue;
+    const text = await readText(join(directory, file));
+    if (text === undefined) continue;
+    const holder = parseHolder(text);
+    if (holder !== undefined && (await isAlive(holder, own.boot))) return holder;
+    await discard(join(directory, file));
   }
+  return undefined;
 }
 
-async function placeWithoutLinks(path: string, text: string): Promise<boolean> {
+/** A file that appears with all of its content: no other process ever sees half of it. */
+async function writeWhole(path: string, holder: Holder): Promise<void> {
+  const draft = `${path}.draft`;
   try {
-    await writeFile(path, text, { mode: 0o600, flag: 'wx' });
-    return true;
+    await writeFile(draft, `${JSON.stringify(holder)}\n`, { mode: 0o600 });
+    await rename(draft, path);
   } catch (error) {
-    if (codeOf(error) === 'EEXIST') return false;
+    await discard(draft);
     throw error;
   }
 }
 
-/** Moves a dead holder's lock away, and puts it back when a living one took its place meanwhile. */
-async function setAside(path: string, judged: string, nonce: string): Promise<void> {
-  const aside = `${path}.${nonce}.stale`;
-  try {
-    await rename(path, aside);
-    if ((await readText(aside)) !== judged) await link(aside, path).catch(() => undefined);
-  } catch (error) {
-    if (codeOf(error) !== 'ENOENT') throw error;
-  } finally {
-    await rm(aside, { force: true });
-  }
-}
-
-async function release(path: string, text: string): Promise<void> {
-  if ((await readText(path)) === text) await rm(path, { force: true });
+async function discard(path: string): Promise<void> {
+  await rm(path, { force: true }).catch(() => undefined);
 }
 
 async function isAlive(holder: Holder, bootNow: string): Promise<boolean> {
@@ -107,7 +106,7 @@ async function isAlive(holder: Holder, bootNow: string): Promise<boolean> {
   try {
     process.kill(holder.pid, 0);
   } catch (error) {
-    if (codeOf(error) === 'ESRCH') return false;
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
   }
   const stat = await processStat(holder.pid);
   if (stat === undefined) return true;
@@ -150,7 +149,10 @@ function parseHolder(text: string): Holder | undefined {
   }
 }
 
-function codeOf(error: unknown): string {
-  const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
-  return code ?? '';
+function busy(directory: string, pid: number): MycelError {
+  return new MycelError('MYCEL_DATA_DIR_BUSY', {
+    directory,
+    pid,
+    reason: `Process ${pid} has ${directory} open.`,
+  });
 }
