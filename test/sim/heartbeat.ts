@@ -76,9 +76,9 @@ export function createHeartbeat(
       if (input.type !== 'received') return tick(now);
       heard.push(`${input.from} ${input.beat.count}`);
       lastHeardAt.set(input.from, now);
-      if (up.has(input.from)) return [];
+      if (up.has(input.from)) return tick(now);
       up.add(input.from);
-      return [{ type: 'announce', peer: input.from, isUp: true }];
+      return [{ type: 'announce', peer: input.from, isUp: true }, ...tick(now)];
     },
     deadline() {
       let soonest = nextAt;
