@@ -1,0 +1,141 @@
+/** One connected client as the broker sees it, and the repairs that its aedes client needs. */
+
+import { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { topicMatches } from '../../kernel/topic.ts';
+import type { BrokerClient } from '../../ports/broker.ts';
+import { createFrameGuard } from '../mqtt/frame-guard.ts';
+import { ClientStream } from './client-stream.ts';
+import { createGuestPace } from './guest-pace.ts';
+import type { GuestPace } from './guest-pace.ts';
+import { createPublishGate } from './publish-gate.ts';
+import type { PublishGate } from './publish-gate.ts';
+import type { AedesClient, BrokerPacket } from './aedes-types.ts';
+import type { GuestCredential } from './guest-rules.ts';
+import type { ZoneLimits } from './broker-limits.ts';
+
+/** Deliveries that may wait for one congested client before it is disconnected. */
+const waitersMax = 20_000;
+
+/** A connection and everything the broker remembers about it. */
+export interface Connection {
+  readonly zone: 'local' | 'guest';
+  readonly limits: ZoneLimits;
+  readonly stream: ClientStream;
+  readonly remote: string;
+  /** The remote address without its port: what attempts are counted by. */
+  readonly host: string;
+  readonly gate: PublishGate;
+  readonly pace: GuestPace;
+  client: AedesClient;
+  /** Known once a guest has logged in. */
+  guest: GuestCredential | undefined;
+  /** Why the login is refused before the password is even looked at. */
+  refusal: { readonly returnCode: number; readonly reason: string } | undefined;
+  willTopic: string | undefined;
+  isReady: boolean;
+  /** The packet that was delivered last, by broker counter. */
+  lastCounter: number;
+  /** The client's filters by QoS; recomputed after every change. */
+  grants: Grants | undefined;
+}
+
+interface Grants {
+  readonly filters: readonly (readonly [filter: string, qos: 0 | 1 | 2])[];
+  /** The QoS of all filters when they agree. */
+  readonly common: 0 | 1 | 2 | undefined;
+}
+
+/** Wraps a socket for aedes. `client` is filled in by `adopt`. */
+export function createConnection(
+  socket: Duplex,
+  zone: 'local' | 'guest',
+  limits: ZoneLimits,
+): Omit<Connection, 'client'> {
+  const isNet = socket instanceof Socket;
+  const host = isNet ? (socket.remoteAddress ?? 'unknown') : 'in-process';
+  return {
+    zone,
+    limits,
+    stream: new ClientStream(socket, {
+      guard: createFrameGuard({ sender: 'client', packetBytesMax: limits.packetBytes }),
+      congestedBytes: limits.congestedBytes,
+    }),
+    host,
+    remote: isNet ? `${host}:${socket.remotePort ?? 0}` : host,
+    gate: createPublishGate(),
+    pace: createGuestPace(limits.publishesPerSecond),
+    guest: undefined,
+    refusal: undefined,
+    willTopic: undefined,
+    isReady: false,
+    lastCounter: -1,
+    grants: undefined,
+  };
+}
+
+/** Replaces the parts of an aedes client that do not hold under load. */
+export function adopt(connection: Connection, brokerId: string): void {
+  const { client, stream } = connection;
+  // aedes drops a packet whose counter is lower than the last one's: a QoS 1 message overtaken by a QoS 0 one
+  // is lost (aedes#994). `isRepeated` finds the repetitions that matter.
+  Object.defineProperty(client.duplicates, brokerId, { get: () => 0, set() {} });
+
+  // aedes waits for an empty buffer; a slow reader under steady load never gets there and is killed.
+  client.waitForDrain = (callback) => stream.whenRelieved(() => callback(null));
+
+  const deliver0 = client.deliver0;
+  client.deliver0 = (packet, done) => {
+    // Another filter of this client grants more: let that one deliver ([MQTT-3.3.5-1]).
+    if (packet.qos > 0 && grantedQos(connection, packet.topic) > 0) setImmediate(done);
+    else deliver0(packet, done);
+  };
+}
+
+/** Whether this delivery repeats the last one: two filters of one client match the same message. */
+export function isRepeated(connection: Connection, packet: BrokerPacket): boolean {
+  const counter = packet.brokerCounter ?? 0;
+  if (packet.messageId !== undefined) return false;
+  if (counter === connection.lastCounter) return true;
+  connection.lastCounter = counter;
+  return false;
+}
+
+/** The highest QoS that the client's filters grant to this topic. */
+export function grantedQos(connection: Connection, topic: string): 0 | 1 | 2 {
+  connection.grants ??= readGrants(connection.client);
+  const { common, filters } = connection.grants;
+  if (common !== undefined) return common;
+  let highest: 0 | 1 | 2 = 0;
+  for (const [filter, qos] of filters) {
+    if (qos > highest && topicMatches(filter, topic)) highest = qos;
+  }
+  return highest;
+}
+
+/** Why the client must be disconnected for reading too slowly, or undefined. */
+export function slownessOf(connection: Connection, frozenMs: number): string | undefined {
+  const { stream, limits } = connection;
+  if (stream.queuedBytes() > limits.queuedBytes) return 'it reads too slowly: its queue is full';
+  if (stream.waiterCount > waitersMax) return 'it reads too slowly: too many messages wait for it';
+  return stream.isFrozen(frozenMs) ? 'it is frozen: it took nothing for too long' : undefined;
+}
+
+/** The connection as the port shows it. */
+export function describeClient(connection: Connection): BrokerClient {
+  return {
+    clientId: connection.client.id,
+    zone: connection.zone,
+    ...(connection.guest === undefined ? {} : { guest: connection.guest.name }),
+    remote: connection.remote,
+    queuedBytes: connection.stream.queuedBytes(),
+  };
+}
+
+function readGrants(client: AedesClient): Grants {
+  const filters = Object.entries(client.subscriptions).map(
+    ([filter, { qos }]) => [filter, qos] as const,
+  );
+  const first = filters[0]?.[1];
+  return { filters, common: filters.every(([, qos]) => qos === first) ? first : undefined };
+}

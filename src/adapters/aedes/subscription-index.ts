@@ -1,0 +1,83 @@
+/** Which absent or persistent sessions want a topic: a trie over filter levels. */
+
+import { isReservedTopic } from '../../kernel/topic.ts';
+
+interface Level<Subscriber> {
+  readonly children: Map<string, Level<Subscriber>>;
+  readonly subscribers: Map<Subscriber, 1 | 2>;
+}
+
+/** A filter trie. Its size is bounded by its users: sessions times subscriptions. */
+export interface SubscriptionIndex<Subscriber> {
+  set(filter: string, subscriber: Subscriber, qos: 1 | 2): void;
+  remove(filter: string, subscriber: Subscriber): void;
+  /** Each subscriber once, with the highest QoS of its matching filters. */
+  match(topic: string): ReadonlyMap<Subscriber, 1 | 2>;
+}
+
+/** Builds an empty index. */
+export function createSubscriptionIndex<Subscriber>(): SubscriptionIndex<Subscriber> {
+  const root = newLevel<Subscriber>();
+
+  function collect(found: Map<Subscriber, 1 | 2>, level: Level<Subscriber> | undefined): void {
+    if (level === undefined) return;
+    for (const [subscriber, qos] of level.subscribers) {
+      if ((found.get(subscriber) ?? 0) < qos) found.set(subscriber, qos);
+    }
+  }
+
+  function walk(
+    found: Map<Subscriber, 1 | 2>,
+    level: Level<Subscriber>,
+    levels: readonly string[],
+    at: number,
+  ): void {
+    const mayBeWild = at > 0 || !(levels[0] ?? '').startsWith('$');
+    if (mayBeWild) collect(found, level.children.get('#'));
+    const text = levels[at];
+    if (text === undefined) {
+      collect(found, level);
+      return;
+    }
+    const plus = mayBeWild ? level.children.get('+') : undefined;
+    if (plus !== undefined) walk(found, plus, levels, at + 1);
+    const exact = level.children.get(text);
+    if (exact !== undefined) walk(found, exact, levels, at + 1);
+  }
+
+  return {
+    set(filter, subscriber, qos) {
+      let level = root;
+      for (const text of filter.split('/')) {
+        const next = level.children.get(text) ?? newLevel<Subscriber>();
+        level.children.set(text, next);
+        level = next;
+      }
+      level.subscribers.set(subscriber, qos);
+    },
+    remove(filter, subscriber) {
+      const levels = filter.split('/');
+      const path = [root];
+      for (const text of levels) {
+        const next = path[path.length - 1]?.children.get(text);
+        if (next === undefined) return;
+        path.push(next);
+      }
+      path[path.length - 1]?.subscribers.delete(subscriber);
+      for (let at = levels.length; at > 0; at -= 1) {
+        const level = path[at] as Level<Subscriber>;
+        if (level.subscribers.size > 0 || level.children.size > 0) return;
+        path[at - 1]?.children.delete(levels[at - 1] as string);
+      }
+    },
+    match(topic) {
+      const found = new Map<Subscriber, 1 | 2>();
+      if (!isReservedTopic(topic)) walk(found, root, topic.split('/'), 0);
+      return found;
+    },
+  };
+}
+
+function newLevel<Subscriber>(): Level<Subscriber> {
+  return { children: new Map(), subscribers: new Map() };
+}
