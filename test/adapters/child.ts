@@ -51,8 +51,8 @@ export function startProgram(
   args: readonly string[],
   command: readonly string[] = [],
 ): Program {
-  const [first = process.execPath, ...rest] = [...command, process.execPath];
-  const child = spawn(first, [...rest, file, ...args], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const [first = '', ...rest] = [...command, process.execPath, file, ...args];
+  const child = spawn(first, rest, { stdio: ['pipe', 'pipe', 'inherit'] });
   const lines: string[] = [];
   const watchers = new Set<() => void>();
   let isEnded = false;

@@ -202,13 +202,13 @@ describe('a crash between two steps of a write', () => {
         program.child.kill('SIGKILL');
         await program.ended;
         acknowledged = Number(program.lines.at(-1));
+        if ((await readdir(directory)).includes('record.tmp')) midWrite += 1;
         const store = await open();
         const content = await store.read('record');
         if (content === undefined) throw new Error(`round ${round}: nothing left`);
         const number = Buffer.from(content).readUInt32BE();
         // The write in flight may have made it or not; nothing older than the acknowledged one may show.
         expect([acknowledged, acknowledged + 1]).toContain(number);
-        if (number === acknowledged + 1) midWrite += 1;
         expect(store.damage()).toEqual([]);
         await store.close();
         acknowledged = number;
@@ -217,7 +217,7 @@ describe('a crash between two steps of a write', () => {
       await bundle.dispose();
     }
     expect(acknowledged).toBeGreaterThan(200);
-    expect(midWrite, 'some kills must have hit a write').toBeGreaterThan(0);
+    expect(midWrite, 'many kills must have hit the middle of a write').toBeGreaterThan(20);
   }, 180_000);
 });
 
