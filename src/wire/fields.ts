@@ -1,0 +1,31 @@
+/** Checks for the fields that several wire records share. */
+
+import * as z from 'zod';
+import { keyBytes } from './keys.ts';
+
+/** Longest name of a node or a mesh, in UTF-16 units. */
+export const nameLengthMax = 64;
+
+/** Largest counter a record may carry: far beyond use, and exact in a double. */
+export const counterMax: number = 2 ** 40;
+
+/** Bytes of exactly this length, copied out of the frame they came in. */
+export function bytesOf(length: number): z.ZodType<Uint8Array> {
+  return z
+    .instanceof(Uint8Array)
+    .refine((bytes) => bytes.byteLength === length)
+    .transform((bytes) => bytes.slice());
+}
+
+/** A raw 32-byte key. */
+export const keyField: z.ZodType<Uint8Array> = bytesOf(keyBytes);
+
+/** A whole number from 0 to `counterMax`. */
+export const counterField: z.ZodType<number> = z.number().int().min(0).max(counterMax);
+
+/** A name that can be shown: not empty, no control characters. */
+export const nameField: z.ZodType<string> = z
+  .string()
+  .min(1)
+  .max(nameLengthMax)
+  .refine((name) => !/\p{Cc}|\p{Cs}/u.test(name));
