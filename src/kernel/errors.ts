@@ -107,6 +107,71 @@ export const errorCatalogue = {
     text: 'Sealed bytes were changed, replayed or made by someone else.',
     fix: 'Nothing: the link is closed and made anew. If it repeats, something on the network alters traffic.',
   },
+  MYCEL_AMBIGUOUS: {
+    retryable: false,
+    text: 'More than one member fits.',
+    fix: 'Give more characters of the id.',
+  },
+  MYCEL_CONTROL_BUSY: {
+    retryable: true,
+    text: 'The node serves as many commands as it can.',
+    fix: 'End some of them, then try again.',
+  },
+  MYCEL_CONTROL_LOST: {
+    retryable: true,
+    text: 'The connection to the node ended before it had answered.',
+    fix: 'See whether the node still runs: mycel status.',
+  },
+  MYCEL_CONTROL_REQUEST: {
+    retryable: false,
+    text: 'The request to the node is not valid.',
+    fix: 'Check that the command and the running node are of the same version.',
+  },
+  MYCEL_CONTROL_SLOW_READER: {
+    retryable: true,
+    text: 'The reader was cut off because it did not keep up.',
+    fix: 'Read faster, or subscribe to fewer topics.',
+  },
+  MYCEL_CONTROL_SOCKET: {
+    retryable: false,
+    text: 'Something that is not a socket is in the place of the control socket.',
+    fix: 'Move it away, or choose another --data-dir.',
+  },
+  MYCEL_INTERNAL: {
+    retryable: false,
+    text: 'Something unexpected failed.',
+    fix: 'Run it again; if it stays, report it together with the message.',
+  },
+  MYCEL_NOT_ALLOWED: {
+    retryable: false,
+    text: 'The node belongs to another user.',
+    fix: 'Run the command as that user, for example with sudo.',
+  },
+  MYCEL_NO_ANSWER: {
+    retryable: true,
+    text: 'The node does not answer.',
+    fix: 'It may be frozen or very busy: try again, or stop it with a signal.',
+  },
+  MYCEL_NO_NODE: {
+    retryable: true,
+    text: 'No node is running on this machine.',
+    fix: 'Start one with "mycel up".',
+  },
+  MYCEL_SYSTEM: {
+    retryable: false,
+    text: 'The operating system refused.',
+    fix: 'Follow the fix in the message.',
+  },
+  MYCEL_TIMEOUT: {
+    retryable: true,
+    text: 'What was waited for did not come in time.',
+    fix: 'Wait longer with --timeout, or check that somebody publishes.',
+  },
+  MYCEL_USAGE: {
+    retryable: false,
+    text: 'The command line is not valid.',
+    fix: 'See "mycel --help".',
+  },
 } as const;
 
 /** The stable name of a failure; programs switch on it. */
