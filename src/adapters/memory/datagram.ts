@@ -43,8 +43,9 @@ export function createMemoryDatagrams(): Datagrams {
           }
           sent += 1;
           const copy = Uint8Array.from(bytes);
+          const receiver = open.get(formatAddress(to));
           // Never inside the sender's call: a reply must not overtake what the sender still does.
-          setImmediate(() => open.get(formatAddress(to))?.({ host, port }, copy));
+          setImmediate(() => receiver?.({ host, port }, copy));
         },
         counts: () => ({ sent, received, failed }),
         async stop() {
