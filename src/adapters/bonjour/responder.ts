@@ -1,0 +1,213 @@
+/** One mDNS presence on one interface: tells this node's records there, answers questions, hears answers. */
+
+import type { RemoteInfo } from 'node:dgram';
+
+import type { Millis } from '../../kernel/core.ts';
+import type { Clock } from '../../ports/clock.ts';
+import { isOnLink } from '../discovery/lan-address.ts';
+import type { NetInterface } from '../system/interfaces.ts';
+import { openGuarded } from './guarded-bonjour.ts';
+import type { BonjourClass } from './guarded-bonjour.ts';
+import { nodeServiceType, readKnownAnswers, readQuestions } from './records.ts';
+import type { DnsRecord } from './records.ts';
+
+/** RFC 6762 6: a record is multicast at most once a second on an interface. */
+const answerPauseMs = 1_000;
+
+/** RFC 6762 8.3: news is told twice, a second apart. */
+const announceAgainMs = 1_000;
+
+/** `close` waits this long for the goodbye to leave and the socket to close, in ms. */
+export const goodbyeMsMax = 500;
+
+const answeredTypes = new Set(['PTR', 'SRV', 'TXT', 'A', 'ANY']);
+
+/** A presence on one interface. No method throws. */
+export interface Responder {
+  readonly net: NetInterface;
+  /** Replaces what is told, and tells it now and once more. */
+  publish(records: readonly DnsRecord[]): void;
+  records(): readonly DnsRecord[];
+  /** Asks who is there. */
+  query(): void;
+  /** When somebody else last asked the same, on the clock; -Infinity for never. */
+  askedAt(): Millis;
+  /** Withdraws records that were published. */
+  withdraw(records: readonly DnsRecord[]): void;
+  /** Frees the socket and every timer, after a goodbye if asked. Takes at most 500 ms. */
+  close(isGoodbye: boolean): Promise<void>;
+}
+
+/** What a responder needs and reports to. */
+export interface ResponderOptions {
+  readonly bonjourClass: BonjourClass;
+  readonly clock: Clock;
+  readonly net: NetInterface;
+  /** IPv4 address of the interface. */
+  readonly host: string;
+  /** Interfaces now in use, to tell whose packet it is: the kernel gives every packet to every socket of the port. */
+  interfaces(): readonly NetInterface[];
+  /** Cheap check before a packet is decoded. */
+  admit(bytes: Buffer, from: RemoteInfo): boolean;
+  answered(packet: unknown, from: RemoteInfo): void;
+  /** It works: bound, and a member of the group. */
+  ready(): void;
+  failed(error: Error, isFatal: boolean): void;
+}
+
+/** Opens a responder. */
+export function createResponder(options: ResponderOptions): Responder {
+  const { clock, net, host } = options;
+  let published: readonly DnsRecord[] = [];
+  let isClosed = false;
+  let askedAt: Millis = -Infinity;
+  /** Own questions come back by loopback; those are not somebody else's. */
+  let echoCount = 0;
+  const answeredAt = new Map<string, Millis>();
+  const pending = new Map<string, { name: string; type: string }>();
+  let cancelAnswer: (() => void) | undefined;
+  let cancelAgain = (): void => {};
+
+  const server = openGuarded(options.bonjourClass, {
+    host,
+    admit: (bytes, from) => !isClosed && isOurs(from.address) && options.admit(bytes, from),
+    failed(error, isFatal) {
+      if (!isClosed) options.failed(error, isFatal);
+    },
+  });
+  // The library would answer each question of a packet at once, however often it is asked.
+  server.mdns.removeAllListeners('query');
+  server.mdns.on('query', onQuery);
+  server.mdns.on('response', options.answered);
+  server.mdns.on('networkInterface', () => {
+    if (!isClosed) options.ready();
+  });
+
+  /** A packet from the subnet of another of our interfaces is that one's business. */
+  function isOurs(source: string): boolean {
+    if (isOnLink(source, net.addresses)) return true;
+    return !options.interfaces().some((other) => isOnLink(source, other.addresses));
+  }
+
+  function isOwnAddress(source: string): boolean {
+    return net.addresses.some((address) => address.host === source);
+  }
+
+  function onQuery(packet: unknown, from: RemoteInfo): void {
+    const known = readKnownAnswers(packet);
+    const now = clock.now();
+    for (const question of readQuestions(packet)) {
+      if (question.name === nodeServiceType && question.type === 'PTR') {
+        if (echoCount > 0 && isOwnAddress(from.address)) {
+          echoCount -= 1;
+          continue;
+        }
+        askedAt = now;
+      }
+      if (isAnswerable(question, known)) pending.set(`${question.type} ${question.name}`, question);
+    }
+    answerPending();
+  }
+
+  function isAnswerable(
+    question: { name: string; type: string },
+    known: ReadonlySet<string>,
+  ): boolean {
+    if (!answeredTypes.has(question.type)) return false;
+    const matching = published.filter(
+      (record) =>
+        record.name.toLowerCase() === question.name &&
+        (question.type === 'ANY' || record.type === question.type),
+    );
+    return matching.some(
+      (record) => typeof record.data !== 'string' || !known.has(record.data.toLowerCase()),
+    );
+  }
+
+  /** Answers what may be answered now, and sets one alarm for the rest. */
+  function answerPending(): void {
+    cancelAnswer?.();
+    cancelAnswer = undefined;
+    const now = clock.now();
+    let waitMs = Infinity;
+    for (const [key, question] of pending) {
+      const dueMs = (answeredAt.get(key) ?? -Infinity) + answerPauseMs - now;
+      if (dueMs > 0) {
+        waitMs = Math.min(waitMs, dueMs);
+        continue;
+      }
+      pending.delete(key);
+      answeredAt.set(key, now);
+      guard(() => server.respondToQuery({ questions: [question] }));
+    }
+    if (waitMs < Infinity && !isClosed) cancelAnswer = clock.alarm(now + waitMs, answerPending);
+  }
+
+  function tell(records: readonly DnsRecord[], sent?: () => void): void {
+    if (records.length === 0) {
+      sent?.();
+      return;
+    }
+    guard(() =>
+      server.mdns.respond(records, (error) => {
+        if (error !== undefined && error !== null && !isClosed) options.failed(error, false);
+        sent?.();
+      }),
+    );
+  }
+
+  function guard(run: () => void): void {
+    try {
+      run();
+    } catch (error) {
+      if (!isClosed)
+        options.failed(error instanceof Error ? error : new Error(String(error)), false);
+    }
+  }
+
+  return {
+    net,
+    publish(records) {
+      if (isClosed) return;
+      server.unregister(published);
+      published = records;
+      // What may be asked is what is published, so this map is bounded by it.
+      answeredAt.clear();
+      server.register(published);
+      tell(published);
+      cancelAgain();
+      cancelAgain = clock.alarm(clock.now() + announceAgainMs, () => tell(published));
+    },
+    records: () => published,
+    query() {
+      if (isClosed) return;
+      echoCount = 1;
+      guard(() =>
+        server.mdns.query(nodeServiceType, 'PTR', (error) => {
+          if (error !== undefined && error !== null && !isClosed) options.failed(error, false);
+        }),
+      );
+    },
+    askedAt: () => askedAt,
+    withdraw: (records) => tell(records.map((record) => ({ ...record, ttl: 0 }))),
+    async close(isGoodbye) {
+      if (isClosed) return;
+      isClosed = true;
+      cancelAnswer?.();
+      cancelAgain();
+      const goodbye = isGoodbye ? published.map((record) => ({ ...record, ttl: 0 })) : [];
+      await within(goodbyeMsMax / 2, (done) => tell(goodbye, done));
+      await within(goodbyeMsMax / 2, (done) => guard(() => server.mdns.destroy(done)));
+    },
+  };
+
+  function within(ms: number, run: (done: () => void) => void): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = clock.alarm(clock.now() + ms, resolve);
+      run(() => {
+        cancel();
+        resolve();
+      });
+    });
+  }
+}
