@@ -1,0 +1,175 @@
+/** Hands bytes and letters to links: relays what passes through, queues for saturated links, keeps to the ttl. */
+
+import type { NodeId } from '../../kernel/ids.ts';
+import { createDedupWindow } from './dedup-window.ts';
+import { ttlHops } from './messages.ts';
+import type { DeliveryClass, Envelope, Letter, LetterBody, Passage } from './messages.ts';
+import type { Neighbourhood } from './neighbourhood.ts';
+import { createPeerQueue } from './peer-queue.ts';
+import type { PeerQueue, PeerQueueConfig } from './peer-queue.ts';
+
+/** Hands encoded bytes to a linked peer; false when its link is saturated and took nothing. */
+export type Transmit = (peer: NodeId, raw: Uint8Array, kind: DeliveryClass) => boolean;
+
+/** Why something was lost or refused. */
+export type DropReason =
+  | 'signal-saturated'
+  | 'relay-full'
+  | 'ttl'
+  | 'held-full'
+  | 'evicted-origin'
+  | 'retained-clock'
+  | 'outbox-dead'
+  | 'outbox-silent'
+  | 'outbox-quota'
+  | 'outbox-gone';
+
+/** What a forwarder needs. */
+export interface ForwarderConfig {
+  readonly self: NodeId;
+  readonly boot: number;
+  readonly codec: {
+    writeTtl(raw: Uint8Array, ttl: number): void;
+    address(raw: Uint8Array, passage: Passage, ttl: number): Uint8Array;
+  };
+  readonly queue?: PeerQueueConfig;
+}
+
+/** Called synchronously. */
+export interface ForwarderOutputs {
+  readonly transmit: Transmit;
+  sendLetter(peer: NodeId, letter: Letter): void;
+  drop(reason: DropReason, count: number): void;
+}
+
+/** The sending half of a router. */
+export interface Forwarder {
+  open(peer: NodeId): void;
+  close(peer: NodeId): void;
+  drained(peer: NodeId): void;
+  /** An own event to a linked peer. False: not taken. */
+  send(peer: NodeId, raw: Uint8Array): boolean;
+  sendSignal(peer: NodeId, topic: string, raw: Uint8Array): void;
+  /** An own event to a member without a link. False: no link took it. */
+  sendAddressed(to: NodeId, raw: Uint8Array, isFlood: boolean): boolean;
+  /** An own letter. */
+  mail(to: NodeId, body: LetterBody, isFlood: boolean): void;
+  /** Whether this addressed thing has not been here before. */
+  isFirst(from: NodeId, boot: number, id: number): boolean;
+  relayEvent(arrival: NodeId, envelope: Envelope, raw: Uint8Array): void;
+  relaySignal(arrival: NodeId, envelope: Envelope, raw: Uint8Array): void;
+  passEnvelope(arrival: NodeId, envelope: Envelope, raw: Uint8Array): void;
+  passLetter(arrival: NodeId, letter: Letter): void;
+  view(): { peer: NodeId; queued: number; isSaturated: boolean }[];
+}
+
+/** Builds the sending half of a router. */
+export function createForwarder(
+  config: ForwarderConfig,
+  near: Neighbourhood,
+  outputs: ForwarderOutputs,
+): Forwarder {
+  const { self, boot, codec } = config;
+  const queues = new Map<NodeId, PeerQueue>();
+  const passages = createDedupWindow();
+  let passageId = 0;
+
+  function nextPassage(to: NodeId, isFlood: boolean): Passage {
+    passageId += 1;
+    return { to, id: passageId, isFlood };
+  }
+
+  function transmit(peer: NodeId, queue: PeerQueue, raw: Uint8Array, kind: DeliveryClass): boolean {
+    if (queue.isSaturated) return false;
+    if (outputs.transmit(peer, raw, kind)) return true;
+    queue.isSaturated = true;
+    return false;
+  }
+
+  /** Relayed events keep their order: nothing overtakes what waits. */
+  function handOn(peer: NodeId, raw: Uint8Array): void {
+    const queue = queues.get(peer);
+    if (queue === undefined) return;
+    if (queue.length() === 0 && transmit(peer, queue, raw, 'event')) return;
+    if (!queue.keepEvent(raw)) outputs.drop('relay-full', 1);
+  }
+
+  function sendSignal(peer: NodeId, topic: string, raw: Uint8Array): void {
+    const queue = queues.get(peer);
+    if (queue === undefined || transmit(peer, queue, raw, 'signal')) return;
+    const lost = queue.keepSignal(topic, raw);
+    if (lost > 0) outputs.drop('signal-saturated', lost);
+  }
+
+  /** Takes one hop off in place. False when there is none left. */
+  function takeHop(envelope: Envelope, raw: Uint8Array): boolean {
+    if (envelope.ttl <= 1) {
+      outputs.drop('ttl', 1);
+      return false;
+    }
+    codec.writeTtl(raw, envelope.ttl - 1);
+    return true;
+  }
+
+  return {
+    open(peer) {
+      queues.set(peer, createPeerQueue(config.queue ?? {}));
+    },
+    close: (peer) => void queues.delete(peer),
+    drained(peer) {
+      const queue = queues.get(peer);
+      if (queue === undefined) return;
+      queue.isSaturated = false;
+      queue.flush((raw, isEvent) => transmit(peer, queue, raw, isEvent ? 'event' : 'signal'));
+    },
+    send(peer, raw) {
+      const queue = queues.get(peer);
+      return queue !== undefined && transmit(peer, queue, raw, 'event');
+    },
+    sendSignal,
+    sendAddressed(to, raw, isFlood) {
+      const passage = nextPassage(to, isFlood);
+      const addressed = codec.address(raw, passage, ttlHops);
+      let isTaken = false;
+      for (const peer of near.ways(to, undefined, isFlood)) {
+        const queue = queues.get(peer);
+        if (queue !== undefined && transmit(peer, queue, addressed, 'event')) isTaken = true;
+      }
+      return isTaken;
+    },
+    mail(to, body, isFlood) {
+      const passage = nextPassage(to, isFlood);
+      const letter: Letter = { from: self, fromBoot: boot, ttl: ttlHops, passage, body };
+      for (const peer of near.ways(to, undefined, isFlood)) outputs.sendLetter(peer, letter);
+    },
+    isFirst: (from, fromBoot, id) => passages.admit(from, fromBoot, id) === 'new',
+    relayEvent(arrival, envelope, raw) {
+      const targets = near.relayTargets(envelope.origin, arrival);
+      if (targets.length === 0 || !takeHop(envelope, raw)) return;
+      for (const peer of targets) handOn(peer, raw);
+    },
+    relaySignal(arrival, envelope, raw) {
+      const targets = near.relayTargets(envelope.origin, arrival);
+      if (targets.length === 0 || !takeHop(envelope, raw)) return;
+      for (const peer of targets) sendSignal(peer, envelope.topic, raw);
+    },
+    passEnvelope(arrival, envelope, raw) {
+      if (envelope.passage === undefined) return;
+      const ways = near.ways(envelope.passage.to, arrival, envelope.passage.isFlood);
+      if (ways.length === 0 || !takeHop(envelope, raw)) return;
+      for (const peer of ways) handOn(peer, raw);
+    },
+    passLetter(arrival, letter) {
+      const ways = near.ways(letter.passage.to, arrival, letter.passage.isFlood);
+      if (letter.ttl <= 1) return outputs.drop('ttl', 1);
+      const onward = { ...letter, ttl: letter.ttl - 1 };
+      for (const peer of ways) if (peer !== letter.from) outputs.sendLetter(peer, onward);
+    },
+    view: () =>
+      [...queues].map(([peer, queue]) => ({
+        peer,
+        queued: queue.length(),
+        isSaturated: queue.isSaturated,
+      })),
+  };
+}

@@ -1,0 +1,62 @@
+/** What travels between routers: envelopes on the data lane, letters on the control lane. */
+
+import type { Hlc } from '../../kernel/hlc.ts';
+import type { NodeId } from '../../kernel/ids.ts';
+
+/** `signal`: at most once, may be skipped. `event`: resent until every owed member has it, in order per origin. */
+export type DeliveryClass = 'signal' | 'event';
+
+/** Hops a message may still make when its origin lets it go; far above the diameter of any mesh we build. */
+export const ttlHops = 16;
+
+/** The address on an event that is resent to one member alone, through nodes that have seen it already. */
+export interface Passage {
+  readonly to: NodeId;
+  /** Counts up with every addressed thing its sender lets go (letters too): relays forward each id once. */
+  readonly id: number;
+  /** Relays send it along every link instead of the best known one: the best known one has failed. */
+  readonly isFlood: boolean;
+}
+
+/** One mesh message as it travels. */
+export interface Envelope {
+  readonly ttl: number;
+  readonly class: DeliveryClass;
+  readonly retain: boolean;
+  readonly origin: NodeId;
+  /** The origin's persisted boot counter: its sequence numbers start again with each boot. */
+  readonly boot: number;
+  /** From 1, without holes, one sequence per (origin, boot, class). */
+  readonly seq: number;
+  readonly hlc: Hlc;
+  readonly topic: string;
+  /** A view of the received bytes: whoever keeps it must copy it. */
+  readonly payload: Uint8Array;
+  readonly passage: Passage | undefined;
+}
+
+/** First and last of a run of sequence numbers, both included. */
+export type SeqRange = readonly [from: number, to: number];
+
+/** A small addressed message between routers; relayed when its two ends share no link. */
+export interface Letter {
+  readonly from: NodeId;
+  /** Boot counter of `from`. */
+  readonly fromBoot: number;
+  readonly ttl: number;
+  readonly passage: Passage;
+  readonly body: LetterBody;
+}
+
+/**
+ * `ack`: of the events of (`to`, `boot`) its sender has every one up to `upTo` and those in `ranges`.
+ * `base`: of the events of (`from`, `fromBoot`) none below `seq` will be sent (again) to `to`.
+ */
+export type LetterBody =
+  | {
+      readonly kind: 'ack';
+      readonly boot: number;
+      readonly upTo: number;
+      readonly ranges: readonly SeqRange[];
+    }
+  | { readonly kind: 'base'; readonly seq: number };

@@ -1,0 +1,258 @@
+/**
+ * Delivers each origin's events in order and once: what comes early is held back, what cannot come any more is a gap.
+ *
+ * A stream is the events of one (origin, boot). It never gives a hole up while its origin is there to resend:
+ * when the buffer is full the newest message is refused (not acknowledged), so that the origin sends it again.
+ */
+
+import type { Millis } from '../../kernel/core.ts';
+import type { NodeId } from '../../kernel/ids.ts';
+import type { Envelope, SeqRange } from './messages.ts';
+
+/** Knobs of an order buffer. */
+export interface OrderBufferConfig {
+  /** Streams remembered; the one unused the longest makes room. @default 4096 */
+  readonly originsMax?: number;
+  /** Messages held back for one origin. @default 256 */
+  readonly heldMax?: number;
+  /** Payload bytes held back for all origins together. @default 8_388_608 */
+  readonly heldBytesMax?: number;
+  /** How long a hole may block, in ms, when its origin is gone, or when we do not know yet where its stream starts. @default 2_000 */
+  readonly holdMs?: Millis;
+  /** The same while the origin is there: as long as it may still resend (its retention). @default 300_000 */
+  readonly patienceMs?: Millis;
+}
+
+/** Called synchronously, in order. */
+export interface OrderBufferOutputs {
+  deliver(envelope: Envelope): void;
+  /** These will never be delivered. */
+  gap(origin: NodeId, from: number, to: number): void;
+}
+
+/**
+ * What became of an event. `refused`: the buffer is full, it must be sent again.
+ * `stale`: from a life of its origin that has ended.
+ */
+export type OrderVerdict = 'delivered' | 'held' | 'duplicate' | 'refused' | 'stale';
+
+/** How far a stream has come: what its origin needs to know. */
+export interface StreamProgress {
+  readonly boot: number;
+  readonly upTo: number;
+  readonly ranges: readonly SeqRange[];
+}
+
+/** Per-origin first-in first-out delivery. */
+export interface OrderBuffer {
+  accept(now: Millis, envelope: Envelope): OrderVerdict;
+  /** The origin says that nothing below `seq` will come (again). */
+  startAt(now: Millis, origin: NodeId, boot: number, seq: number): void;
+  originGone(origin: NodeId): void;
+  originBack(origin: NodeId): void;
+  /** Undefined when nothing of the origin is known, or not yet where its stream starts. */
+  progress(origin: NodeId): StreamProgress | undefined;
+  tick(now: Millis): void;
+  deadline(): Millis;
+  view(): { readonly streams: number; readonly held: number; readonly heldBytes: number };
+}
+
+interface Stream {
+  boot: number;
+  /** The next sequence number to deliver; undefined until the origin, or patience, tells where the stream starts. */
+  next: number | undefined;
+  readonly held: Map<number, Envelope>;
+  /** When the oldest hole opened; Infinity without one. */
+  holeSince: Millis;
+  usedAt: number;
+}
+
+/** Ranges told in one acknowledgement; the others are simply sent again. */
+const rangesMax = 32;
+
+/** Builds an order buffer. */
+export function createOrderBuffer(
+  config: OrderBufferConfig,
+  outputs: OrderBufferOutputs,
+): OrderBuffer {
+  const originsMax = Math.max(1, config.originsMax ?? 4096);
+  const heldMax = config.heldMax ?? 256;
+  const heldBytesMax = config.heldBytesMax ?? 8 * 1024 * 1024;
+  const holdMs = config.holdMs ?? 2_000;
+  const patienceMs = config.patienceMs ?? 300_000;
+  const streams = new Map<NodeId, Stream>();
+  const blocked = new Map<NodeId, Stream>();
+  const gone = new Set<NodeId>();
+  let heldCount = 0;
+  let heldBytes = 0;
+  let useCount = 0;
+
+  function open(origin: NodeId, boot: number): Stream {
+    if (streams.size >= originsMax) evictOldest();
+    const stream: Stream = {
+      boot,
+      next: undefined,
+      held: new Map(),
+      holeSince: Infinity,
+      usedAt: useCount,
+    };
+    streams.set(origin, stream);
+    return stream;
+  }
+
+  function evictOldest(): void {
+    let oldest: [NodeId, Stream] | undefined;
+    for (const entry of streams) {
+      if (oldest === undefined || entry[1].usedAt < oldest[1].usedAt) oldest = entry;
+    }
+    if (oldest === undefined) return;
+    releaseAll(oldest[0], oldest[1]);
+    streams.delete(oldest[0]);
+    gone.delete(oldest[0]);
+  }
+
+  /** The stream of this life of the origin; undefined when the boot is an older one. */
+  function streamOf(origin: NodeId, boot: number): Stream | undefined {
+    useCount += 1;
+    const known = streams.get(origin) ?? open(origin, boot);
+    known.usedAt = useCount;
+    if (boot < known.boot) return undefined;
+    if (boot > known.boot) {
+      releaseAll(origin, known);
+      known.boot = boot;
+      known.next = undefined;
+    }
+    return known;
+  }
+
+  function hold(now: Millis, stream: Stream, envelope: Envelope): OrderVerdict {
+    const size = envelope.payload.byteLength;
+    if (stream.held.size >= heldMax || heldBytes + size > heldBytesMax) return 'refused';
+    // A copy: the view would keep the whole frame it came in alive.
+    stream.held.set(envelope.seq, { ...envelope, payload: envelope.payload.slice() });
+    heldCount += 1;
+    heldBytes += size;
+    if (stream.holeSince === Infinity) stream.holeSince = now;
+    blocked.set(envelope.origin, stream);
+    return 'held';
+  }
+
+  function unhold(stream: Stream, envelope: Envelope): void {
+    stream.held.delete(envelope.seq);
+    heldCount -= 1;
+    heldBytes -= envelope.payload.byteLength;
+  }
+
+  /** Delivers what has become due after `next` moved. */
+  function advance(now: Millis, origin: NodeId, stream: Stream): void {
+    while (stream.next !== undefined) {
+      const due = stream.held.get(stream.next);
+      if (due === undefined) break;
+      unhold(stream, due);
+      stream.next += 1;
+      outputs.deliver(due);
+    }
+    stream.holeSince = stream.held.size === 0 ? Infinity : now;
+    if (stream.held.size === 0) blocked.delete(origin);
+  }
+
+  /** Gives up the first hole: the oldest held message is next. */
+  function skipHole(now: Millis, origin: NodeId, stream: Stream): void {
+    const lowest = lowestOf(stream.held);
+    if (lowest === undefined) return;
+    if (stream.next !== undefined && lowest > stream.next) {
+      outputs.gap(origin, stream.next, lowest - 1);
+    }
+    stream.next = lowest;
+    advance(now, origin, stream);
+  }
+
+  function releaseAll(origin: NodeId, stream: Stream): void {
+    while (stream.held.size > 0) skipHole(0, origin, stream);
+    stream.holeSince = Infinity;
+    blocked.delete(origin);
+  }
+
+  function dueAt(origin: NodeId, stream: Stream): Millis {
+    const isBrief = stream.next === undefined || gone.has(origin);
+    return stream.holeSince + (isBrief ? holdMs : patienceMs);
+  }
+
+  return {
+    accept(now, envelope) {
+      const { origin, seq } = envelope;
+      const stream = streamOf(origin, envelope.boot);
+      if (stream === undefined) return 'stale';
+      if (stream.next === undefined) {
+        return stream.held.has(seq) ? 'duplicate' : hold(now, stream, envelope);
+      }
+      if (seq < stream.next || stream.held.has(seq)) return 'duplicate';
+      if (seq > stream.next) return hold(now, stream, envelope);
+      stream.next += 1;
+      outputs.deliver(envelope);
+      if (stream.held.size > 0) advance(now, origin, stream);
+      return 'delivered';
+    },
+    startAt(now, origin, boot, seq) {
+      const stream = streamOf(origin, boot);
+      if (stream === undefined) return;
+      if (stream.next !== undefined && seq <= stream.next) return;
+      const below = [...stream.held.values()].filter((envelope) => envelope.seq < seq);
+      below.sort((left, right) => left.seq - right.seq);
+      for (const envelope of below) {
+        unhold(stream, envelope);
+        if (stream.next !== undefined && envelope.seq > stream.next) {
+          outputs.gap(origin, stream.next, envelope.seq - 1);
+        }
+        stream.next = envelope.seq + 1;
+        outputs.deliver(envelope);
+      }
+      if (stream.next !== undefined && seq > stream.next) outputs.gap(origin, stream.next, seq - 1);
+      stream.next = seq;
+      advance(now, origin, stream);
+    },
+    originGone(origin) {
+      if (gone.size < originsMax) gone.add(origin);
+    },
+    originBack: (origin) => void gone.delete(origin),
+    progress(origin) {
+      const stream = streams.get(origin);
+      if (stream?.next === undefined) return undefined;
+      return { boot: stream.boot, upTo: stream.next - 1, ranges: rangesOf(stream.held) };
+    },
+    tick(now) {
+      for (const [origin, stream] of blocked) {
+        if (dueAt(origin, stream) > now) continue;
+        if (gone.has(origin)) releaseAll(origin, stream);
+        else skipHole(now, origin, stream);
+      }
+    },
+    deadline() {
+      let soonest = Infinity;
+      for (const [origin, stream] of blocked) {
+        soonest = Math.min(soonest, dueAt(origin, stream));
+      }
+      return soonest;
+    },
+    view: () => ({ streams: streams.size, held: heldCount, heldBytes }),
+  };
+}
+
+function lowestOf(held: ReadonlyMap<number, Envelope>): number | undefined {
+  let lowest: number | undefined;
+  for (const seq of held.keys()) if (lowest === undefined || seq < lowest) lowest = seq;
+  return lowest;
+}
+
+function rangesOf(held: ReadonlyMap<number, Envelope>): SeqRange[] {
+  if (held.size === 0) return [];
+  const seqs = [...held.keys()].sort((left, right) => left - right);
+  const ranges: [number, number][] = [];
+  for (const seq of seqs) {
+    const last = ranges.at(-1);
+    if (last !== undefined && last[1] === seq - 1) last[1] = seq;
+    else if (ranges.length === rangesMax) break;
+    else ranges.push([seq, seq]);
+  }
+  return ranges;
+}

@@ -1,0 +1,64 @@
+/** What waits for one saturated link: relayed events in order, and the latest signal of each topic. */
+
+import { BoundedMap } from '../../kernel/bounded-map.ts';
+import { BoundedQueue } from '../../kernel/bounded-queue.ts';
+
+/** Bounds of one link's queue. */
+export interface PeerQueueConfig {
+  /** Relayed events that wait; the newest is dropped beyond it, and its origin sends it again. @default 4096 */
+  readonly relayMax?: number;
+  /** Their bytes. @default 4_194_304 */
+  readonly relayBytesMax?: number;
+  /** Topics whose latest signal waits; the oldest is dropped beyond it. @default 256 */
+  readonly signalsMax?: number;
+}
+
+/** The queue of one link. */
+export interface PeerQueue {
+  isSaturated: boolean;
+  /** Keeps a copy of a relayed event. False: the queue is full. */
+  keepEvent(raw: Uint8Array): boolean;
+  /** Keeps a copy of a signal in place of an older one of its topic. @returns how many signals were lost by it. */
+  keepSignal(topic: string, raw: Uint8Array): number;
+  /** Hands over what waits until the link is saturated again. */
+  flush(transmit: (raw: Uint8Array, isEvent: boolean) => boolean): void;
+  length(): number;
+}
+
+/** Builds the queue of one link. */
+export function createPeerQueue(config: PeerQueueConfig): PeerQueue {
+  const relayBytesMax = config.relayBytesMax ?? 4 * 1024 * 1024;
+  const events = new BoundedQueue<Uint8Array>(config.relayMax ?? 4096, 'drop-newest');
+  const signals = new BoundedMap<string, Uint8Array>(config.signalsMax ?? 256);
+  let eventBytes = 0;
+
+  const queue: PeerQueue = {
+    isSaturated: false,
+    keepEvent(raw) {
+      if (events.length > 0 && eventBytes + raw.byteLength > relayBytesMax) return false;
+      const copy = raw.slice();
+      if (events.push(copy) !== undefined) return false;
+      eventBytes += copy.byteLength;
+      return true;
+    },
+    keepSignal(topic, raw) {
+      const evictedBefore = signals.evictedCount;
+      const isSuperseding = signals.has(topic);
+      signals.set(topic, raw.slice());
+      return (isSuperseding ? 1 : 0) + signals.evictedCount - evictedBefore;
+    },
+    flush(transmit) {
+      for (const [topic, raw] of signals) {
+        if (queue.isSaturated || !transmit(raw, false)) return;
+        signals.delete(topic);
+      }
+      for (let raw = events.peek(); raw !== undefined; raw = events.peek()) {
+        if (queue.isSaturated || !transmit(raw, true)) return;
+        events.shift();
+        eventBytes -= raw.byteLength;
+      }
+    },
+    length: () => events.length + signals.size,
+  };
+  return queue;
+}

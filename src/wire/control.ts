@@ -1,0 +1,314 @@
+/** Control records of a link: positional CBOR arrays, read strictly; what a reader does not know it refuses. */
+
+import type { Address } from '../kernel/address.ts';
+import type { NodeId } from '../kernel/ids.ts';
+import { isReservedTopic, topicLengthMax, topicProblem } from '../kernel/topic.ts';
+import type { Letter, LetterBody, SeqRange } from '../protocol/routing/messages.ts';
+import type { RetainedEntry } from '../protocol/routing/retained-map.ts';
+import { decodeCbor, encodeCbor } from './cbor.ts';
+import { idAt, idBytes } from './envelope.ts';
+
+/** What nodes say to each other on a link's control lane. */
+export type ControlMessage =
+  | {
+      readonly kind: 'hello';
+      readonly boot: number;
+      /** Drawn anew by each process: two of them with one identity show a clone. */
+      readonly instance: number;
+      readonly name: string;
+      /** Opaque heads of the authority log. */
+      readonly heads: Uint8Array;
+      readonly neighbours: readonly NodeId[];
+    }
+  | { readonly kind: 'neighbours'; readonly ids: readonly NodeId[] }
+  | { readonly kind: 'letter'; readonly letter: Letter }
+  | { readonly kind: 'swim'; readonly bytes: Uint8Array }
+  | { readonly kind: 'ping'; readonly t: number }
+  | { readonly kind: 'pong'; readonly t: number }
+  | { readonly kind: 'trust'; readonly bytes: Uint8Array }
+  | { readonly kind: 'retained-digest'; readonly digest: Uint8Array }
+  | { readonly kind: 'retained'; readonly entries: readonly RetainedEntry[] }
+  | {
+      readonly kind: 'peers';
+      readonly peers: readonly { readonly node: NodeId; readonly addresses: readonly Address[] }[];
+    }
+  | { readonly kind: 'bye'; readonly reason: string };
+
+/** Largest control record, in bytes: it must fit one frame. */
+export const controlBytesMax: number = 256 * 1024 - 4;
+
+/** Ids in one list. */
+const idsMax = 1024;
+/** Ranges in one acknowledgement. */
+const rangesMax = 64;
+/** Entries in one `retained` and peers in one `peers`: send several records for more. */
+const entriesMax = 256;
+/** Addresses of one peer. */
+const addressesMax = 16;
+/** Characters of a name or a reason. */
+const textMax = 256;
+/** Bytes of an opaque part. */
+const opaqueMax: number = 128 * 1024;
+
+const u48Max = 2 ** 48 - 1;
+
+const tags = {
+  hello: 1,
+  neighbours: 2,
+  letter: 3,
+  swim: 4,
+  ping: 5,
+  pong: 6,
+  trust: 7,
+  'retained-digest': 8,
+  retained: 9,
+  peers: 10,
+  bye: 11,
+} as const;
+
+/** Encodes a control message. Keeping to the limits of the reader is the caller's part. */
+export function encodeControl(message: ControlMessage): Uint8Array {
+  return encodeCbor([tags[message.kind], ...partsOf(message)]);
+}
+
+/** Decodes a control message; undefined for anything that is not exactly one. Byte strings are views of `bytes`. */
+export function decodeControl(bytes: Uint8Array): ControlMessage | undefined {
+  let value: unknown;
+  try {
+    value = decodeCbor(bytes, { bytesMax: controlBytesMax, depthMax: 6 });
+  } catch {
+    return undefined;
+  }
+  if (!Array.isArray(value)) return undefined;
+  const parts: readonly unknown[] = value;
+  const tag = parts[0];
+  return typeof tag === 'number' ? readers.get(tag)?.(parts) : undefined;
+}
+
+type Reader = (parts: readonly unknown[]) => ControlMessage | undefined;
+
+function partsOf(message: ControlMessage): unknown[] {
+  switch (message.kind) {
+    case 'hello': {
+      const { boot, instance, name, heads, neighbours } = message;
+      return [boot, instance, name, heads, neighbours.map(idBytes)];
+    }
+    case 'neighbours':
+      return [message.ids.map(idBytes)];
+    case 'letter':
+      return letterParts(message.letter);
+    case 'swim':
+    case 'trust':
+      return [message.bytes];
+    case 'ping':
+    case 'pong':
+      return [message.t];
+    case 'retained-digest':
+      return [message.digest];
+    case 'retained':
+      return [message.entries.map(entryParts)];
+    case 'peers':
+      return [message.peers.map((peer) => [idBytes(peer.node), peer.addresses.map(addressParts)])];
+    case 'bye':
+      return [message.reason];
+  }
+}
+
+function letterParts({ from, fromBoot, ttl, passage, body }: Letter): unknown[] {
+  const head = [
+    idBytes(from),
+    fromBoot,
+    ttl,
+    idBytes(passage.to),
+    passage.id,
+    passage.isFlood ? 1 : 0,
+  ];
+  if (body.kind === 'base') return [...head, body.seq];
+  return [...head, body.boot, body.upTo, body.ranges.flat()];
+}
+
+function entryParts({ topic, hlc, origin, payload }: RetainedEntry): unknown[] {
+  return [topic, hlc.wallMs, hlc.count, idBytes(origin), payload];
+}
+
+function addressParts(address: Address): unknown[] {
+  return [address.host, address.port];
+}
+
+const readers: ReadonlyMap<number, Reader> = new Map<number, Reader>([
+  [tags.hello, readHello],
+  [
+    tags.neighbours,
+    (parts) => {
+      const ids = parts.length === 2 ? listOf(parts[1], idsMax, idOf) : undefined;
+      return ids && { kind: 'neighbours', ids };
+    },
+  ],
+  [tags.letter, readLetter],
+  [
+    tags.swim,
+    (parts) => {
+      const bytes = parts.length === 2 ? opaque(parts[1], opaqueMax) : undefined;
+      return bytes && { kind: 'swim', bytes };
+    },
+  ],
+  [tags.ping, (parts) => readTime('ping', parts)],
+  [tags.pong, (parts) => readTime('pong', parts)],
+  [
+    tags.trust,
+    (parts) => {
+      const bytes = parts.length === 2 ? opaque(parts[1], opaqueMax) : undefined;
+      return bytes && { kind: 'trust', bytes };
+    },
+  ],
+  [
+    tags['retained-digest'],
+    (parts) => {
+      const digest = parts.length === 2 ? opaque(parts[1], 256) : undefined;
+      return digest && { kind: 'retained-digest', digest };
+    },
+  ],
+  [
+    tags.retained,
+    (parts) => {
+      const entries = parts.length === 2 ? listOf(parts[1], entriesMax, entryOf) : undefined;
+      return entries && { kind: 'retained', entries };
+    },
+  ],
+  [
+    tags.peers,
+    (parts) => {
+      const peers = parts.length === 2 ? listOf(parts[1], entriesMax, peerOf) : undefined;
+      return peers && { kind: 'peers', peers };
+    },
+  ],
+  [
+    tags.bye,
+    (parts) => {
+      const reason = parts.length === 2 ? textOf(parts[1]) : undefined;
+      return reason === undefined ? undefined : { kind: 'bye', reason };
+    },
+  ],
+]);
+
+function readHello(parts: readonly unknown[]): ControlMessage | undefined {
+  if (parts.length !== 6) return undefined;
+  const boot = natOf(parts[1]);
+  const instance = natOf(parts[2], Number.MAX_SAFE_INTEGER);
+  const name = textOf(parts[3]);
+  const heads = opaque(parts[4], opaqueMax);
+  const neighbours = listOf(parts[5], idsMax, idOf);
+  if (boot === undefined || instance === undefined || name === undefined) return undefined;
+  if (heads === undefined || neighbours === undefined) return undefined;
+  return { kind: 'hello', boot, instance, name, heads, neighbours };
+}
+
+function readLetter(parts: readonly unknown[]): ControlMessage | undefined {
+  const from = idOf(parts[1]);
+  const fromBoot = natOf(parts[2]);
+  const ttl = natOf(parts[3], 255);
+  const to = idOf(parts[4]);
+  const id = natOf(parts[5]);
+  const flood = natOf(parts[6], 1);
+  const body = readBody(parts);
+  if (from === undefined || fromBoot === undefined || ttl === undefined) return undefined;
+  if (to === undefined || id === undefined || flood === undefined) return undefined;
+  if (body === undefined) return undefined;
+  const passage = { to, id, isFlood: flood === 1 };
+  return { kind: 'letter', letter: { from, fromBoot, ttl, passage, body } };
+}
+
+function readBody(parts: readonly unknown[]): LetterBody | undefined {
+  const first = natOf(parts[7]);
+  if (first === undefined) return undefined;
+  if (parts.length === 8) return { kind: 'base', seq: first };
+  const upTo = natOf(parts[8]);
+  const ranges = rangesOf(parts[9]);
+  if (parts.length !== 10 || upTo === undefined || ranges === undefined) return undefined;
+  return { kind: 'ack', boot: first, upTo, ranges };
+}
+
+/** Ranges travel flat: from, to, from, to. */
+function rangesOf(value: unknown): SeqRange[] | undefined {
+  const flat = listOf(value, rangesMax * 2, (item) => natOf(item));
+  if (flat === undefined || flat.length % 2 !== 0) return undefined;
+  const ranges: SeqRange[] = [];
+  for (let at = 0; at < flat.length; at += 2) {
+    const from = flat[at] ?? 0;
+    const to = flat[at + 1] ?? 0;
+    if (to < from) return undefined;
+    ranges.push([from, to]);
+  }
+  return ranges;
+}
+
+function readTime(kind: 'ping' | 'pong', parts: readonly unknown[]): ControlMessage | undefined {
+  const t = parts[1];
+  if (parts.length !== 2 || typeof t !== 'number' || !Number.isFinite(t)) return undefined;
+  return { kind, t };
+}
+
+function entryOf(value: unknown): RetainedEntry | undefined {
+  if (!Array.isArray(value) || value.length !== 5) return undefined;
+  const parts: readonly unknown[] = value;
+  const topic = textOf(parts[0], topicLengthMax);
+  const wallMs = natOf(parts[1]);
+  const count = natOf(parts[2], 0xffff);
+  const origin = idOf(parts[3]);
+  const payload = opaque(parts[4], opaqueMax);
+  if (topic === undefined || topicProblem(topic) !== undefined || isReservedTopic(topic)) {
+    return undefined;
+  }
+  if (wallMs === undefined || count === undefined) return undefined;
+  if (origin === undefined || payload === undefined) return undefined;
+  return { topic, hlc: { wallMs, count }, origin, payload };
+}
+
+function peerOf(value: unknown): { node: NodeId; addresses: Address[] } | undefined {
+  if (!Array.isArray(value) || value.length !== 2) return undefined;
+  const parts: readonly unknown[] = value;
+  const node = idOf(parts[0]);
+  const addresses = listOf(parts[1], addressesMax, addressOf);
+  return node === undefined || addresses === undefined ? undefined : { node, addresses };
+}
+
+function addressOf(value: unknown): Address | undefined {
+  if (!Array.isArray(value) || value.length !== 2) return undefined;
+  const parts: readonly unknown[] = value;
+  const host = textOf(parts[0]);
+  const port = natOf(parts[1], 65_535);
+  if (host === undefined || host.length === 0 || port === undefined || port === 0) return undefined;
+  return { host, port };
+}
+
+function listOf<Item>(
+  value: unknown,
+  max: number,
+  read: (item: unknown) => Item | undefined,
+): Item[] | undefined {
+  if (!Array.isArray(value) || value.length > max) return undefined;
+  const items: Item[] = [];
+  for (const part of value as readonly unknown[]) {
+    const item = read(part);
+    if (item === undefined) return undefined;
+    items.push(item);
+  }
+  return items;
+}
+
+function natOf(value: unknown, max: number = u48Max): number | undefined {
+  if (typeof value !== 'number' || !Number.isInteger(value)) return undefined;
+  return value >= 0 && value <= max ? value : undefined;
+}
+
+function idOf(value: unknown): NodeId | undefined {
+  return value instanceof Uint8Array && value.byteLength === 16 ? idAt(value, 0) : undefined;
+}
+
+function opaque(value: unknown, max: number): Uint8Array | undefined {
+  return value instanceof Uint8Array && value.byteLength <= max ? value : undefined;
+}
+
+function textOf(value: unknown, max: number = textMax): string | undefined {
+  return typeof value === 'string' && value.length <= max ? value : undefined;
+}

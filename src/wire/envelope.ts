@@ -1,0 +1,233 @@
+/**
+ * Bytes of one mesh message, written and read by hand because every message pays for them.
+ *
+ * Layout, big endian: ttl 1, flags 1, origin 16, boot 6, seq 6, hlc wall ms 6, hlc count 2, topic length 2,
+ * then, when addressed, target 16 and passage id 6, then the topic in UTF-8 and the payload up to the end.
+ */
+
+import { BoundedMap } from '../kernel/bounded-map.ts';
+import { MycelError } from '../kernel/errors.ts';
+import { nodeIdFromHash, nodeIdToBytes } from '../kernel/ids.ts';
+import type { NodeId } from '../kernel/ids.ts';
+import { isReservedTopic, topicProblem } from '../kernel/topic.ts';
+import type { Envelope, Passage } from '../protocol/routing/messages.ts';
+
+/** Largest payload of a message, in bytes. */
+export const payloadBytesMax: number = 128 * 1024;
+
+/** Largest sequence, boot, passage and wall-clock number: 48 bits. */
+const u48Max = 2 ** 48 - 1;
+
+const ttlAt = 0;
+const flagsAt = 1;
+const originAt = 2;
+const bootAt = 18;
+const seqAt = 24;
+const wallAt = 30;
+const countAt = 36;
+const topicLengthAt = 38;
+const headBytes = 40;
+const passageBytes = 22;
+
+const eventFlag = 1;
+const retainFlag = 2;
+const addressedFlag = 4;
+const floodFlag = 8;
+const knownFlags = 15;
+
+/** Slots of the two caches below: direct-mapped, a newer entry simply takes the slot. */
+const cacheSlots = 1024;
+/** Longer topics are decoded each time, so that the cache stays small. */
+const cachedTopicBytesMax = 128;
+
+const topicBytesByText = new BoundedMap<string, Uint8Array>(cacheSlots);
+const bytesById = new BoundedMap<NodeId, Uint8Array>(cacheSlots);
+const topicSlots: ({ bytes: Uint8Array; text: string } | undefined)[] = Array.from({
+  length: cacheSlots,
+});
+const idSlots: ({ bytes: Uint8Array; id: NodeId } | undefined)[] = Array.from({
+  length: cacheSlots,
+});
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/**
+ * Encodes a message, into `into` when it fits there, else into fresh memory.
+ * @throws {MycelError} MYCEL_TOO_LARGE above `payloadBytesMax`, MYCEL_BAD_TOPIC for a topic no node would read.
+ */
+export function encodeEnvelope(fields: Envelope, into?: Uint8Array): Uint8Array {
+  const { payload, passage } = fields;
+  if (payload.byteLength > payloadBytesMax) {
+    throw new MycelError('MYCEL_TOO_LARGE', { bytes: payload.byteLength });
+  }
+  const topic = topicBytes(fields.topic);
+  const bodyAt = headBytes + (passage === undefined ? 0 : passageBytes);
+  const size = bodyAt + topic.byteLength + payload.byteLength;
+  const bytes = into !== undefined && into.byteLength >= size ? into : Buffer.allocUnsafe(size);
+  bytes[ttlAt] = fields.ttl;
+  bytes[flagsAt] =
+    (fields.class === 'event' ? eventFlag : 0) |
+    (fields.retain ? retainFlag : 0) |
+    flagsOf(passage);
+  bytes.set(idBytes(fields.origin), originAt);
+  writeU48(bytes, bootAt, fields.boot);
+  writeU48(bytes, seqAt, fields.seq);
+  writeU48(bytes, wallAt, fields.hlc.wallMs);
+  writeU16(bytes, countAt, fields.hlc.count);
+  writeU16(bytes, topicLengthAt, topic.byteLength);
+  if (passage !== undefined) writePassage(bytes, passage);
+  bytes.set(topic, bodyAt);
+  bytes.set(payload, bodyAt + topic.byteLength);
+  return bytes.byteLength === size ? bytes : bytes.subarray(0, size);
+}
+
+/** Reads one message; undefined for anything that `encodeEnvelope` would not have written. Never throws, copies no payload. */
+export function readEnvelope(bytes: Uint8Array): Envelope | undefined {
+  const size = bytes.byteLength;
+  if (size < headBytes) return undefined;
+  const flags = byteAt(bytes, flagsAt);
+  const isEvent = (flags & eventFlag) !== 0;
+  const isAddressed = (flags & addressedFlag) !== 0;
+  if ((flags & ~knownFlags) !== 0 || (isAddressed && !isEvent)) return undefined;
+  if (!isAddressed && (flags & floodFlag) !== 0) return undefined;
+  const topicAt = isAddressed ? headBytes + passageBytes : headBytes;
+  const payloadAt = topicAt + readU16(bytes, topicLengthAt);
+  const seq = readU48(bytes, seqAt);
+  if (payloadAt > size || size - payloadAt > payloadBytesMax || seq === 0) return undefined;
+  const topic = topicText(bytes, topicAt, payloadAt);
+  if (topic === undefined) return undefined;
+  return {
+    ttl: byteAt(bytes, ttlAt),
+    class: isEvent ? 'event' : 'signal',
+    retain: (flags & retainFlag) !== 0,
+    origin: idAt(bytes, originAt),
+    boot: readU48(bytes, bootAt),
+    seq,
+    hlc: { wallMs: readU48(bytes, wallAt), count: readU16(bytes, countAt) },
+    topic,
+    payload: bytes.subarray(payloadAt, size),
+    passage: isAddressed ? readPassage(bytes, (flags & floodFlag) !== 0) : undefined,
+  };
+}
+
+/** Writes the hops left into an encoded message, in place: the bytes must be the caller's own. */
+export function writeTtl(raw: Uint8Array, ttl: number): void {
+  raw[ttlAt] = ttl;
+}
+
+/** A copy of an encoded event, addressed to one member. */
+export function addressEnvelope(raw: Uint8Array, passage: Passage, ttl: number): Uint8Array {
+  const isAddressed = (byteAt(raw, flagsAt) & addressedFlag) !== 0;
+  const bodyAt = headBytes + (isAddressed ? passageBytes : 0);
+  const bytes = Buffer.allocUnsafe(headBytes + passageBytes + raw.byteLength - bodyAt);
+  bytes.set(raw.subarray(0, headBytes));
+  bytes[ttlAt] = ttl;
+  bytes[flagsAt] = (byteAt(raw, flagsAt) & (eventFlag | retainFlag)) | flagsOf(passage);
+  writePassage(bytes, passage);
+  bytes.set(raw.subarray(bodyAt), headBytes + passageBytes);
+  return bytes;
+}
+
+/** The bytes of an id, cached: ids repeat in every message. Not to be written to. */
+export function idBytes(id: NodeId): Uint8Array {
+  let bytes = bytesById.get(id);
+  if (bytes === undefined) {
+    bytes = nodeIdToBytes(id);
+    bytesById.set(id, bytes);
+  }
+  return bytes;
+}
+
+/** The id in 16 bytes at `at`, cached. */
+export function idAt(bytes: Uint8Array, at: number): NodeId {
+  const slot = (readU16(bytes, at) ^ readU16(bytes, at + 6)) % cacheSlots;
+  const cached = idSlots[slot];
+  if (cached !== undefined && isSameRun(cached.bytes, bytes, at)) return cached.id;
+  const own = Uint8Array.from(bytes.subarray(at, at + 16));
+  const id = nodeIdFromHash(own);
+  idSlots[slot] = { bytes: own, id };
+  return id;
+}
+
+function flagsOf(passage: Passage | undefined): number {
+  if (passage === undefined) return 0;
+  return passage.isFlood ? addressedFlag | floodFlag : addressedFlag;
+}
+
+function writePassage(bytes: Uint8Array, passage: Passage): void {
+  bytes.set(idBytes(passage.to), headBytes);
+  writeU48(bytes, headBytes + 16, passage.id);
+}
+
+function readPassage(bytes: Uint8Array, isFlood: boolean): Passage {
+  return { to: idAt(bytes, headBytes), id: readU48(bytes, headBytes + 16), isFlood };
+}
+
+function topicBytes(topic: string): Uint8Array {
+  const cached = topicBytesByText.get(topic);
+  if (cached !== undefined) return cached;
+  const problem = topicProblem(topic);
+  if (problem !== undefined)
+    throw new MycelError('MYCEL_BAD_TOPIC', { reason: `Here ${problem}.` });
+  const bytes = new TextEncoder().encode(topic);
+  topicBytesByText.set(topic, bytes);
+  return bytes;
+}
+
+/** The topic, or undefined when it is not UTF-8 or no topic a user may publish to. */
+function topicText(bytes: Uint8Array, from: number, to: number): string | undefined {
+  const length = to - from;
+  let hash = length;
+  for (let at = from; at < to; at += 1) hash = (Math.imul(hash, 31) + byteAt(bytes, at)) | 0;
+  const slot = (hash ^ (hash >>> 15)) & (cacheSlots - 1);
+  const cached = topicSlots[slot];
+  if (cached !== undefined && cached.bytes.byteLength === length) {
+    if (isSameRun(cached.bytes, bytes, from)) return cached.text;
+  }
+  const run = bytes.subarray(from, to);
+  const text = decodeUtf8(run);
+  if (text === undefined || topicProblem(text) !== undefined || isReservedTopic(text)) {
+    return undefined;
+  }
+  if (length <= cachedTopicBytesMax) topicSlots[slot] = { bytes: Uint8Array.from(run), text };
+  return text;
+}
+
+function decodeUtf8(run: Uint8Array): string | undefined {
+  try {
+    return utf8.decode(run);
+  } catch {
+    return undefined;
+  }
+}
+
+function isSameRun(own: Uint8Array, bytes: Uint8Array, from: number): boolean {
+  for (let at = 0; at < own.byteLength; at += 1) if (own[at] !== bytes[from + at]) return false;
+  return true;
+}
+
+function byteAt(bytes: Uint8Array, at: number): number {
+  return bytes[at] ?? 0;
+}
+
+function readU16(bytes: Uint8Array, at: number): number {
+  return (byteAt(bytes, at) << 8) | byteAt(bytes, at + 1);
+}
+
+function readU48(bytes: Uint8Array, at: number): number {
+  const low = (readU16(bytes, at + 2) << 16) | readU16(bytes, at + 4);
+  return readU16(bytes, at) * 4_294_967_296 + (low >>> 0);
+}
+
+function writeU16(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = (value >>> 8) & 0xff;
+  bytes[at + 1] = value & 0xff;
+}
+
+/** Numbers beyond 48 bits are a bug of the caller; they saturate, so that a reader refuses or ignores them. */
+function writeU48(bytes: Uint8Array, at: number, value: number): void {
+  const safe = Math.min(Math.max(0, value), u48Max);
+  writeU16(bytes, at, Math.floor(safe / 4_294_967_296));
+  const low = safe % 4_294_967_296;
+  writeU16(bytes, at + 2, low >>> 16);
+  writeU16(bytes, at + 4, low & 0xffff);
+}
