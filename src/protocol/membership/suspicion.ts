@@ -1,0 +1,84 @@
+/** Lifeguard's suspicion: the more members accuse, the sooner the accused is condemned (arXiv 1707.00788, IV-B). */
+
+import type { Millis } from '../../kernel/core.ts';
+import type { NodeId } from '../../kernel/ids.ts';
+import type { SwimProfile } from './profiles.ts';
+
+/** Bounds of one suspicion, fixed when it is opened. */
+export interface SuspicionTerms {
+  readonly minMs: Millis;
+  readonly maxMs: Millis;
+  /** K: confirmations from distinct members that bring the wait down to `minMs`. */
+  readonly confirmationsWanted: number;
+}
+
+/**
+ * The terms in a mesh of `memberCount` live members, this one included.
+ * When fewer than K others could confirm, nobody can shorten the wait, so it starts at its minimum (memberlist).
+ */
+export function suspicionTerms(
+  profile: SwimProfile,
+  memberCount: number,
+  isAdaptive: boolean,
+): SuspicionTerms {
+  const scale = Math.max(1, Math.log10(Math.max(1, memberCount)));
+  const minMs = Math.floor(profile.suspicionMult * scale * profile.probeIntervalMs);
+  const wanted = profile.suspicionMult - 2;
+  const confirmationsWanted = !isAdaptive || wanted < 1 || memberCount - 2 < wanted ? 0 : wanted;
+  return { minMs, maxMs: Math.floor(profile.suspicionMaxMult * minMs), confirmationsWanted };
+}
+
+/** How long a suspicion lasts in all after `confirmations` of it. Whole ms: `Math.log` differs between engines. */
+export function suspicionMs(terms: SuspicionTerms, confirmations: number): Millis {
+  const { minMs, maxMs, confirmationsWanted } = terms;
+  if (confirmationsWanted < 1) return minMs;
+  const fraction = Math.log(confirmations + 1) / Math.log(confirmationsWanted + 1);
+  return Math.max(minMs, Math.floor(maxMs - fraction * (maxMs - minMs)));
+}
+
+/** An open suspicion against one member. Holds at most K + 1 accusers. */
+export class Suspicion {
+  readonly terms: SuspicionTerms;
+  #since: Millis;
+  /** The first is whoever opened it: never a confirmer of its own accusation. */
+  readonly #accusers: Set<NodeId>;
+
+  constructor(terms: SuspicionTerms, since: Millis, accuser: NodeId) {
+    this.terms = terms;
+    this.#since = since;
+    this.#accusers = new Set([accuser]);
+  }
+
+  get accusers(): ReadonlySet<NodeId> {
+    return this.#accusers;
+  }
+
+  /** When it ends in a verdict unless refuted. */
+  get endsAt(): Millis {
+    return this.#since + suspicionMs(this.terms, this.#accusers.size - 1);
+  }
+
+  /** Whether somebody other than `accuser` accuses too. */
+  isSharedWith(accuser: NodeId): boolean {
+    return this.#accusers.size > 1 || !this.#accusers.has(accuser);
+  }
+
+  /** Adds a voice. True when it was new and still counted: only then is it worth passing on. */
+  confirm(accuser: NodeId): boolean {
+    if (this.#accusers.has(accuser)) return false;
+    // One distinct second voice is kept even when it shortens nothing: it decides about a gossiped `dead`.
+    if (this.#accusers.size > Math.max(1, this.terms.confirmationsWanted)) return false;
+    this.#accusers.add(accuser);
+    return this.#accusers.size - 1 <= this.terms.confirmationsWanted;
+  }
+
+  /** Moves the end: time in which this process could not have heard a refutation does not count. */
+  extend(ms: Millis): void {
+    this.#since += ms;
+  }
+
+  /** Starts the wait anew: after a suspend nothing that was believed before counts. */
+  restart(now: Millis): void {
+    this.#since = now;
+  }
+}
