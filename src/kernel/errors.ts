@@ -32,6 +32,16 @@ export const errorCatalogue = {
     text: 'This topic or filter cannot be used.',
     fix: 'Use 1 to 1024 printable characters, no wildcard in a topic, and nothing below "$mycel".',
   },
+  MYCEL_LINK_FAILED: {
+    retryable: true,
+    text: 'No link to the peer could be made.',
+    fix: 'Look at the reason of each address; "mycel doctor" checks network, ports and clock.',
+  },
+  MYCEL_LISTEN_FAILED: {
+    retryable: false,
+    text: 'The node cannot listen on this address.',
+    fix: 'Use an address of this computer, and a port above 1023 unless the node runs as root.',
+  },
   MYCEL_NOT_ADMIN: {
     retryable: false,
     text: 'This node may not do that: it is not an admin of the mesh.',
@@ -51,6 +61,11 @@ export const errorCatalogue = {
     retryable: false,
     text: 'The message is too large.',
     fix: 'Keep a payload below 128 KiB.',
+  },
+  MYCEL_UNREACHABLE: {
+    retryable: true,
+    text: 'None of the addresses answered as expected.',
+    fix: 'Check that the other node runs, is on the same network and that no firewall closes its port.',
   },
   MYCEL_UNKNOWN_MEMBER: {
     retryable: false,
@@ -171,6 +186,56 @@ export const errorCatalogue = {
     retryable: false,
     text: 'The command line is not valid.',
     fix: 'See "mycel --help".',
+  },
+  MYCEL_INVITE_MALFORMED: {
+    retryable: false,
+    text: 'This is not a whole invite.',
+    fix: 'Copy it again, from "mycel:1:" to the last character.',
+  },
+  MYCEL_INVITE_EXPIRED: {
+    retryable: false,
+    text: 'The invite has expired.',
+    fix: 'Ask for a fresh one: "mycel invite" on an admin node.',
+  },
+  MYCEL_INVITE_USED: {
+    retryable: false,
+    text: 'The invite has been used by another device.',
+    fix: 'Ask for a fresh one: "mycel invite" on an admin node; --uses N makes one for several devices.',
+  },
+  MYCEL_INVITE_VOID: {
+    retryable: false,
+    text: 'The invite was voided after too many failed attempts.',
+    fix: 'Somebody tried to guess it. Ask for a fresh one: "mycel invite" on an admin node.',
+  },
+  MYCEL_INVITE_FOREIGN: {
+    retryable: false,
+    text: 'The node that answered is not the one that made the invite.',
+    fix: 'Check the address; nodes of another mesh may be on the same network.',
+  },
+  MYCEL_INVITE_UNKNOWN: {
+    retryable: true,
+    text: 'The node that answered does not know this invite.',
+    fix: 'Join at the node that made it. If it has restarted since, its invites are void: ask for a fresh one.',
+  },
+  MYCEL_TOO_MANY_ATTEMPTS: {
+    retryable: true,
+    text: 'Too many attempts from this address.',
+    fix: 'Wait a second and try again.',
+  },
+  MYCEL_WINDOW_CLOSED: {
+    retryable: true,
+    text: 'The join window is closed, or as many newcomers wait as it can hold.',
+    fix: 'Open it on an admin node: "mycel invite --open 10m", or join with an invite.',
+  },
+  MYCEL_DEMO: {
+    retryable: true,
+    text: 'The demo could not go on.',
+    fix: 'Read the reason in the message; "mycel doctor" checks this machine.',
+  },
+  MYCEL_DOCTOR: {
+    retryable: false,
+    text: 'Checks of this machine failed.',
+    fix: 'Each line marked ✗ names its fix.',
   },
 } as const;
 
