@@ -5,7 +5,8 @@ import type { Duplex } from 'node:stream';
 import { topicMatches } from '../../kernel/topic.ts';
 import type { BrokerClient } from '../../ports/broker.ts';
 import { createFrameGuard } from '../mqtt/frame-guard.ts';
-import { ClientStream } from './client-stream.ts';
+import type { GatheringStream } from '../mqtt/gathering-stream.ts';
+import { createClientStream } from './client-stream.ts';
 import { createGuestPace } from './guest-pace.ts';
 import type { GuestPace } from './guest-pace.ts';
 import { createPublishGate } from './publish-gate.ts';
@@ -21,7 +22,7 @@ const waitersMax = 20_000;
 export interface Connection {
   readonly zone: 'local' | 'guest';
   readonly limits: ZoneLimits;
-  readonly stream: ClientStream;
+  readonly stream: GatheringStream;
   readonly remote: string;
   /** The remote address without its port: what attempts are counted by. */
   readonly host: string;
@@ -57,10 +58,11 @@ export function createConnection(
   return {
     zone,
     limits,
-    stream: new ClientStream(socket, {
-      guard: createFrameGuard({ sender: 'client', packetBytesMax: limits.packetBytes }),
-      congestedBytes: limits.congestedBytes,
-    }),
+    stream: createClientStream(
+      socket,
+      createFrameGuard({ sender: 'client', packetBytesMax: limits.packetBytes }),
+      limits.congestedBytes,
+    ),
     host,
     remote: isNet ? `${host}:${socket.remotePort ?? 0}` : host,
     gate: createPublishGate(),

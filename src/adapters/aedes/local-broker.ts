@@ -35,7 +35,7 @@ const afterlifeMs = 1000;
 
 /** What a local broker needs. */
 export interface LocalBrokerConfig {
-  /** The node id. A fresh boot part is added: aedes numbers messages per id and starts at 1 each time. */
+  /** Node id and boot counter: unique per start, because aedes numbers messages per id and starts at 1 each time. */
   readonly brokerId: string;
   readonly handlers: BrokerHandlers;
   readonly log: Log;
@@ -100,7 +100,7 @@ export async function createLocalBroker(config: LocalBrokerConfig): Promise<Loca
   const publishing = createPublishing({ limits, store, handlers, metrics, evict });
 
   const aedes = await Aedes.createBroker({
-    id: `${config.brokerId}:${process.pid.toString(36)}${Date.now().toString(36)}`,
+    id: config.brokerId,
     persistence: store,
     // Slots of the emitter are held until a subscriber has room: 100 of them let one frozen reader stop everybody.
     concurrency: 100_000,

@@ -1,0 +1,172 @@
+/** The accepting end of links: an aedes of its own that never meets a plain client. */
+
+import { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { Aedes } from 'aedes';
+import type { AuthenticateError, PublishPacket } from 'aedes';
+import type { Address } from '../../kernel/address.ts';
+import { frameBytesMax } from '../../ports/link.ts';
+import type { LinkHandlers, LinkSession } from '../../ports/link.ts';
+import type { Log } from '../../ports/log.ts';
+import type { Metrics } from '../../ports/metrics.ts';
+import type { AedesClient } from '../aedes/aedes-types.ts';
+import { createFrameGuard } from '../mqtt/frame-guard.ts';
+import type { GatheringStream } from '../mqtt/gathering-stream.ts';
+import { isRightLogin } from './link-login.ts';
+import { createLinkSession, laneOf, linkHighWaterBytes } from './link-session.ts';
+import type { OpenLink } from './link-session.ts';
+import { createNoiseStream, reasonOf, shakeHands } from './noise-stream.ts';
+import type { LinkCredentials, ProvedPeer } from './noise-stream.ts';
+
+/** Room for a frame's topic and headers in one MQTT packet, in bytes. */
+export const linkPacketBytesMax: number = frameBytesMax + 64;
+
+/** Time between the handshake and the login, in ms. */
+const loginMs = 3000;
+
+/** What both ends of links need. */
+export interface LinkWorld {
+  readonly credentials: LinkCredentials;
+  readonly handlers: LinkHandlers & { opened(session: LinkSession): void };
+  readonly log: Log;
+  readonly metrics: Metrics;
+}
+
+/** Accepts links. */
+export interface LinkAcceptor {
+  accept(socket: Duplex): void;
+  stop(): Promise<void>;
+}
+
+interface Incoming {
+  readonly peer: ProvedPeer;
+  readonly stream: GatheringStream;
+  readonly remote: Address;
+  link: OpenLink | undefined;
+}
+
+/** Builds an acceptor; aedes is loaded with the first link. `track` learns every session. */
+export function createLinkAcceptor(
+  world: LinkWorld,
+  track: (link: OpenLink) => void,
+): LinkAcceptor {
+  const { credentials, handlers, log, metrics } = world;
+  const incoming = new WeakMap<object, Incoming>();
+  let broker: Promise<Aedes> | undefined;
+  let isStopped = false;
+
+  function refuse(remote: string, error: unknown): void {
+    metrics.drop('link', 'refused');
+    log.info({ remote, reason: reasonOf(error) }, 'refused a link');
+  }
+
+  async function welcome(socket: Duplex): Promise<void> {
+    const remote = remoteOf(socket);
+    const [peer, aedes] = await Promise.all([
+      shakeHands(socket, credentials, false),
+      (broker ??= startBroker(incoming)),
+    ]);
+    if (isStopped || socket.destroyed) return void socket.destroy();
+    const guard = createFrameGuard({ sender: 'client', packetBytesMax: linkPacketBytesMax });
+    const stream = createNoiseStream(socket, peer.session, guard, linkHighWaterBytes);
+    const client = aedes.handle(stream) as unknown as AedesClient;
+    const state: Incoming = { peer, stream, remote, link: undefined };
+    incoming.set(client, state);
+    client.waitForDrain = (callback) => stream.whenRelieved(() => callback(null));
+    stream.once('error', (error: Error) => {
+      if (state.link === undefined) refuse(peer.node, error);
+      else state.link.lost(error.message);
+    });
+    stream.once('close', () => state.link?.lost('the peer closed the connection'));
+  }
+
+  async function startBroker(states: WeakMap<object, Incoming>): Promise<Aedes> {
+    const { Aedes: Class } = await import('aedes');
+    const aedes = await Class.createBroker({
+      concurrency: 1000,
+      connectTimeout: loginMs,
+      authenticate: (client, username, password, done) => {
+        const state = states.get(client);
+        const isRight =
+          state !== undefined &&
+          isRightLogin(credentials, state.peer, { clientId: client.id, username, password });
+        if (isRight) done(null, true);
+        else
+          done(
+            Object.assign(new Error('wrong login'), { returnCode: 5 }) as AuthenticateError,
+            false,
+          );
+      },
+      authorizePublish: (_client, packet, done) => {
+        const isFrame = packet.qos === 0 && laneOf(packet.topic) !== undefined;
+        done(isFrame ? null : new Error('not a frame'));
+      },
+      authorizeSubscribe: (_client, _subscription, done) => done(null, null),
+    });
+    // Frames have no subscribers: they leave here, before retained store, persistence and emitter.
+    aedes.publish = ((packet: PublishPacket, client: unknown, done?: () => void) => {
+      if (typeof client === 'function') return void client();
+      const link = client === null || client === undefined ? undefined : states.get(client)?.link;
+      const lane = laneOf(packet.topic);
+      if (lane !== undefined) link?.received(lane, packet.payload as Buffer);
+      done?.();
+    }) as Aedes['publish'];
+    aedes.on('clientReady', (client) => {
+      const state = states.get(client);
+      if (state !== undefined) open(state, client as unknown as AedesClient);
+    });
+    aedes.on('clientError', (client, error) => states.get(client)?.link?.lost(error.message));
+    aedes.on('connectionError', (client, error) => {
+      refuse(states.get(client)?.peer.node ?? 'unknown', error);
+    });
+    return aedes;
+  }
+
+  function open(state: Incoming, client: AedesClient): void {
+    const { peer, stream, remote } = state;
+    const link = createLinkSession(
+      { peer: peer.node, isDialler: false, certificate: peer.certificate, remote },
+      {
+        stream,
+        publish: (topic, frame, done) =>
+          client.publish(
+            { cmd: 'publish', topic, payload: asBuffer(frame), qos: 0, retain: false, dup: false },
+            done,
+          ),
+        end: () => client.close(),
+      },
+      { handlers, metrics },
+    );
+    state.link = link;
+    track(link);
+    handlers.opened(link.session);
+  }
+
+  return {
+    accept(socket) {
+      socket.on('error', () => {});
+      welcome(socket).catch((error: unknown) => {
+        refuse(remoteOf(socket).host, error);
+        socket.destroy();
+      });
+    },
+    async stop() {
+      isStopped = true;
+      const aedes = await broker;
+      if (aedes !== undefined) await new Promise<void>((resolve) => aedes.close(resolve));
+    },
+  };
+}
+
+/** Where a socket comes from; an in-process stream has no address. */
+export function remoteOf(socket: Duplex): Address {
+  const isNet = socket instanceof Socket;
+  return {
+    host: isNet ? (socket.remoteAddress ?? 'unknown') : 'in-process',
+    port: isNet ? (socket.remotePort ?? 0) : 0,
+  };
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.byteLength);
+}

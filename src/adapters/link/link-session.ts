@@ -1,0 +1,164 @@
+/** One open link: two lanes over one MQTT connection, with back-pressure. */
+
+import type { Address } from '../../kernel/address.ts';
+import { reservedRoot } from '../../kernel/topic.ts';
+import { frameBytesMax } from '../../ports/link.ts';
+import type { Lane, LinkHandlers, LinkSession } from '../../ports/link.ts';
+import type { Metrics } from '../../ports/metrics.ts';
+import type { GatheringStream } from '../mqtt/gathering-stream.ts';
+
+/** Bytes queued on a link before `send` says false. */
+export const linkHighWaterBytes: number = 1024 * 1024;
+
+/** Bytes queued on a link before it is closed: its user ignores `send`'s answer, or the peer is stuck. */
+export const linkQueueBytesMax: number = 16 * 1024 * 1024;
+
+/** Data bytes given to the connection ahead of time. A control frame never waits behind more than this. */
+const dataWindowBytes = 192 * 1024;
+
+/** How long a local close waits for queued frames (a goodbye) to leave, in ms. */
+const farewellMs = 500;
+
+/** The topic of each lane, below the mesh's own root. */
+export const laneTopics: Readonly<Record<Lane, string>> = {
+  control: `${reservedRoot}/c`,
+  data: `${reservedRoot}/d`,
+};
+
+/** The lane a topic stands for. */
+export function laneOf(topic: string): Lane | undefined {
+  if (topic === laneTopics.data) return 'data';
+  return topic === laneTopics.control ? 'control' : undefined;
+}
+
+/** What carries a session: an mqtt.js client or an aedes client object. */
+export interface LinkCarrier {
+  readonly stream: GatheringStream;
+  /** Publishes at QoS 0; calls back when the stream has it. */
+  publish(topic: string, frame: Uint8Array, done: () => void): void;
+  /** Ends the MQTT connection. */
+  end(): void;
+}
+
+/** A session and the side that its transport holds. */
+export interface OpenLink {
+  readonly session: LinkSession;
+  /** A frame came in. */
+  received(lane: Lane, frame: Uint8Array): void;
+  /** The connection is gone. */
+  lost(reason: string): void;
+  isClosed(): boolean;
+}
+
+/** Opens a session over a carrier whose login is done. */
+export function createLinkSession(
+  about: Pick<LinkSession, 'peer' | 'isDialler' | 'certificate'> & { readonly remote: Address },
+  carrier: LinkCarrier,
+  world: { readonly handlers: LinkHandlers; readonly metrics: Metrics },
+): OpenLink {
+  const { handlers, metrics } = world;
+  const { stream } = carrier;
+  const dataQueue: Uint8Array[] = [];
+  let head = 0;
+  let dataQueueBytes = 0;
+  let handedBytes = 0;
+  let isFull = false;
+  let phase: 'open' | 'closing' | 'closed' = 'open';
+  let closeReason = '';
+
+  const queuedBytes = (): number => dataQueueBytes + handedBytes + stream.queuedBytes();
+
+  function hand(lane: Lane, frame: Uint8Array): void {
+    handedBytes += frame.length;
+    carrier.publish(laneTopics[lane], frame, () => {
+      handedBytes -= frame.length;
+      pump();
+    });
+    metrics.count('link.frames.out');
+    metrics.count('link.bytes.out', frame.length);
+  }
+
+  function hasWindow(): boolean {
+    return handedBytes + stream.queuedBytes() < dataWindowBytes;
+  }
+
+  function pump(): void {
+    if (phase === 'closed') return;
+    while (head < dataQueue.length && hasWindow()) {
+      const frame = dataQueue[head] as Uint8Array;
+      head += 1;
+      dataQueueBytes -= frame.length;
+      hand('data', frame);
+    }
+    if (head === dataQueue.length || head > 1024) {
+      dataQueue.splice(0, head);
+      head = 0;
+    }
+    if (isFull && queuedBytes() <= linkHighWaterBytes / 2) {
+      isFull = false;
+      if (phase === 'open') handlers.drained(session);
+    }
+    if (phase === 'closing' && queuedBytes() === 0) finish();
+  }
+
+  stream.on('progress', pump);
+
+  function finish(): void {
+    if (phase === 'closed') return;
+    phase = 'closed';
+    stream.off('progress', pump);
+    dataQueue.length = 0;
+    dataQueueBytes = 0;
+    carrier.end();
+    handlers.closed(session, closeReason);
+  }
+
+  const session: LinkSession = {
+    ...about,
+    queuedBytes,
+    send(lane, frame) {
+      if (phase !== 'open') return false;
+      if (frame.length > frameBytesMax) {
+        metrics.drop('link', 'frame-too-long');
+        return true;
+      }
+      if (queuedBytes() + frame.length > linkQueueBytesMax) {
+        metrics.drop('link', 'queue-overflow');
+        closeReason = 'the queue of the link overflowed';
+        // In a later turn: the caller is in the middle of sending.
+        phase = 'closing';
+        setImmediate(finish);
+        return false;
+      }
+      if (lane === 'control' || (head === dataQueue.length && hasWindow())) hand(lane, frame);
+      else {
+        dataQueue.push(frame);
+        dataQueueBytes += frame.length;
+      }
+      isFull ||= queuedBytes() >= linkHighWaterBytes;
+      return !isFull;
+    },
+    close(reason) {
+      if (phase !== 'open') return;
+      phase = 'closing';
+      closeReason = reason;
+      setTimeout(finish, farewellMs).unref();
+      setImmediate(pump);
+    },
+  };
+
+  return {
+    session,
+    received(lane, frame) {
+      if (phase !== 'open') return;
+      metrics.count('link.frames.in');
+      metrics.count('link.bytes.in', frame.length);
+      handlers.frame(session, lane, frame);
+    },
+    lost(reason) {
+      if (closeReason === '') closeReason = reason;
+      finish();
+    },
+    isClosed: () => phase === 'closed',
+  };
+}
