@@ -17,9 +17,9 @@ export interface OrderBufferConfig {
   readonly heldMax?: number;
   /** Payload bytes held back for all origins together. @default 8_388_608 */
   readonly heldBytesMax?: number;
-  /** How long a hole may block, in ms, when its origin is gone, or when we do not know yet where its stream starts. @default 2_000 */
+  /** How long a hole may block, in ms, when its origin is no live member. @default 2_000 */
   readonly holdMs?: Millis;
-  /** The same while the origin is there: as long as it may still resend (its retention). @default 300_000 */
+  /** The same while the origin is a live member: as long as it may still resend (its retention). @default 300_000 */
   readonly patienceMs?: Millis;
 }
 
@@ -48,8 +48,9 @@ export interface OrderBuffer {
   accept(now: Millis, envelope: Envelope): OrderVerdict;
   /** The origin says that nothing below `seq` will come (again). */
   startAt(now: Millis, origin: NodeId, boot: number, seq: number): void;
+  /** The origin is no live member (any more): it cannot fill a hole. This is so of an unknown one, too. */
   originGone(origin: NodeId): void;
-  originBack(origin: NodeId): void;
+  originHere(origin: NodeId): void;
   /** Undefined when nothing of the origin is known, or not yet where its stream starts. */
   progress(origin: NodeId): StreamProgress | undefined;
   tick(now: Millis): void;
@@ -82,7 +83,7 @@ export function createOrderBuffer(
   const patienceMs = config.patienceMs ?? 300_000;
   const streams = new Map<NodeId, Stream>();
   const blocked = new Map<NodeId, Stream>();
-  const gone = new Set<NodeId>();
+  const here = new Set<NodeId>();
   let heldCount = 0;
   let heldBytes = 0;
   let useCount = 0;
@@ -108,7 +109,6 @@ export function createOrderBuffer(
     if (oldest === undefined) return;
     releaseAll(oldest[0], oldest[1]);
     streams.delete(oldest[0]);
-    gone.delete(oldest[0]);
   }
 
   /** The stream of this life of the origin; undefined when the boot is an older one. */
@@ -174,8 +174,7 @@ export function createOrderBuffer(
   }
 
   function dueAt(origin: NodeId, stream: Stream): Millis {
-    const isBrief = stream.next === undefined || gone.has(origin);
-    return stream.holeSince + (isBrief ? holdMs : patienceMs);
+    return stream.holeSince + (here.has(origin) ? patienceMs : holdMs);
   }
 
   return {
@@ -211,10 +210,10 @@ export function createOrderBuffer(
       stream.next = seq;
       advance(now, origin, stream);
     },
-    originGone(origin) {
-      if (gone.size < originsMax) gone.add(origin);
+    originGone: (origin) => void here.delete(origin),
+    originHere(origin) {
+      if (here.size < originsMax) here.add(origin);
     },
-    originBack: (origin) => void gone.delete(origin),
     progress(origin) {
       const stream = streams.get(origin);
       if (stream?.next === undefined) return undefined;
@@ -223,8 +222,8 @@ export function createOrderBuffer(
     tick(now) {
       for (const [origin, stream] of blocked) {
         if (dueAt(origin, stream) > now) continue;
-        if (gone.has(origin)) releaseAll(origin, stream);
-        else skipHole(now, origin, stream);
+        if (here.has(origin)) skipHole(now, origin, stream);
+        else releaseAll(origin, stream);
       }
     },
     deadline() {

@@ -22,8 +22,8 @@ export interface OutboxConfig {
   readonly bytesMax?: number;
   /** Events that may be under way to a linked member beyond its last acknowledgement. @default 1024 */
   readonly windowMax?: number;
-  /** Events sent again at once to one member. @default 128 */
-  readonly batchMax?: number;
+  /** Events that may be sent again to one member beyond its last acknowledgement: what it can hold back. @default 256 */
+  readonly resendWindowMax?: number;
   /** How long a dead or silent member is owed anything, in ms. @default 300_000 */
   readonly retentionMs?: Millis;
   /** Shortest time before an event is sent again, in ms. @default 1_000 */
@@ -56,6 +56,8 @@ export interface Outbox {
   append(now: Millis, raw: Uint8Array): void;
   /** Sends what the window and the link allow to a linked member. */
   pump(now: Millis, node: NodeId): void;
+  /** A link takes bytes again: goes on with first transmissions to its peer and with resends to anybody. */
+  drained(now: Millis, peer: NodeId): void;
   owes(node: NodeId): boolean;
   /** @returns whether it is news: a new member, a new life of one, or one that was dead. */
   joined(now: Millis, node: NodeId, boot: number): boolean;
@@ -90,7 +92,7 @@ export interface OutboxView {
 /** Builds an outbox. Its destinations are the members: as many as membership holds. */
 export function createOutbox(config: OutboxConfig, random: Random, outputs: OutboxOutputs): Outbox {
   const windowMax = config.windowMax ?? 1024;
-  const batchMax = config.batchMax ?? 128;
+  const resendWindowMax = config.resendWindowMax ?? 256;
   const retentionMs = config.retentionMs ?? 300_000;
   const resendMsMin = config.resendMsMin ?? 1_000;
   const resendMsMax = config.resendMsMax ?? 60_000;
@@ -98,7 +100,9 @@ export function createOutbox(config: OutboxConfig, random: Random, outputs: Outb
   const destinations = new Map<NodeId, Destination>();
 
   function waitMs(to: Destination): Millis {
-    const base = Math.max(resendMsMin, 4 * to.rttMs) * 2 ** Math.min(to.attempts, 16);
+    // A member that waits for its base is told sooner: until then it delivers nothing.
+    const least = to.isTold ? resendMsMin : resendMsMin / 10;
+    const base = Math.max(least, 4 * to.rttMs) * 2 ** Math.min(to.attempts, 16);
     return Math.min(resendMsMax, base) * (0.75 + random.unit() / 2);
   }
 
@@ -155,16 +159,13 @@ export function createOutbox(config: OutboxConfig, random: Random, outputs: Outb
 
   /** Sends the next part of the run that is presumed lost. */
   function recover(to: Destination): void {
-    let budget = batchMax;
+    if (to.goneAt !== undefined) return;
     let next = Math.max(to.recoverAt, to.acked) + 1;
-    // Beyond this the receiver's hold-back would refuse what comes.
-    const limit = Math.min(to.recoverTo, to.acked + 2 * batchMax);
-    for (; next <= limit && budget > 0; next += 1) {
+    const limit = Math.min(to.recoverTo, to.acked + resendWindowMax);
+    for (; next <= limit; next += 1) {
       if (holds(to, next)) continue;
       const raw = ring.at(next);
-      if (raw === undefined) continue;
-      if (!outputs.resend(to, raw)) break;
-      budget -= 1;
+      if (raw !== undefined && !outputs.resend(to, raw)) break;
     }
     to.recoverAt = next - 1;
   }
@@ -172,10 +173,11 @@ export function createOutbox(config: OutboxConfig, random: Random, outputs: Outb
   function startRecovery(now: Millis, to: Destination): void {
     if (!to.isTold) outputs.tellBase(to, to.acked + 1);
     to.attempts += 1;
+    arm(now, to);
+    if (now - to.progressAt < resendMsMin / 2) return;
     to.probe = undefined;
     to.recoverAt = to.acked;
     to.recoverTo = to.isLinked ? Math.min(to.sentTo, ring.last()) : ring.last();
-    arm(now, to);
     recover(to);
   }
 
@@ -194,17 +196,22 @@ export function createOutbox(config: OutboxConfig, random: Random, outputs: Outb
     },
     append(now, raw) {
       ring.append(raw);
+      const seq = ring.last();
       for (const to of destinations.values()) {
-        if (to.resendAt === Infinity) {
-          to.progressAt = now;
-          arm(now, to);
-        }
+        if (to.acked === seq - 1) to.progressAt = now;
+        if (to.resendAt === Infinity) arm(now, to);
+        if (!to.isLinked) to.probe ??= { seq, at: now };
       }
       if (destinations.size === 0) trim();
     },
     pump(now, node) {
       const to = destinations.get(node);
       if (to !== undefined) pump(now, to);
+    },
+    drained(now, peer) {
+      const linked = destinations.get(peer);
+      if (linked !== undefined) pump(now, linked);
+      for (const to of destinations.values()) if (to.recoverAt < to.recoverTo) recover(to);
     },
     owes: (node) => destinations.has(node),
     joined(now, node, boot) {
@@ -252,12 +259,15 @@ export function createOutbox(config: OutboxConfig, random: Random, outputs: Outb
       if (to === undefined) return;
       to.isLinked = false;
       // Another way through the mesh may exist: do not wait a whole second for it.
-      if (isOwed(to)) to.resendAt = Math.min(to.resendAt, now + resendMsMin / 20);
+      if (!isOwed(to)) return;
+      to.resendAt = Math.min(to.resendAt, now + resendMsMin / 20);
+      to.progressAt = Math.min(to.progressAt, now - resendMsMin);
     },
     acknowledged(now, node, boot, upTo, ranges) {
       const to = destinations.get(node);
       if (to === undefined || to.boot !== boot || upTo > ring.last() || upTo < to.acked) return;
       const isProgress = upTo > to.acked || !to.isTold;
+      const wasRecovering = to.recoverTo > to.acked;
       sampleRtt(now, to, upTo);
       to.acked = upTo;
       to.ranges = ranges;
@@ -266,13 +276,15 @@ export function createOutbox(config: OutboxConfig, random: Random, outputs: Outb
         to.attempts = 0;
         to.progressAt = now;
         arm(now, to);
+        if (to.recoverTo > upTo) recover(to);
+        // What came meanwhile was refused by the full hold-back: the next run need not wait a whole second.
+        else if (wasRecovering) to.resendAt -= (resendMsMin * 3) / 4;
       }
-      if (to.goneAt === undefined && isProgress && to.recoverTo > upTo) recover(to);
       pump(now, to);
       trim();
     },
     tick(now) {
-      for (const to of [...destinations.values()]) {
+      for (const to of destinations.values()) {
         if (to.goneAt !== undefined) {
           if (now - to.goneAt >= retentionMs) remove(to);
         } else if (to.resendAt <= now) {

@@ -300,12 +300,12 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
     drained(now, peer) {
       if (!near.isLinked(peer)) return;
       forwarder.drained(peer);
-      outbox.pump(now, peer);
+      outbox.drained(now, peer);
     },
     neighboursHeard: (peer, neighbours) => near.heard(peer, neighbours),
     memberJoined(now, node, memberBoot) {
       if (node === self || evicted.has(node)) return;
-      order.originBack(node);
+      order.originHere(node);
       if (outbox.joined(now, node, memberBoot) && near.isLinked(node)) outbox.linked(now, node);
     },
     memberGone(now, node, reason) {

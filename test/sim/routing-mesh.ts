@@ -1,0 +1,348 @@
+/** A simulated mesh of production routers: links with latency, room and flaps, and a log of everything delivered. */
+
+import type { Millis } from '../../src/kernel/core.ts';
+import { nodeIdFromHash } from '../../src/kernel/ids.ts';
+import type { NodeId } from '../../src/kernel/ids.ts';
+import { createRandom } from '../../src/kernel/random.ts';
+import type { Random } from '../../src/kernel/random.ts';
+import type { Envelope, Letter } from '../../src/protocol/routing/messages.ts';
+import { createRouter } from '../../src/protocol/routing/router.ts';
+import type { Router, RouterConfig } from '../../src/protocol/routing/router.ts';
+import {
+  addressEnvelope,
+  encodeEnvelope,
+  readEnvelope,
+  writeTtl,
+} from '../../src/wire/envelope.ts';
+import { decodeControl, encodeControl } from '../../src/wire/control.ts';
+import type { ControlMessage } from '../../src/wire/control.ts';
+import { EventHeap } from './event-heap.ts';
+
+/** Two node numbers. */
+export type Edge = readonly [number, number];
+
+/** Knobs of a simulated mesh. */
+export interface RoutingMeshOptions {
+  readonly seed: number;
+  readonly count: number;
+  readonly edges: readonly Edge[];
+  /** One-way latency of a record in ms: min + a uniform share of the spread. @default 1 + 4 */
+  readonly latencyMs?: { readonly min: number; readonly spread: number };
+  /** Data records that a link takes before it is saturated. @default 64 */
+  readonly linkRoom?: number;
+  /** Share of data records that arrive twice. @default 0 */
+  readonly duplication?: number;
+  readonly router?: Partial<RouterConfig>;
+}
+
+/** One direction of a link. */
+interface Pipe {
+  queued: number;
+  lastAt: Millis;
+  isBlocked: boolean;
+}
+
+interface SimLink {
+  readonly ends: Edge;
+  isOpen: boolean;
+  /** Counts openings: what was in flight on an earlier one is lost. */
+  session: number;
+  pipes: [Pipe, Pipe];
+}
+
+/** What one node was handed. */
+export interface NodeLog {
+  readonly events: Map<NodeId, number[]>;
+  readonly signals: Map<NodeId, number[]>;
+  readonly retained: Map<string, string>;
+  gaps: number;
+}
+
+/** A node of the simulation. */
+export interface SimNode {
+  readonly id: NodeId;
+  boot: number;
+  router: Router;
+  log: NodeLog;
+  /** Events waiting for room in the outbox. */
+  readonly backlog: { topic: string; payload: Uint8Array; retain: boolean }[];
+  published: number;
+}
+
+/** The id of node number `at`. */
+export function simNodeId(at: number): NodeId {
+  const hash = new Uint8Array(16);
+  new DataView(hash.buffer).setUint32(0, at + 1);
+  hash[15] = at & 0xff;
+  return nodeIdFromHash(hash);
+}
+
+/** A mesh of routers in virtual time. Same options and calls: same run. */
+export class RoutingMesh {
+  readonly nodes: SimNode[] = [];
+  readonly links: SimLink[] = [];
+  readonly random: Random;
+  /** Crossings of plain (not addressed) messages: `origin seq from>to` to how often. */
+  readonly crossings: Map<string, number> = new Map();
+  readonly drops: Map<string, number> = new Map();
+  addressedCount = 0;
+  letterCount = 0;
+  now: Millis = 0;
+  #agenda = new EventHeap();
+  #options: RoutingMeshOptions;
+  #numbers = new Map<NodeId, number>();
+
+  constructor(options: RoutingMeshOptions) {
+    this.#options = options;
+    this.random = createRandom(options.seed);
+    for (let at = 0; at < options.count; at += 1) {
+      const id = simNodeId(at);
+      this.#numbers.set(id, at);
+      const node = { id, boot: 1, backlog: [], published: 0, log: emptyLog() };
+      this.nodes.push({ ...node, router: this.#createRouter(at, 1) });
+    }
+    for (const ends of options.edges) {
+      this.links.push({ ends, isOpen: false, session: 0, pipes: [freshPipe(), freshPipe()] });
+    }
+  }
+
+  node(at: number): SimNode {
+    const node = this.nodes[at];
+    if (node === undefined) throw new RangeError(`no node ${at}`);
+    return node;
+  }
+
+  /** Everybody hears of everybody, then every link opens. */
+  start(): void {
+    for (const left of this.nodes) {
+      for (const right of this.nodes) {
+        if (left !== right) left.router.memberJoined(this.now, right.id, right.boot);
+      }
+    }
+    for (const link of this.links) this.open(link);
+  }
+
+  open(link: SimLink): void {
+    if (link.isOpen) return;
+    link.isOpen = true;
+    link.session += 1;
+    link.pipes = [freshPipe(), freshPipe()];
+    const [left, right] = link.ends;
+    this.node(left).router.linkUp(this.now, this.node(right).id);
+    this.node(right).router.linkUp(this.now, this.node(left).id);
+  }
+
+  /** What is in flight is lost. Each end notices at its own time. */
+  cut(link: SimLink, noticeMsMax: Millis = 0): void {
+    if (!link.isOpen) return;
+    link.isOpen = false;
+    link.session += 1;
+    const { session } = link;
+    const [left, right] = link.ends;
+    for (const [at, peer] of [link.ends, [right, left] as const]) {
+      this.at(this.now + this.random.below(noticeMsMax + 1), () => {
+        if (link.session === session || !link.isOpen) {
+          this.node(at).router.linkDown(this.now, this.node(peer).id);
+        }
+      });
+    }
+  }
+
+  /** A node starts again with an empty memory and a higher boot counter; its links were cut before. */
+  restart(at: number): void {
+    const node = this.node(at);
+    node.boot += 1;
+    node.router = this.#createRouter(at, node.boot);
+    node.log = emptyLog();
+    node.published = 0;
+    node.backlog.length = 0;
+    for (const other of this.nodes) {
+      if (other === node) continue;
+      node.router.memberJoined(this.now, other.id, other.boot);
+      other.router.memberJoined(this.now, node.id, node.boot);
+      other.log.events.delete(node.id);
+    }
+  }
+
+  /** Publishes the next event of a node: its payload is the count. */
+  publishEvent(
+    at: number,
+    retain: { topic: string; payload: string } | undefined = undefined,
+  ): void {
+    const node = this.node(at);
+    node.published += 1;
+    node.backlog.push({
+      topic: retain?.topic ?? `sim/${at}`,
+      payload: new TextEncoder().encode(retain?.payload ?? String(node.published)),
+      retain: retain !== undefined,
+    });
+    this.#drainBacklog(at);
+  }
+
+  publishSignal(at: number, count: number): void {
+    const payload = new TextEncoder().encode(String(count));
+    const hlc = { wallMs: this.now, count: 0 };
+    this.node(at).router.publish(this.now, { topic: 's', payload, qos: 0, retain: false, hlc });
+  }
+
+  at(when: Millis, call: () => void): void {
+    this.#agenda.push(Math.max(when, this.now), this.random.below(2 ** 30), call);
+  }
+
+  /** Runs until `end`; timers of the routers fire at their deadlines. */
+  runUntil(end: Millis): void {
+    for (let atOnce = 0; ; atOnce += 1) {
+      if (atOnce > 200_000) throw new Error(`livelock at ${this.now}, seed ${this.#options.seed}`);
+      let due = Infinity;
+      let sleeper: SimNode | undefined;
+      for (const node of this.nodes) {
+        const deadline = node.router.deadline();
+        if (deadline < due) [due, sleeper] = [deadline, node];
+      }
+      const next = Math.min(due, this.#agenda.nextAt());
+      if (next > end) break;
+      if (next > this.now) atOnce = 0;
+      this.now = Math.max(this.now, next);
+      if (this.#agenda.nextAt() <= due) this.#agenda.pop()?.();
+      else sleeper?.router.tick(this.now);
+      if (sleeper !== undefined && sleeper.router.deadline() < this.now) {
+        throw new Error(`a deadline stays in the past, seed ${this.#options.seed}`);
+      }
+    }
+    this.now = end;
+  }
+
+  #drainBacklog(at: number): void {
+    const { backlog, router } = this.node(at);
+    for (let next = backlog[0]; next !== undefined; next = backlog[0]) {
+      const hlc = { wallMs: 1_000 + this.now, count: at };
+      if (router.publish(this.now, { ...next, qos: 1, hlc }) === 'full') return;
+      backlog.shift();
+    }
+  }
+
+  #createRouter(at: number, boot: number): Router {
+    const self = simNodeId(at);
+    const count = (reason: string, by: number): void => {
+      this.drops.set(reason, (this.drops.get(reason) ?? 0) + by);
+    };
+    const config: RouterConfig = {
+      self,
+      boot,
+      random: this.random.split(),
+      codec: { encode: encodeEnvelope, writeTtl, address: addressEnvelope },
+      observeHlc: () => true,
+      ...this.#options.router,
+    };
+    return createRouter(config, {
+      deliver: (envelope, isRetained) => this.#log(at, envelope, isRetained),
+      transmit: (peer, raw, kind) => this.#transmit(at, peer, raw, kind === 'event'),
+      sendLetter: (peer, letter: Letter) => {
+        this.letterCount += 1;
+        this.#sendControl(at, peer, { kind: 'letter', letter });
+      },
+      announceNeighbours: (ids) => {
+        for (const peer of ids) this.#sendControl(at, peer, { kind: 'neighbours', ids });
+      },
+      gap: (_origin, from, to) => void (this.node(at).log.gaps += to - from + 1),
+      forgetRetained: () => undefined,
+      drop: count,
+      roomAgain: () => this.at(this.now, () => this.#drainBacklog(at)),
+    });
+  }
+
+  #log(at: number, envelope: Envelope, isRetained: boolean): void {
+    const { log } = this.node(at);
+    const text = new TextDecoder().decode(envelope.payload);
+    if (isRetained) log.retained.set(envelope.topic, text);
+    const book = envelope.class === 'event' ? log.events : log.signals;
+    const seen = book.get(envelope.origin) ?? [];
+    seen.push(envelope.class === 'event' ? envelope.seq : Number(text));
+    book.set(envelope.origin, seen);
+  }
+
+  #pipe(from: number, peer: NodeId): { link: SimLink; pipe: Pipe; to: number } | undefined {
+    const to = this.#numbers.get(peer);
+    for (const link of this.links) {
+      const [left, right] = link.ends;
+      if (left === from && right === to) return { link, pipe: link.pipes[0], to };
+      if (right === from && left === to) return { link, pipe: link.pipes[1], to };
+    }
+    return undefined;
+  }
+
+  #latency(): Millis {
+    const { min, spread } = this.#options.latencyMs ?? { min: 1, spread: 4 };
+    return min + this.random.unit() * spread;
+  }
+
+  #transmit(from: number, peer: NodeId, raw: Uint8Array, isEvent: boolean): boolean {
+    const found = this.#pipe(from, peer);
+    if (found === undefined) throw new Error('transmit to somebody without a link');
+    const { link, pipe, to } = found;
+    // A link that is gone but not noticed yet takes bytes and loses them, as a socket does.
+    if (!link.isOpen) return true;
+    if (pipe.queued >= (this.#options.linkRoom ?? 64)) {
+      pipe.isBlocked = true;
+      return false;
+    }
+    this.#countCrossing(from, to, raw, isEvent);
+    const copies = this.random.unit() < (this.#options.duplication ?? 0) ? 2 : 1;
+    for (let copy = 0; copy < copies; copy += 1) this.#carry(link, pipe, from, to, raw.slice());
+    return true;
+  }
+
+  #carry(link: SimLink, pipe: Pipe, from: number, to: number, raw: Uint8Array): void {
+    const { session } = link;
+    pipe.queued += 1;
+    // First in, first out, as TCP is.
+    pipe.lastAt = Math.max(pipe.lastAt, this.now + this.#latency());
+    this.at(pipe.lastAt, () => {
+      if (link.session !== session) return;
+      pipe.queued -= 1;
+      const envelope = readEnvelope(raw);
+      if (envelope === undefined) throw new Error('a router sent what no router reads');
+      this.node(to).router.received(this.now, this.node(from).id, envelope, raw);
+      if (pipe.isBlocked && pipe.queued <= (this.#options.linkRoom ?? 64) / 2) {
+        pipe.isBlocked = false;
+        this.node(from).router.drained(this.now, this.node(to).id);
+      }
+    });
+  }
+
+  #sendControl(from: number, peer: NodeId, message: ControlMessage): void {
+    const found = this.#pipe(from, peer);
+    if (found === undefined || !found.link.isOpen) return;
+    const { link, to } = found;
+    const { session } = link;
+    const bytes = encodeControl(message);
+    this.at(this.now + this.#latency(), () => {
+      if (link.session !== session) return;
+      const read = decodeControl(bytes);
+      const sender = this.node(from).id;
+      if (read?.kind === 'letter')
+        this.node(to).router.letterReceived(this.now, sender, read.letter);
+      else if (read?.kind === 'neighbours') this.node(to).router.neighboursHeard(sender, read.ids);
+      else throw new Error('a router sent what no router reads');
+    });
+  }
+
+  #countCrossing(from: number, to: number, raw: Uint8Array, isEvent: boolean): void {
+    const envelope = readEnvelope(raw);
+    if (envelope === undefined) return;
+    if (envelope.passage !== undefined) {
+      this.addressedCount += 1;
+      return;
+    }
+    const key = `${isEvent ? 'e' : 's'} ${envelope.origin} ${envelope.seq} ${from}>${to}`;
+    this.crossings.set(key, (this.crossings.get(key) ?? 0) + 1);
+  }
+}
+
+function emptyLog(): NodeLog {
+  return { events: new Map(), signals: new Map(), retained: new Map(), gaps: 0 };
+}
+
+function freshPipe(): Pipe {
+  return { queued: 0, lastAt: 0, isBlocked: false };
+}

@@ -1,0 +1,209 @@
+import { describe, expect, test } from 'vitest';
+import { createRandom } from '../../src/kernel/random.ts';
+import { RoutingMesh } from './routing-mesh.ts';
+import type { Edge, RoutingMeshOptions } from './routing-mesh.ts';
+
+const seeds = Number(process.env['SIM_SEEDS'] ?? 25);
+
+const line = (count: number): Edge[] =>
+  Array.from({ length: count - 1 }, (_, at): Edge => [at, at + 1]);
+const ring = (count: number): Edge[] => [...line(count), [count - 1, 0]];
+const full = (count: number): Edge[] =>
+  Array.from({ length: count }, (_, left) => left).flatMap((left) =>
+    Array.from({ length: count - left - 1 }, (_, step): Edge => [left, left + step + 1]),
+  );
+
+/** A ring, so that one cut leaves it connected, and about `degree` links a node in all. */
+function randomGraph(count: number, degree: number, seed: number): Edge[] {
+  const random = createRandom(seed);
+  const edges = ring(count);
+  const known = new Set(edges.map(([left, right]) => `${left} ${right}`));
+  while (edges.length < (count * degree) / 2) {
+    const left = random.below(count);
+    const right = random.below(count);
+    if (left === right || known.has(`${left} ${right}`) || known.has(`${right} ${left}`)) continue;
+    known.add(`${left} ${right}`);
+    edges.push([left, right]);
+  }
+  return edges;
+}
+
+const shapes: Record<string, { count: number; edges: (seed: number) => Edge[] }> = {
+  mutual: { count: 2, edges: () => line(2) },
+  line: { count: 5, edges: () => line(5) },
+  triangle: { count: 3, edges: () => ring(3) },
+  ring: { count: 5, edges: () => ring(5) },
+  'full mesh of 5': { count: 5, edges: () => full(5) },
+  'random graph of 20': { count: 20, edges: (seed) => randomGraph(20, 4, seed) },
+};
+
+function expectExactlyOnce(mesh: RoutingMesh, seed: number): void {
+  for (const node of mesh.nodes) {
+    expect(node.log.gaps, `gaps, seed ${seed}`).toBe(0);
+    for (const origin of mesh.nodes) {
+      if (origin === node) continue;
+      const got = node.log.events.get(origin.id) ?? [];
+      const wrongAt = got.findIndex((seq, at) => seq !== at + 1);
+      const where = `seed ${seed}, from ${origin.id} at ${node.id}`;
+      expect(wrongAt, `out of order: ${where}`).toBe(-1);
+      expect(got.length, `count: ${where}`).toBe(origin.published);
+    }
+  }
+}
+
+function publishAtRandom(mesh: RoutingMesh, each: number, spanMs: number): void {
+  for (let at = 0; at < mesh.nodes.length; at += 1) {
+    for (let count = 0; count < each; count += 1) {
+      mesh.at(mesh.now + mesh.random.below(spanMs), () => mesh.publishEvent(at));
+    }
+  }
+}
+
+/** Cuts random links for a while, never two at a time, so that the mesh of a ring and more stays whole. */
+function flapLinks(mesh: RoutingMesh, until: number): void {
+  const link = mesh.links[mesh.random.below(mesh.links.length)];
+  if (link === undefined || mesh.now >= until) return;
+  mesh.cut(link, 20);
+  mesh.at(mesh.now + 20 + mesh.random.below(600), () => {
+    mesh.open(link);
+    mesh.at(mesh.now + mesh.random.below(300), () => flapLinks(mesh, until));
+  });
+}
+
+function quietMesh(options: RoutingMeshOptions): RoutingMesh {
+  const mesh = new RoutingMesh(options);
+  mesh.start();
+  mesh.runUntil(200);
+  return mesh;
+}
+
+describe.each(Object.entries(shapes))('routers on a %s', (_name, shape) => {
+  test('deliver each event once and in order, and no link carries one twice in a direction', () => {
+    for (let seed = 1; seed <= Math.max(3, seeds / 5); seed += 1) {
+      const mesh = quietMesh({ seed, count: shape.count, edges: shape.edges(seed) });
+      publishAtRandom(mesh, 20, 2_000);
+      mesh.runUntil(6_000);
+      expectExactlyOnce(mesh, seed);
+      expect(Math.max(...mesh.crossings.values())).toBe(1);
+      expect(mesh.addressedCount).toBe(0);
+    }
+  });
+
+  test('deliver each event once and in order while links flap and copies appear', () => {
+    for (let seed = 1; seed <= seeds; seed += 1) {
+      const mesh = quietMesh({
+        seed,
+        count: shape.count,
+        edges: shape.edges(seed),
+        duplication: 0.05,
+      });
+      flapLinks(mesh, 3_000);
+      publishAtRandom(mesh, shape.count > 10 ? 10 : 40, 3_000);
+      mesh.runUntil(60_000);
+      expectExactlyOnce(mesh, seed);
+    }
+  });
+});
+
+describe('routers', () => {
+  test('send a message over each link of its origin once, and over no other, on a complete mesh', () => {
+    const mesh = quietMesh({ seed: 3, count: 5, edges: full(5) });
+    for (let count = 0; count < 50; count += 1) mesh.publishEvent(0);
+    mesh.runUntil(2_000);
+    expectExactlyOnce(mesh, 3);
+    expect(mesh.crossings.size).toBe(50 * 4);
+  });
+
+  test('deliver 10 000 events of a burst in order over a narrow line, with the publisher held back', () => {
+    const mesh = quietMesh({
+      seed: 4,
+      count: 3,
+      edges: line(3),
+      linkRoom: 16,
+      latencyMs: { min: 0.1, spread: 0.1 },
+      router: { outbox: { countMax: 2_000 } },
+    });
+    for (let count = 0; count < 10_000; count += 1) mesh.publishEvent(0);
+    expect(mesh.node(0).backlog.length).toBeGreaterThan(0);
+    mesh.runUntil(120_000);
+    expectExactlyOnce(mesh, 4);
+  });
+
+  test('give signals at most once, and the last of a topic even through a saturated link', () => {
+    const mesh = quietMesh({ seed: 5, count: 4, edges: line(4), linkRoom: 4 });
+    for (let count = 1; count <= 500; count += 1) mesh.publishSignal(0, count);
+    mesh.runUntil(5_000);
+    for (const at of [1, 2, 3]) {
+      const seen = mesh.node(at).log.signals.get(mesh.node(0).id) ?? [];
+      expect(new Set(seen).size).toBe(seen.length);
+      expect(seen.length).toBeLessThan(500);
+      expect(seen).toContain(500);
+    }
+    expect(mesh.drops.get('signal-saturated')).toBeGreaterThan(400);
+  });
+
+  test('let nothing that a member missed while partitioned for a minute be lost', () => {
+    const mesh = quietMesh({ seed: 6, count: 3, edges: line(3) });
+    const away = mesh.links[1];
+    if (away === undefined) throw new Error('the line has two links');
+    mesh.cut(away);
+    mesh.runUntil(500);
+    mesh.node(0).router.memberGone(mesh.now, mesh.node(2).id, 'dead');
+    mesh.node(2).router.memberGone(mesh.now, mesh.node(0).id, 'dead');
+    for (let count = 0; count < 100; count += 1) mesh.publishEvent(0);
+    mesh.runUntil(60_000);
+    expect(mesh.node(1).log.events.get(mesh.node(0).id)).toHaveLength(100);
+    mesh.open(away);
+    mesh.node(0).router.memberJoined(mesh.now, mesh.node(2).id, 1);
+    mesh.node(2).router.memberJoined(mesh.now, mesh.node(0).id, 1);
+    mesh.runUntil(65_000);
+    expectExactlyOnce(mesh, 6);
+  });
+
+  test('owe a restarted member only what is published after its return', () => {
+    const mesh = quietMesh({ seed: 7, count: 3, edges: full(3) });
+    for (let count = 0; count < 10; count += 1) mesh.publishEvent(0);
+    mesh.runUntil(1_000);
+    for (const link of mesh.links) if (link.ends.includes(2)) mesh.cut(link);
+    mesh.runUntil(1_100);
+    mesh.restart(2);
+    for (const link of mesh.links) mesh.open(link);
+    mesh.runUntil(1_500);
+    for (let count = 0; count < 5; count += 1) mesh.publishEvent(0);
+    for (let count = 0; count < 7; count += 1) mesh.publishEvent(2);
+    mesh.runUntil(5_000);
+    expect(mesh.node(2).log.events.get(mesh.node(0).id)).toEqual([11, 12, 13, 14, 15]);
+    expect(mesh.node(1).log.events.get(mesh.node(2).id)).toEqual([1, 2, 3, 4, 5, 6, 7]);
+    expect(mesh.node(2).log.gaps).toBe(0);
+  });
+
+  test('agree on the last retained value of each topic, whatever the order of arrival', () => {
+    const mesh = quietMesh({
+      seed: 8,
+      count: 5,
+      edges: ring(5),
+      latencyMs: { min: 1, spread: 80 },
+    });
+    for (let round = 0; round < 40; round += 1) {
+      const at = mesh.random.below(5);
+      const topic = `r/${mesh.random.below(4)}`;
+      mesh.at(mesh.now + mesh.random.below(500), () =>
+        mesh.publishEvent(at, { topic, payload: `${round}` }),
+      );
+    }
+    mesh.runUntil(10_000);
+    const digests = mesh.nodes.map((node) => [...node.router.retained.digest()]);
+    for (const digest of digests) expect(digest).toEqual(digests[0]);
+    expect(mesh.node(0).router.retained.view().live).toBe(4);
+  });
+
+  test('stay quiet when there is nothing to do', () => {
+    const mesh = quietMesh({ seed: 9, count: 5, edges: ring(5) });
+    mesh.publishEvent(0);
+    mesh.runUntil(10_000);
+    const before = mesh.letterCount;
+    mesh.runUntil(3_600_000);
+    expect(mesh.letterCount).toBe(before);
+    for (const node of mesh.nodes) expect(node.router.deadline()).toBe(Infinity);
+  });
+});
