@@ -1,0 +1,108 @@
+/** `mycel up`: runs the node in the foreground and tells what happens, a line at a time. */
+
+import type { NodeOptions } from 'mycel';
+
+import type { Context } from '../context.ts';
+import { assertNoLiveNode } from '../control-server.ts';
+import { runDaemon, type DaemonReport } from '../daemon.ts';
+import { findInvite } from '../invite-source.ts';
+import { memberColours } from '../member-state.ts';
+import type { UpFlags } from '../program-node.ts';
+import { harmless } from '../terminal.ts';
+
+/** How long a clean stop may take before the process goes anyway, in ms. */
+const stopMs = 15_000;
+
+/** Runs until a signal or `mycel down`. */
+export async function up(context: Context, flags: UpFlags): Promise<void> {
+  const { dataDir, json, terminal } = context;
+  await assertNoLiveNode(dataDir);
+  const invite = await findInvite(flags.join, process.env);
+  const { createNode } = await import('mycel');
+  const node = await createNode(toNodeOptions(flags, dataDir, invite?.text));
+  await runDaemon({
+    node,
+    dataDir,
+    inviteFile: invite?.file,
+    report(report, { id }) {
+      if (json) terminal.line(JSON.stringify(report));
+      else for (const line of describe(context, report, id)) terminal.line(line);
+    },
+    onStopAsked: listenForSignals,
+  });
+}
+
+/** The options of the library, with only those fields that were stated. */
+export function toNodeOptions(
+  flags: UpFlags,
+  dataDir: string,
+  invite: string | undefined,
+): NodeOptions {
+  return {
+    dataDir,
+    mdns: flags.mdns,
+    multicast: flags.multicast,
+    ...(flags.name === undefined ? {} : { name: flags.name }),
+    ...(flags.port === undefined ? {} : { port: flags.port }),
+    ...(flags.guestPort === undefined ? {} : { guestPort: flags.guestPort }),
+    ...(flags.mesh === undefined ? {} : { mesh: flags.mesh }),
+    ...(invite === undefined ? {} : { join: invite }),
+    ...(flags.seed === undefined ? {} : { seeds: flags.seed }),
+    ...(flags.interface === undefined ? {} : { interfaces: flags.interface }),
+    ...(flags.label === undefined ? {} : { labels: flags.label }),
+    ...(flags.profile === undefined ? {} : { profile: flags.profile }),
+    ...(flags.dev === undefined ? {} : { dev: flags.dev }),
+    ...(flags.logLevel === undefined ? {} : { logLevel: flags.logLevel }),
+  };
+}
+
+/** The first signal asks for a clean stop, the second one ends the process. */
+function listenForSignals(stop: (reason: string) => void): () => void {
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  let force: NodeJS.Timeout | undefined;
+  const onSignal = (signal: NodeJS.Signals): void => {
+    if (force !== undefined) process.exit(1);
+    force = setTimeout(() => process.exit(1), stopMs);
+    force.unref();
+    stop(signal);
+  };
+  for (const signal of signals) process.on(signal, onSignal);
+  return () => {
+    clearTimeout(force);
+    for (const signal of signals) process.off(signal, onSignal);
+  };
+}
+
+/** A report as lines for a person. */
+export function describe(context: Context, report: DaemonReport, id: string): string[] {
+  const { style } = context.terminal;
+  const short = (whole: string): string => style('dim', whole.slice(0, 8));
+  switch (report.event) {
+    case 'ready':
+      return [
+        `${style('green', 'ready')}    ${style('bold', harmless(report.name))} ${short(id)} in mesh '${harmless(report.mesh)}', MQTT on port ${report.mqttPort}`,
+        style('dim', '         next: mycel invite · mycel members · mycel status'),
+      ];
+    case 'member': {
+      const colour = memberColours[report.state];
+      return [
+        `member   ${harmless(report.name)} ${short(report.id)} is ${style(colour, report.state)}`,
+      ];
+    }
+    case 'joined':
+      return [`${style('green', 'joined')}   mesh '${harmless(report.mesh)}'`];
+    case 'pending':
+      return [
+        `waiting  ${harmless(report.name)} ${short(report.id)} wants to enter and shows ${style('bold', report.code)}`,
+        style('dim', `         if the board shows the same digits: mycel approve ${report.code}`),
+      ];
+    case 'alert':
+      return [`${style('yellow', 'alert')}    ${harmless(report.text)}`];
+    case 'expelled':
+      return [`${style('red', 'expelled')} ${harmless(report.reason)}`];
+    case 'stopping':
+      return [`stopping (${report.reason})`];
+    case 'stopped':
+      return ['stopped'];
+  }
+}

@@ -1,0 +1,214 @@
+/** What each request of the control socket does to the node. */
+
+import type { MemberInfo, MeshEvents, MeshNode, NodeId } from 'mycel';
+
+import type { CallName, ControlCalls, ControlRequest, ControlStreams } from './control-protocol.ts';
+import { Failure } from './failure.ts';
+
+/** A request that has one answer. */
+export type CallRequest = Extract<ControlRequest, { readonly op: CallName }>;
+
+/** A request that is answered by a stream. */
+export type StreamRequest = Exclude<ControlRequest, CallRequest>;
+
+/** Whether the request opens a stream. */
+export function isStreamRequest(request: ControlRequest): request is StreamRequest {
+  return request.op === 'subscribe' || request.op === 'events';
+}
+
+/**
+ * Runs one call.
+ * @param down asks the daemon to stop; it does so after this answer is on its way.
+ */
+export async function runCall(
+  node: MeshNode,
+  request: CallRequest,
+  down: () => void,
+): Promise<ControlCalls[CallName]['result']> {
+  switch (request.op) {
+    case 'status':
+      return node.status();
+    case 'members':
+      return node.members();
+    case 'discover':
+      return node.discover();
+    case 'publish': {
+      const { topic, payloadBase64, qos, retain } = request.args;
+      await node.publish(topic, Buffer.from(payloadBase64, 'base64'), { qos, retain });
+      return {};
+    }
+    case 'pending':
+      return node.pending();
+    case 'approve':
+      return approve(node, request.args.who);
+    case 'revoke': {
+      const { id, name } = resolveMember(node, request.args.who);
+      await node.revoke(id);
+      return { id, name };
+    }
+    case 'down':
+      setImmediate(down);
+      return {};
+    default:
+      return runMeshCall(node, request);
+  }
+}
+
+/** The calls that change which mesh the node is in and who may enter it. */
+async function runMeshCall(
+  node: MeshNode,
+  request: Exclude<
+    CallRequest,
+    { op: 'status' | 'members' | 'discover' | 'publish' | 'pending' | 'approve' | 'revoke' | 'down' }
+  >,
+): Promise<ControlCalls[CallName]['result']> {
+  switch (request.op) {
+    case 'init':
+      return init(node, request.args.mesh);
+    case 'invite':
+      return node.invite(request.args);
+    case 'window':
+      await node.openJoinWindow(request.args.ms);
+      return {};
+    case 'join':
+      await node.join(request.args.invite);
+      return meshOf(node);
+    case 'leave':
+      await node.leave();
+      return {};
+    case 'guest-add': {
+      const { name, password, publish, subscribe } = request.args;
+      return node.addGuest(name, password, {
+        ...(publish === undefined ? {} : { publish }),
+        ...(subscribe === undefined ? {} : { subscribe }),
+      });
+    }
+    case 'guest-ls':
+      return node.guests();
+    case 'guest-rm':
+      await node.removeGuest(request.args.name);
+      return {};
+  }
+}
+
+/** Opens a stream; it ends when the signal aborts. Returns when the stream is open. */
+export function openStream(
+  node: MeshNode,
+  request: StreamRequest,
+  emit: (event: ControlStreams[keyof ControlStreams]['event']) => void,
+  signal: AbortSignal,
+): void {
+  if (request.op === 'subscribe') {
+    const stop = node.subscribe(
+      request.args.filter,
+      (message) =>
+        emit({
+          topic: message.topic,
+          payloadBase64: Buffer.from(
+            message.payload.buffer,
+            message.payload.byteOffset,
+            message.payload.byteLength,
+          ).toString('base64'),
+          origin: message.origin,
+          qos: message.qos,
+          retain: message.retain,
+          at: message.at,
+        }),
+      { signal },
+    );
+    signal.addEventListener('abort', stop, { once: true });
+    return;
+  }
+  for (const name of eventNames) {
+    const stop = node.on(name, (value) =>
+      emit({ name, value } as ControlStreams['events']['event']),
+    );
+    signal.addEventListener('abort', stop, { once: true });
+  }
+}
+
+/** Every event of a node; the compiler insists that none is missing. */
+const eventNames = Object.keys({
+  member: true,
+  'member-up': true,
+  'member-down': true,
+  link: true,
+  joined: true,
+  pending: true,
+  alert: true,
+  expelled: true,
+} satisfies Record<keyof MeshEvents, true>) as (keyof MeshEvents)[];
+
+/**
+ * Finds the member a person means by its whole id, a unique prefix of the id, or its name.
+ * @throws {Failure} MYCEL_UNKNOWN_MEMBER, or MYCEL_AMBIGUOUS when more than one fits.
+ */
+export function resolveMember<Candidate extends Pick<MemberInfo, 'id' | 'name'>>(
+  node: { members(): readonly Candidate[] },
+  who: string,
+): Candidate {
+  return pick(node.members(), who, 'member', 'See "mycel members" for the ids and names.');
+}
+
+async function approve(node: MeshNode, who: string): Promise<{ id: NodeId; name: string }> {
+  const waiting = node.pending();
+  const digits = who.replace(/[\s-]/g, '');
+  const byCode = /^\d{6}$/.test(digits) ? waiting.filter(({ code }) => code === digits) : [];
+  const found =
+    byCode.length === 1 && byCode[0] !== undefined
+      ? byCode[0]
+      : pick(waiting, who, 'newcomer', 'See "mycel pending" for who waits.');
+  await node.approve(found.id);
+  return { id: found.id, name: found.name };
+}
+
+function pick<Candidate extends { readonly id: string; readonly name: string }>(
+  candidates: readonly Candidate[],
+  who: string,
+  noun: string,
+  fix: string,
+): Candidate {
+  const wanted = who.trim().toLowerCase();
+  const whole = candidates.find(({ id }) => id === wanted);
+  if (whole !== undefined) return whole;
+  const named = candidates.filter(({ name }) => name === who.trim());
+  const found = named.length > 0 ? named : candidates.filter(({ id }) => id.startsWith(wanted));
+  if (found.length > 1) {
+    const ids = found.slice(0, 4).map(({ id }) => id.slice(0, 12));
+    throw new Failure(
+      'MYCEL_AMBIGUOUS',
+      `'${who}' fits ${found.length} of them: ${ids.join(', ')}${found.length > 4 ? ', …' : ''}.`,
+      'Give more characters of the id.',
+    );
+  }
+  const [only] = found;
+  if (only === undefined || wanted === '') {
+    throw new Failure('MYCEL_UNKNOWN_MEMBER', `There is no ${noun} '${who}'.`, fix);
+  }
+  return only;
+}
+
+function meshOf(node: MeshNode): { id: string; name: string } {
+  const { id, name } = node.status().mesh;
+  return { id, name };
+}
+
+/** Shortest invite there is, in ms: `init` mints one to make the mesh real and shows it to nobody. */
+const initInviteTtlMs = 1;
+
+/** Makes a provisional mesh real. A mesh that is real already stays as it is. */
+async function init(
+  node: MeshNode,
+  wanted: string | undefined,
+): Promise<{ id: string; name: string }> {
+  const { name, isProvisional } = node.status().mesh;
+  if (wanted !== undefined && wanted !== name) {
+    throw new Failure(
+      'MYCEL_BAD_OPTION',
+      `This node's mesh is called '${name}', not '${wanted}'.`,
+      `Name it when the node starts: mycel up --mesh '${wanted}'.`,
+    );
+  }
+  if (isProvisional) await node.invite({ ttlMs: initInviteTtlMs, uses: 1 });
+  return meshOf(node);
+}

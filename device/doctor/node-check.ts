@@ -1,0 +1,46 @@
+/** What the node that runs here says about itself. */
+
+import type { NodeStatus } from 'mycel';
+
+import { connectControl } from '../control-client.ts';
+import { formatDuration } from '../duration.ts';
+import { toFailure } from '../failure.ts';
+import { fail, ok, warn, type Finding } from './finding.ts';
+
+/** Its status when it answers, and what to report about it. */
+export interface NodeAnswer {
+  readonly status: NodeStatus | undefined;
+  readonly findings: readonly Finding[];
+}
+
+/** Asks through the control socket. No node is not a fault: the doctor is often asked before the first start. */
+export async function askNode(dataDir: string): Promise<NodeAnswer> {
+  try {
+    const client = await connectControl(dataDir);
+    try {
+      const status = await client.call('status', {});
+      return { status, findings: describe(status) };
+    } finally {
+      client.close();
+    }
+  } catch (error) {
+    const failure = toFailure(error);
+    if (failure.code === 'MYCEL_NO_NODE') {
+      return { status: undefined, findings: [ok('running node', `none in ${dataDir}`)] };
+    }
+    return {
+      status: undefined,
+      findings: [fail('running node', failure.message, failure.fix)],
+    };
+  }
+}
+
+function describe(status: NodeStatus): Finding[] {
+  return [
+    ok(
+      'running node',
+      `${status.name}, mesh '${status.mesh.name}', ${status.members.alive} alive, up ${formatDuration(status.uptimeMs)}`,
+    ),
+    ...status.warnings.map((text) => warn('running node', text, 'See "mycel status".')),
+  ];
+}
