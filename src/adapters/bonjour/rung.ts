@@ -118,7 +118,7 @@ export function createMdnsRung(options: MdnsRungOptions): MdnsRung {
       const opened = bonjourClass;
       if (host !== undefined) wanted.set(key, () => open(opened, key, net, host));
     }
-    for (const [key, responder] of [...responders]) {
+    for (const [key, responder] of responders) {
       if (!wanted.has(key)) retire(key, responder);
     }
     for (const [key, create] of wanted) {

@@ -96,7 +96,7 @@ export function createSightingTable(options: {
     alarmAt = Infinity;
     const now = clock.now();
     let soonest = Infinity;
-    for (const [node, entry] of [...entries]) {
+    for (const [node, entry] of entries) {
       if (isClosed) return;
       if (entry.expiresAt <= now) {
         remove(node);
@@ -151,7 +151,7 @@ export function createSightingTable(options: {
       return entries.size;
     },
     repeat() {
-      for (const entry of [...entries.values()]) if (!isClosed) report(entry);
+      for (const entry of entries.values()) if (!isClosed) report(entry);
     },
     close() {
       isClosed = true;

@@ -42,7 +42,7 @@ export function createMemoryNetwork(): MemoryNetwork {
   /** Delivers to everybody else who is still there by then. */
   function shout(sender: Station, deliver: (station: Station) => void): void {
     queueMicrotask(() => {
-      for (const station of [...stations]) if (station !== sender) deliver(station);
+      for (const station of stations) if (station !== sender) deliver(station);
     });
   }
 

@@ -182,7 +182,7 @@ export function createHelloSockets(group: HelloGroup, handlers: HelloSocketHandl
         const host = net.addresses.find((address) => address.family === 'IPv4')?.host;
         if (host !== undefined) wanted.set(`${net.name}#${net.index}#${host}`, { net, host });
       }
-      for (const [key, speaker] of [...speakers]) {
+      for (const [key, speaker] of speakers) {
         if (wanted.has(key)) continue;
         leave(speaker);
         speakers.delete(key);

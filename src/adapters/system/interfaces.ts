@@ -87,7 +87,7 @@ export function createInterfaceWatch(options: InterfaceWatchOptions = {}): Inter
     if (nextPicture === picture) return;
     current = next;
     picture = nextPicture;
-    for (const listener of [...listeners]) listener(current);
+    for (const listener of listeners) listener(current);
   }
 
   function schedule(): NodeJS.Timeout {
