@@ -1,0 +1,17 @@
+// Joins the multicast group 239.77.7.7:7700, prints what it hears and answers; a stand-in for any LAN program.
+import { createSocket } from 'node:dgram';
+
+const [name = '', say = ''] = process.argv.slice(2);
+const socket = createSocket({ type: 'udp4', reuseAddr: true });
+socket.on('error', (error) => console.log(`error ${error.code}`));
+socket.on('message', (bytes, from) => console.log(`${bytes} ${from.address}`));
+socket.bind(7700, () => {
+  socket.addMembership('239.77.7.7');
+  console.log('ready');
+  if (say === '') return;
+  let count = 0;
+  setInterval(() => {
+    count += 1;
+    socket.send(`${name}-${count}`, 7700, '239.77.7.7', () => undefined);
+  }, Number(say));
+});

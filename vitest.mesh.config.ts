@@ -1,0 +1,16 @@
+import { defineConfig } from 'vitest/config';
+
+// Real hosts in network namespaces share one machine: one file at a time, so that times mean something.
+export default defineConfig({
+  resolve: { conditions: ['@mycel/source'] },
+  ssr: { resolve: { conditions: ['@mycel/source', 'node', 'import', 'default'] } },
+  test: {
+    include: ['test/mesh/**/*.test.ts'],
+    pool: 'forks',
+    fileParallelism: false,
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+    teardownTimeout: 30_000,
+    env: { CBOR_NATIVE_ACCELERATION_DISABLED: 'true' },
+  },
+});
