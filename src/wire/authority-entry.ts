@@ -32,6 +32,7 @@ export const policyDefault: TrustPolicy = { autoApprove: false, epochLagMax: 100
 
 const entryLabel = utf8('mycel/authority/1');
 const genesisLabel = utf8('mycel/genesis/1');
+const tagLabel = utf8('mycel/mesh-tag/1');
 const epochLabel = utf8('mycel/epoch/1');
 
 const hashField = bytesOf(32).transform(toHex);
@@ -141,6 +142,13 @@ export function readGenesis(bytes: Uint8Array): Genesis | undefined {
 /** The mesh's name: the first 128 bits of the hash of its genesis. */
 export function meshIdOf(genesis: Uint8Array): MeshId {
   return parseMeshId(toHex(genesisHash(genesis).subarray(0, 16)));
+}
+
+/**
+ * 16 hex digits by which members recognise their mesh in beacons; strangers cannot tell the mesh id from it.
+ */
+export function meshTagOf(meshId: MeshId): string {
+  return toHex(sha256(tagLabel, fromHex(meshId)).subarray(0, 8));
 }
 
 /** What an epoch entry says about its key, so that a key handed over later can be checked. */
