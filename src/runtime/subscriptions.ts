@@ -100,7 +100,7 @@ export function createSubscriptions(world: {
       return iterator.iterable;
     },
     end() {
-      for (const subscriber of [...subscribers]) subscriber.end();
+      for (const subscriber of subscribers) subscriber.end();
       subscribers.clear();
     },
   };

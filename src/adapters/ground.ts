@@ -1,0 +1,151 @@
+/** The ground floor of a node: front desk, local broker, links and the door for newcomers behind one TCP port. */
+
+import type { Socket } from 'node:net';
+import type { Address } from '../kernel/address.ts';
+import { MycelError } from '../kernel/errors.ts';
+import type { Broker, BrokerHandlers } from '../ports/broker.ts';
+import type { LinkHandlers, LinkSession, LinkTransport } from '../ports/link.ts';
+import type { Log } from '../ports/log.ts';
+import type { Metrics } from '../ports/metrics.ts';
+import type { Conversation } from '../wire/conversation.ts';
+import type { GuestCredential } from './aedes/guest-rules.ts';
+import { createLocalBroker } from './aedes/local-broker.ts';
+import { converse, dialConversation } from './link/converse.ts';
+import { createFrontDesk, createGuestDesk } from './link/front-desk.ts';
+import type { FrontDesk, FrontDeskHandlers } from './link/front-desk.ts';
+import { createLinkTransport } from './link/link-transport.ts';
+import { magic } from './link/magic.ts';
+import type { LinkCredentials } from './link/noise-stream.ts';
+
+/** How to open the ground floor. */
+export interface GroundOptions {
+  /** 0 picks a free one. */
+  readonly port: number;
+  /** Fall back to a free port when `port` is taken. */
+  readonly mayMove: boolean;
+  /** Unique per broker start; never reused. */
+  readonly brokerId: string;
+  readonly credentials: LinkCredentials;
+  readonly handlers: BrokerHandlers &
+    LinkHandlers & {
+      opened(session: LinkSession): void;
+      /** Someone knocks; the answer is the conversation to have, or undefined to hang up. */
+      knocked(kind: 'invite' | 'open', remote: Address): Conversation<unknown> | undefined;
+    };
+  readonly log: Log;
+  readonly metrics: Metrics;
+}
+
+/** The open ground floor. */
+export interface SocketGround {
+  readonly port: number;
+  readonly broker: Broker;
+  readonly links: LinkTransport;
+  openTo(hosts: readonly string[]): Promise<void>;
+  openGuests(
+    listen: { readonly port: number; readonly hosts: readonly string[] } | undefined,
+  ): Promise<number | undefined>;
+  setGuests(accounts: readonly GuestCredential[]): void;
+  knock<Result>(
+    kind: 'invite' | 'open',
+    addresses: readonly Address[],
+    start: () => Conversation<Result>,
+    signal: AbortSignal,
+  ): Promise<{ readonly result: Result; readonly remote: Address }>;
+  stop(): Promise<void>;
+}
+
+const loopback = '127.0.0.1';
+
+/**
+ * Opens the broker and listens on loopback.
+ * @throws {MycelError} MYCEL_PORT_TAKEN when the port is in use and `mayMove` is false.
+ */
+export async function openGround(options: GroundOptions): Promise<SocketGround> {
+  const { handlers, log, metrics } = options;
+  const broker = await createLocalBroker({ brokerId: options.brokerId, handlers, log, metrics });
+  const links = createLinkTransport({ credentials: options.credentials, handlers, log, metrics });
+  let guestDesks: { readonly port: number; stop(): Promise<void> }[] = [];
+
+  function join(socket: Socket, kind: 'invite' | 'open'): void {
+    const remote = { host: plainHost(socket.remoteAddress), port: socket.remotePort ?? 0 };
+    const conversation = handlers.knocked(kind, remote);
+    if (conversation === undefined) {
+      metrics.drop('front-desk', `${kind} join not open`);
+      socket.destroy();
+      return;
+    }
+    const opening = kind === 'invite' ? magic.join : magic.openJoin;
+    converse(socket, conversation, { magic: opening }).catch((error: unknown) => {
+      metrics.drop('front-desk', 'join failed');
+      log.info({ remote: remote.host, reason: reasonOf(error) }, 'a newcomer did not get in');
+    });
+  }
+
+  let desk: FrontDesk;
+  try {
+    desk = await openDesk(options, {
+      plain: (socket) => broker.acceptLocal(socket),
+      link: (socket) => links.accept(socket),
+      join,
+    });
+  } catch (error) {
+    await broker.stop();
+    throw error;
+  }
+
+  return {
+    port: desk.port,
+    broker,
+    links,
+    async openTo(hosts) {
+      const wanted = new Set([loopback, ...hosts]);
+      for (const host of desk.hosts()) if (!wanted.has(host)) await desk.close(host);
+      for (const host of wanted) await desk.open(host);
+    },
+    async openGuests(listen) {
+      await Promise.all(guestDesks.map((guestDesk) => guestDesk.stop()));
+      guestDesks = [];
+      if (listen === undefined) return undefined;
+      let { port } = listen;
+      for (const host of listen.hosts) {
+        const accept = (socket: Socket): void => broker.acceptGuest(socket);
+        const guestDesk = await createGuestDesk({ host, port, accept, log, metrics });
+        guestDesks.push(guestDesk);
+        port = guestDesk.port;
+      }
+      return port;
+    },
+    setGuests: (accounts) => broker.setGuests(accounts),
+    knock: (kind, addresses, start, signal) =>
+      dialConversation(addresses, kind === 'invite' ? magic.join : magic.openJoin, start, signal),
+    async stop() {
+      await Promise.all(guestDesks.map((guestDesk) => guestDesk.stop()));
+      await desk.stop();
+      await links.stop();
+      await broker.stop();
+    },
+  };
+}
+
+async function openDesk(options: GroundOptions, handlers: FrontDeskHandlers): Promise<FrontDesk> {
+  const { log, metrics, port } = options;
+  const config = { hosts: [loopback], handlers, log, metrics };
+  try {
+    return await createFrontDesk({ ...config, port });
+  } catch (error) {
+    const isTaken = MycelError.is(error) && error.code === 'MYCEL_PORT_TAKEN';
+    if (!isTaken || !options.mayMove) throw error;
+    log.info({ port }, 'the port is taken; this node takes a free one');
+    return createFrontDesk({ ...config, port: 0 });
+  }
+}
+
+/** An IPv4 address that arrived on a dual-stack socket, without its IPv6 wrapping. */
+function plainHost(host: string | undefined): string {
+  return (host ?? '').replace(/^::ffff:/, '');
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,152 @@
+/** What the composition root hands to the runtime: the world, behind interfaces. */
+
+import type { Address } from '../kernel/address.ts';
+import type { NodeId } from '../kernel/ids.ts';
+import type { Broker, BrokerHandlers } from '../ports/broker.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Datagrams } from '../ports/datagram.ts';
+import type { Rung } from '../ports/discovery.ts';
+import type { LinkHandlers, LinkSession, LinkTransport } from '../ports/link.ts';
+import type { Log } from '../ports/log.ts';
+import type { Metrics } from '../ports/metrics.ts';
+import type { Store } from '../ports/store.ts';
+import type { Conversation } from '../wire/conversation.ts';
+import type { NodeKeys } from '../wire/keys.ts';
+
+/** How a newcomer knocks: with an invite, or at an open join window. */
+export type JoinKind = 'invite' | 'open';
+
+/** A guest account as the broker needs it: the password only as a salted hash. */
+export interface GuestAccount {
+  readonly name: string;
+  readonly salt: Uint8Array;
+  readonly hash: Uint8Array;
+  readonly publish: readonly string[];
+  readonly subscribe: readonly string[];
+}
+
+/** What a link shows of this node, and how it judges the peer. Read anew for every handshake. */
+export interface LinkCredentials {
+  readonly node: NodeId;
+  readonly keys: NodeKeys;
+  /** Bound into the handshake: two meshes never complete one. */
+  prologue(): Uint8Array;
+  certificate(): Uint8Array | undefined;
+  /** Judges a peer by its certificate and the key it proved to hold. */
+  admit(
+    certificate: Uint8Array,
+    xPublic: Uint8Array,
+  ): { readonly node: NodeId; readonly edPublic: Uint8Array } | { readonly refusal: string };
+}
+
+/** What the ground floor reports. */
+export interface GroundHandlers extends BrokerHandlers, LinkHandlers {
+  opened(session: LinkSession): void;
+  /** Someone knocks; the answer is the conversation to have, or undefined to hang up. */
+  knocked(kind: JoinKind, remote: Address): Conversation<unknown> | undefined;
+}
+
+/** How to open the ground floor. */
+export interface GroundOptions {
+  /** 0 picks a free one. */
+  readonly port: number;
+  /** Fall back to a free port when `port` is taken. */
+  readonly mayMove: boolean;
+  /** Unique per broker start; never reused. */
+  readonly brokerId: string;
+  readonly credentials: LinkCredentials;
+  readonly handlers: GroundHandlers;
+  readonly log: Log;
+  readonly metrics: Metrics;
+}
+
+/** The listening side of a node: the local broker, the links and the door for newcomers, on one TCP port. */
+export interface Ground {
+  readonly port: number;
+  readonly broker: Broker;
+  readonly links: LinkTransport;
+  /** Accepts links and newcomers on these addresses too; loopback is always open, addresses not named are closed. */
+  openTo(hosts: readonly string[]): Promise<void>;
+  /** Opens (or moves) the guest listener; undefined closes it. Returns the port. */
+  openGuests(
+    listen: { readonly port: number; readonly hosts: readonly string[] } | undefined,
+  ): Promise<number | undefined>;
+  setGuests(accounts: readonly GuestAccount[]): void;
+  /** Knocks at the first address that answers and has the conversation. */
+  knock<Result>(
+    kind: JoinKind,
+    addresses: readonly Address[],
+    converse: () => Conversation<Result>,
+    signal: AbortSignal,
+  ): Promise<{ readonly result: Result; readonly remote: Address }>;
+  stop(): Promise<void>;
+}
+
+/** One usable interface. */
+export interface GroundInterface {
+  readonly name: string;
+  readonly hosts: readonly string[];
+}
+
+/** Which interfaces there are, now and later. */
+export interface Interfaces {
+  current(): readonly GroundInterface[];
+  refresh(): void;
+  stop(): void;
+}
+
+/** Known peers, kept on disk and told by others. */
+export interface PeerBook {
+  /** The rungs that offer them for dialling. */
+  readonly rungs: readonly Rung[];
+  /** A link to this node worked. */
+  remember(node: NodeId, addresses: readonly Address[], meshTag: string): void;
+  /** A peer told where others are. */
+  told(from: NodeId, peers: readonly { node: NodeId; addresses: readonly Address[] }[]): void;
+}
+
+/** How to look around. */
+export interface LookoutOptions {
+  readonly interfaces: Interfaces;
+  readonly mdns: boolean;
+  readonly multicast: boolean;
+  readonly seeds: readonly string[];
+  readonly store: Store;
+  readonly log: Log;
+}
+
+/** An answerer of probes that works while the event loop is stuck. */
+export interface StallResponder {
+  readonly port: number;
+  setKeys(keys: readonly { readonly epoch: number; readonly key: Uint8Array }[]): void;
+  stop(): Promise<void>;
+}
+
+/** Everything a node needs from outside. */
+export interface NodeAdapters {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** 32 random bits from the operating system, to seed the cores. */
+  seed(): number;
+  openStore(directory: string): Promise<Store>;
+  nextBoot(store: Store): Promise<number>;
+  openGround(options: GroundOptions): Promise<Ground>;
+  readonly datagrams: Datagrams;
+  watchInterfaces(names: readonly string[] | undefined, changed: () => void): Interfaces;
+  lookOut(options: LookoutOptions): { readonly rungs: readonly Rung[]; readonly book: PeerBook };
+  /** Undefined where the memory it costs is not worth it. */
+  openResponder(options: {
+    readonly host: string;
+    readonly node: NodeId;
+    readonly boot: number;
+    readonly keys: readonly { readonly epoch: number; readonly key: Uint8Array }[];
+  }): Promise<StallResponder | undefined>;
+  watchLoop(spike: (lagMs: number) => void): { lagMs(): number; stop(): void };
+  watchSuspend(woke: (gapMs: number) => void): { stop(): void };
+  hashPassword(password: string): Promise<{ salt: Uint8Array; hash: Uint8Array }>;
+  /** Facts for `status`. */
+  rssBytes(): number;
+  hostName(): string;
+  dataDirDefault(): string;
+}

@@ -1,0 +1,210 @@
+/** Membership at work: the SWIM core, its sealed datagrams, and the link as the way round a blocked UDP port. */
+
+import type { Address } from '../kernel/address.ts';
+import { BoundedMap } from '../kernel/bounded-map.ts';
+import type { Millis } from '../kernel/core.ts';
+import type { NodeId } from '../kernel/ids.ts';
+import type { Random } from '../kernel/random.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Datagrams, DatagramSocket } from '../ports/datagram.ts';
+import { datagramBytesMax } from '../ports/datagram.ts';
+import type { Log } from '../ports/log.ts';
+import type { Metrics } from '../ports/metrics.ts';
+import type { MemberMeta, SwimMessage } from '../protocol/membership/messages.ts';
+import { swimProfiles } from '../protocol/membership/profiles.ts';
+import type { ProfileName } from '../protocol/membership/profiles.ts';
+import { createSwim } from '../protocol/membership/swim.ts';
+import type { SwimEffect, SwimMember, SwimView } from '../protocol/membership/swim-types.ts';
+import { createDatagramSeal, datagramOverheadBytes, shortIdOf } from '../wire/datagram-seal.ts';
+import type { EpochKeys } from '../wire/datagram-seal.ts';
+import { nodeIdOf, signBytes, verifyBytes } from '../wire/keys.ts';
+import { createMembershipCodec } from '../wire/membership-codec.ts';
+import { drive } from './drive.ts';
+import type { Identity } from './identity.ts';
+
+/** Waits this long for a goodbye to spread before a stop goes on without, in ms. */
+const leaveMsMax = 2_000;
+
+/** Members whose UDP is known to work or not; one per member. */
+const pathsMax = 4096;
+
+/** What the node around it provides. */
+export interface MembershipWorld {
+  readonly identity: Identity;
+  readonly boot: number;
+  readonly profile: ProfileName;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly datagrams: Datagrams;
+  keys(): EpochKeys;
+  addresses(): readonly Address[];
+  meta(): MemberMeta;
+  announced(member: SwimMember): void;
+  /** One key, two devices; `isSelf` when it is this one. */
+  cloned(node: NodeId, isSelf: boolean): void;
+  /** Carries a datagram over the link instead; false when there is none. */
+  viaLink(node: NodeId, bytes: Uint8Array): boolean;
+  pingViaLink(node: NodeId, answered: () => void): void;
+  /** A member's authority-log rider differs from what it was. */
+  riderSeen(node: NodeId, rider: Uint8Array): void;
+  persistBoot(boot: number): void;
+}
+
+/** A running membership. */
+export interface Membership {
+  view(): SwimView;
+  member(node: NodeId): SwimMember | undefined;
+  linkOpened(node: NodeId, address: Address): void;
+  linkClosed(node: NodeId): void;
+  /** A datagram that came over a link from this authenticated node. */
+  receivedViaLink(node: NodeId, remote: Address, bytes: Uint8Array): void;
+  changed(what: { meta?: MemberMeta; addresses?: readonly Address[]; rider?: Uint8Array }): void;
+  woke(gapMs: Millis): void;
+  lagged(ms: Millis): void;
+  evict(node: NodeId): void;
+  /** Says goodbye; resolves when it has spread or `leaveMsMax` has passed. */
+  leave(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Opens the socket on `host:port` and starts probing. @throws {MycelError} MYCEL_PORT_TAKEN */
+export async function startMembership(
+  world: MembershipWorld,
+  listen: { readonly host: string; readonly port: number },
+): Promise<Membership> {
+  const { identity, clock, log, metrics } = world;
+  const self = identity.node;
+  /** When a datagram of the member last came over UDP: silence while linked means the port is filtered. */
+  const heardByUdp = new BoundedMap<NodeId, Millis>(pathsMax);
+  const linkedSince = new BoundedMap<NodeId, Millis>(pathsMax);
+  const profile = swimProfiles[world.profile];
+  let left: (() => void) | undefined;
+
+  const seal = createDatagramSeal({ node: self, bootCounter: world.boot, keys: world.keys });
+  const codec = createMembershipCodec({
+    self,
+    sign: (bytes) => signBytes(identity.keys.edSeed, bytes),
+    verify: verifyBytes,
+    edPublicOf: (node) => swim.member(node)?.edPublic,
+    nodeIdOf,
+  });
+  const swim = createSwim(
+    {
+      self,
+      boot: world.boot,
+      instance: identity.instance,
+      edPublic: identity.keys.edPublic,
+      addresses: world.addresses(),
+      meta: world.meta(),
+      profile,
+      sizeOf: codec.sizeOf,
+      packetBytesMax: datagramBytesMax - datagramOverheadBytes,
+    },
+    world.random,
+  );
+
+  function isUdpSilent(node: NodeId): boolean {
+    const since = linkedSince.get(node);
+    if (since === undefined) return false;
+    const patience = 3 * profile.probeIntervalMs;
+    return clock.now() - Math.max(since, heardByUdp.get(node) ?? -Infinity) > patience;
+  }
+
+  function send(to: Address, node: NodeId | undefined, message: SwimMessage): void {
+    const bytes = codec.encode(message);
+    socket.send(to, seal.seal(bytes));
+    metrics.count(`swim.out.${message.kind}`);
+    if (node !== undefined && isUdpSilent(node)) world.viaLink(node, bytes);
+  }
+
+  function run(effect: SwimEffect): void {
+    switch (effect.type) {
+      case 'send':
+        return send(effect.to, effect.node, effect.message);
+      case 'pingViaLink': {
+        const { node, seq } = effect;
+        return world.pingViaLink(node, () => driver.feed({ type: 'linkPong', node, seq }));
+      }
+      case 'announce':
+        return world.announced(effect.member);
+      case 'note':
+        metrics.count(`swim.${effect.code}`);
+        return log.debug({ node: effect.node, code: effect.code }, 'membership');
+      case 'alert':
+        return world.cloned(effect.node, effect.code === 'clone-self');
+      case 'riderSeen':
+        return world.riderSeen(effect.node, effect.rider);
+      case 'persistBoot':
+        return world.persistBoot(effect.boot);
+      case 'leftSpread':
+        return left?.();
+    }
+  }
+
+  function feedMessage(from: Address, sender: NodeId, message: SwimMessage): void {
+    metrics.count(`swim.in.${message.kind}`);
+    driver.feed({ type: 'received', from, sender, message });
+  }
+
+  /** The sealing proves the first half of the sender's id: a message that claims another `from` is forged. */
+  function receivedByUdp(from: Address, bytes: Uint8Array): void {
+    const opened = seal.open(bytes);
+    if ('refusal' in opened) return metrics.drop('datagram', opened.refusal);
+    const message = codec.decode(opened.plain);
+    if (message === undefined) return metrics.drop('membership', 'malformed message');
+    if (shortIdOf(message.from) !== opened.sender) return metrics.drop('membership', 'forged sender');
+    heardByUdp.set(message.from, clock.now());
+    feedMessage(from, message.from, message);
+  }
+
+  const socket: DatagramSocket = await world.datagrams.open({ ...listen, receive: receivedByUdp });
+  const driver = drive(swim, {
+    clock,
+    tick: { type: 'tick' },
+    run,
+    failed: (effect, error) => log.error({ effect: effect.type, error }, 'a membership effect failed'),
+    overflowed: () => metrics.drop('membership', 'inbox full'),
+  });
+
+  return {
+    view: () => swim.view(),
+    member: (node) => swim.member(node),
+    linkOpened(node, address) {
+      linkedSince.set(node, clock.now());
+      driver.feed({ type: 'linkOpened', node, address });
+    },
+    linkClosed(node) {
+      linkedSince.delete(node);
+      driver.feed({ type: 'linkClosed', node });
+    },
+    receivedViaLink(node, remote, bytes) {
+      const message = codec.decode(bytes);
+      if (message === undefined) metrics.drop('membership', 'malformed message');
+      else feedMessage(remote, node, message);
+    },
+    changed({ meta, addresses, rider }) {
+      if (meta !== undefined) driver.feed({ type: 'metaChanged', meta });
+      if (addresses !== undefined) driver.feed({ type: 'addressesChanged', addresses });
+      if (rider !== undefined) driver.feed({ type: 'riderChanged', rider });
+    },
+    woke: (gapMs) => driver.feed({ type: 'woke', gapMs }),
+    lagged: (ms) => driver.feed({ type: 'loopLagged', ms }),
+    evict: (node) => driver.feed({ type: 'evicted', node }),
+    leave() {
+      return new Promise((resolve) => {
+        const cancel = clock.alarm(clock.now() + leaveMsMax, resolve);
+        left = () => {
+          cancel();
+          resolve();
+        };
+        driver.feed({ type: 'leave' });
+      });
+    },
+    async stop() {
+      driver.stop();
+      await socket.stop();
+    },
+  };
+}
