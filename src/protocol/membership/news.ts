@@ -11,6 +11,7 @@ import type { MemberRecord, OwnWord } from './member-table.ts';
 import type { Life, Update, VerdictUpdate } from './messages.ts';
 import type { SelfMember } from './self.ts';
 import { Suspicion, suspicionTerms } from './suspicion.ts';
+import type { SuspicionTerms } from './suspicion.ts';
 import type { SwimState } from './swim-state.ts';
 
 /** Datagrams of the former life of a restarted member may still be in flight for this long, in ms. */
@@ -65,7 +66,7 @@ export class News {
     if (record?.suspicion === undefined || record.state !== 'suspect') return;
     // Confirmations move the end; a timer that was set before them must not judge early.
     if (record.suspicion.endsAt > this.#state.now) {
-      this.#state.verdicts.set(`suspicion:${node}`, record.suspicion.endsAt);
+      armSuspicion(this.#state, record, record.suspicion);
       return;
     }
     this.#bury(record, 'dead', this.#ownVerdict('dead', record));
@@ -130,8 +131,7 @@ export class News {
     }
     const record = known ?? newRecord(word, now);
     if (known !== undefined) adoptWord(record, word, now);
-    this.#state.verdicts.stop(`suspicion:${word.node}`);
-    this.#state.chores.stop(`wake:${word.node}`);
+    stopTimersOf(this.#state, word.node);
     table.place(record, word.kind, now);
     if (word.kind === 'dormant') {
       record.dormantUntil = now + Math.max(0, word.sleepMs - word.elapsedMs);
@@ -165,7 +165,7 @@ export class News {
   }
 
   #accuse(record: MemberRecord, update: VerdictUpdate): void {
-    const { table, config, now, meshSize, verdicts } = this.#state;
+    const { table, config, now, meshSize } = this.#state;
     if (record.suspicion === undefined) {
       if (record.state !== 'alive') return;
       const terms = suspicionTerms(config.profile, meshSize, this.#state.lifeguard.lhaSuspicion);
@@ -175,11 +175,23 @@ export class News {
       this.#state.broadcast(update);
       this.#state.note('suspected', record.node);
       this.#state.announce(record);
+      this.#seekSecondOpinion(record, update.from, terms);
     } else if (record.suspicion.confirm(update.from)) {
       this.#state.broadcast(update);
     }
     invariant(record.suspicion !== undefined, 'an accused member has an open suspicion');
-    verdicts.set(`suspicion:${record.node}`, record.suspicion.endsAt);
+    armSuspicion(this.#state, record, record.suspicion);
+  }
+
+  /**
+   * Some who hear of a suspicion probe the suspect soon, about K + 1 of them whatever the size of the mesh: round robin
+   * alone leaves the confirmations that shorten a wait to luck.
+   */
+  #seekSecondOpinion(record: MemberRecord, accuser: NodeId, terms: SuspicionTerms): void {
+    const { config, meshSize, random, chores, now } = this.#state;
+    if (accuser === config.self || terms.confirmationsWanted < 1) return;
+    if (random.below(meshSize) > terms.confirmationsWanted) return;
+    chores.set(`second:${record.node}`, now + random.below(config.profile.probeTimeoutMs));
   }
 
   #bury(record: MemberRecord, state: 'dead' | 'left', update: VerdictUpdate): void {
@@ -187,8 +199,7 @@ export class News {
     record.verdict = update;
     record.isStalled = false;
     this.#state.probeList.remove(record.node);
-    this.#state.verdicts.stop(`suspicion:${record.node}`);
-    this.#state.chores.stop(`wake:${record.node}`);
+    stopTimersOf(this.#state, record.node);
     this.#state.broadcast(update);
     this.#state.announce(record);
   }
@@ -208,12 +219,27 @@ function asKnown(
     : { state: record.state, incarnation: record.word.incarnation };
 }
 
+/** A member's state changed for good: what was planned about the former one is off. */
+export function stopTimersOf(state: SwimState, node: NodeId): void {
+  state.verdicts.stop(`suspicion:${node}`);
+  for (const chore of ['wake', 'second', 'last'] as const) state.chores.stop(`${chore}:${node}`);
+}
+
 /** Moves the end of every open suspicion by `lagMs`, or starts them anew: what could not be heard must not count. */
 export function postponeSuspicions(state: SwimState, lagMs: Millis | 'restart'): void {
   for (const record of state.table.live()) {
     if (record.suspicion === undefined) continue;
     if (lagMs === 'restart') record.suspicion.restart(state.now);
     else record.suspicion.extend(lagMs);
-    state.verdicts.set(`suspicion:${record.node}`, record.suspicion.endsAt);
+    armSuspicion(state, record, record.suspicion);
   }
+}
+
+/** The verdict at the end, and before it the accused's last word: a ping that says what it is accused of. */
+function armSuspicion(state: SwimState, record: MemberRecord, suspicion: Suspicion): void {
+  const { endsAt } = suspicion;
+  state.verdicts.set(`suspicion:${record.node}`, endsAt);
+  if (!state.lifeguard.lhaSuspicion) return;
+  const lastAt = endsAt - state.config.profile.probeTimeoutMs;
+  if (lastAt > state.now) state.chores.set(`last:${record.node}`, lastAt);
 }

@@ -5,7 +5,13 @@ import type { Address } from '../../kernel/address.ts';
 import type { Millis } from '../../kernel/core.ts';
 import type { NodeId } from '../../kernel/ids.ts';
 import type { MemberRecord } from './member-table.ts';
-import type { AckMessage, PingMessage, PingReqMessage, StalledMessage } from './messages.ts';
+import type {
+  AckMessage,
+  PingMessage,
+  PingReqMessage,
+  StalledMessage,
+  Update,
+} from './messages.ts';
 import type { News } from './news.ts';
 import type { SelfMember } from './self.ts';
 import type { SwimState } from './swim-state.ts';
@@ -96,6 +102,21 @@ export class Prober {
     this.begin(record);
   }
 
+  /** A second opinion about somebody else's suspicion. */
+  probeSuspect(node: NodeId): void {
+    const record = this.#state.table.get(node);
+    if (record?.state === 'suspect') this.beginUrgently(record);
+  }
+
+  /** The wait is nearly over: the suspect is told once more, and its answer carries its objection. */
+  askLastWord(node: NodeId): void {
+    const record = this.#state.table.get(node);
+    if (record?.state !== 'suspect' || record.verdict === undefined) return;
+    const updates = this.#state.probeUpdates([record.verdict]);
+    const message = { ...this.#bare(node, this.#nextSeq()), updates };
+    this.#state.send(record.address, message, node);
+  }
+
   /** The direct ping took too long: ask every other way in parallel. */
   escalate(seq: number): void {
     const round = this.#rounds.get(seq);
@@ -108,7 +129,7 @@ export class Prober {
     const helpers = this.#state.pick(config.profile.helperCount, isOther);
     round.nacksExpected = helpers.length;
     for (const helper of helpers) {
-      const updates = this.#state.probeRiders(helper);
+      const updates = this.#state.probeUpdates(this.#state.accusationFor(helper));
       const message = { kind: 'ping-req', from: config.self, seq, target: round.node } as const;
       this.#state.send(helper.address, { ...message, updates }, helper.node);
     }
@@ -161,15 +182,17 @@ export class Prober {
     // Addresses change hands: an ack for somebody else would keep a dead member alive.
     if (message.target !== this.#state.config.self) return;
     const record = this.#state.table.get(message.from);
-    this.#sendAck(from, message.from, message.seq, this.#state.config.self, record);
+    const isMisjudged = this.#self.isMisjudgedIn(message.updates);
+    const first = isMisjudged ? [this.#self.word] : this.#state.accusationFor(record);
+    this.#sendAck(from, message.from, message.seq, this.#state.config.self, first);
   }
 
   hearAck(from: Address, message: AckMessage): void {
     const relay = this.#relays.get(message.seq);
     if (relay?.target === message.subject) {
       this.#endRelay(message.seq);
-      const origin = this.#state.table.get(relay.origin);
-      this.#sendAck(relay.originAddress, relay.origin, relay.originSeq, message.subject, origin);
+      const first = this.#state.accusationFor(this.#state.table.get(relay.origin));
+      this.#sendAck(relay.originAddress, relay.origin, relay.originSeq, message.subject, first);
       return;
     }
     const round = this.#rounds.get(message.seq);
@@ -251,7 +274,7 @@ export class Prober {
   }
 
   #ping(record: MemberRecord, to: Address | undefined, seq: number): void {
-    const updates = this.#state.probeRiders(record);
+    const updates = this.#state.probeUpdates(this.#state.accusationFor(record));
     this.#state.send(to, { ...this.#bare(record.node, seq), updates }, record.node);
   }
 
@@ -278,9 +301,9 @@ export class Prober {
     node: NodeId,
     seq: number,
     subject: NodeId,
-    record: MemberRecord | undefined,
+    first: readonly Update[],
   ): void {
-    const updates = this.#state.probeRiders(record);
+    const updates = this.#state.probeUpdates(first);
     const common = { kind: 'ack', from: this.#state.config.self, seq, subject } as const;
     const message = { ...common, life: this.#self.life, rider: this.#state.rider, updates };
     this.#state.send(to, message, node);

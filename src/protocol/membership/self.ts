@@ -117,6 +117,15 @@ export class SelfMember {
     else if (update.incarnation.boot === this.#incarnation.boot) this.#hearSameBoot(update, order);
   }
 
+  /** Whether these updates accuse this node: their sender has not heard its latest word. */
+  isMisjudgedIn(updates: readonly Update[]): boolean {
+    if (this.#phase !== 'alive') return false;
+    const { self } = this.#state.config;
+    return updates.some(
+      ({ kind, node }) => node === self && (kind === 'suspect' || kind === 'dead'),
+    );
+  }
+
   member(): SwimMember {
     const { node, edPublic, instance } = this.#word;
     return {

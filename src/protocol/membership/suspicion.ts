@@ -23,7 +23,7 @@ export function suspicionTerms(
 ): SuspicionTerms {
   const scale = Math.max(1, Math.log10(Math.max(1, memberCount)));
   const minMs = Math.floor(profile.suspicionMult * scale * profile.probeIntervalMs);
-  const wanted = profile.suspicionMult - 2;
+  const wanted = Math.floor(profile.suspicionMult - 2);
   const confirmationsWanted = !isAdaptive || wanted < 1 || memberCount - 2 < wanted ? 0 : wanted;
   return { minMs, maxMs: Math.floor(profile.suspicionMaxMult * minMs), confirmationsWanted };
 }

@@ -39,6 +39,8 @@ export type Chore =
   | 'sweep'
   | `escalate:${number}`
   | `relay:${number}`
+  | `second:${NodeId}`
+  | `last:${NodeId}`
   | `contact:${NodeId}`
   | `wake:${NodeId}`;
 
@@ -142,15 +144,19 @@ export class SwimState {
     return sample(this.random, candidates, gossipFanout);
   }
 
-  /** Updates for a probe or its answer: what its receiver must hear about itself first, then queued news. */
-  probeRiders(receiver: MemberRecord | undefined): Update[] {
-    const first = this.accusationFor(receiver);
+  /** Updates for a probe or its answer: what its receiver must hear first, then queued news. */
+  probeUpdates(first: readonly Update[]): Update[] {
     return this.#withQueued(first, this.packetBytesMax - probeBytes - this.rider.length);
   }
 
   /** Updates for a gossip message. */
   gossipUpdates(first: readonly Update[] = []): Update[] {
     return this.#withQueued(first, this.packetBytesMax - gossipBytes);
+  }
+
+  /** Whether much more news waits than one packet of this many updates carried. */
+  hasBacklog(updateCount: number): boolean {
+    return this.queue.length > 2 * updateCount;
   }
 
   /** Splits updates into lists that fit a state message each. */

@@ -15,7 +15,7 @@ import { memberOf } from './member-table.ts';
 import type { MemberRecord } from './member-table.ts';
 import { riderBytesMax } from './messages.ts';
 import type { SwimMessage } from './messages.ts';
-import { News, postponeSuspicions } from './news.ts';
+import { News, postponeSuspicions, stopTimersOf } from './news.ts';
 import { Prober } from './prober.ts';
 import { PushPull } from './push-pull.ts';
 import { SelfMember } from './self.ts';
@@ -25,6 +25,9 @@ import type { Swim, SwimConfig, SwimInput, SwimView } from './swim-types.ts';
 
 /** Pause between sweeps of old tombstones, in ms. */
 const sweepIntervalMs = 60_000;
+
+/** Packets per listener and gossip beat while there is a backlog. */
+const gossipPacketsMax = 4;
 
 /** A loop stuck for this many probe intervals is an absence, not a hiccup. */
 const absenceIntervals = 4;
@@ -181,6 +184,8 @@ class SwimCore implements Swim {
     const subject = name.slice(name.indexOf(':') + 1);
     if (name.startsWith('escalate:')) this.#prober.escalate(Number(subject));
     else if (name.startsWith('relay:')) this.#prober.relayTimedOut(Number(subject));
+    else if (name.startsWith('second:')) this.#prober.probeSuspect(subject as NodeId);
+    else if (name.startsWith('last:')) this.#prober.askLastWord(subject as NodeId);
     else if (name.startsWith('contact:')) this.#pushPull.tryContact(subject as NodeId);
     else this.#news.sleepEnded(subject as NodeId);
   }
@@ -189,10 +194,15 @@ class SwimCore implements Swim {
     const { config } = this.#state;
     const targets = this.#state.pickListeners();
     for (const record of targets) {
-      const updates = this.#state.gossipUpdates(this.#state.accusationFor(record));
-      if (updates.length === 0) continue;
-      const message = { kind: 'gossip', from: config.self, updates } as const;
-      this.#state.send(record.address, message, record.node);
+      const accusation = this.#state.accusationFor(record);
+      for (let packet = 0; packet < gossipPacketsMax; packet += 1) {
+        const updates = this.#state.gossipUpdates(packet === 0 ? accusation : []);
+        if (updates.length === 0) break;
+        const message = { kind: 'gossip', from: config.self, updates } as const;
+        this.#state.send(record.address, message, record.node);
+        // One packet is the rule; a backlog (many joined at once) is worked off faster.
+        if (!this.#state.hasBacklog(updates.length)) break;
+      }
     }
     this.#state.gossiped();
     if (targets.length === 0) this.#state.chores.stop('gossip');
@@ -212,13 +222,20 @@ class SwimCore implements Swim {
       return;
     }
     if (this.#self.phase === 'left') return;
-    if (message.kind === 'ping' || message.kind === 'ack' || message.kind === 'gossip') {
+    const isGossip = message.kind === 'gossip' || message.kind === 'ping-req';
+    if (isGossip || message.kind === 'ping' || message.kind === 'ack') {
       this.#news.hearAll(message.updates, 'gossip');
     }
-    if (message.kind === 'ping-req') this.#news.hearAll(message.updates, 'gossip');
     const record = table.get(message.from);
     if (record !== undefined) this.#noticeSender(record, from, message);
+    if (isGossip && this.#self.isMisjudgedIn(message.updates)) this.#object(from, message.from);
     this.#answer(from, message);
+  }
+
+  /** Whoever passes on an accusation gets our word straight back: gossip may take too long to reach just them. */
+  #object(to: Address, node: NodeId): void {
+    const updates = this.#state.gossipUpdates([this.#self.word]);
+    this.#state.send(to, { kind: 'gossip', from: this.#state.config.self, updates }, node);
   }
 
   #noticeSender(record: MemberRecord, from: Address, message: SwimMessage): void {
@@ -326,15 +343,14 @@ class SwimCore implements Swim {
   }
 
   #evict(node: NodeId): void {
-    const { table, queue, links, probeList, verdicts, chores, config } = this.#state;
+    const { table, queue, links, probeList, config } = this.#state;
     if (node === config.self) return;
     const record = table.get(node);
     table.evict(node);
     links.delete(node);
     queue.drop(node);
     probeList.remove(node);
-    verdicts.stop(`suspicion:${node}`);
-    chores.stop(`wake:${node}`);
+    stopTimersOf(this.#state, node);
     this.#prober.forget(node);
     this.#pushPull.forget(node);
     if (record === undefined) return;

@@ -1,0 +1,168 @@
+/** How the membership core meets a simulated world: addresses are host names, links exist between whoever met. */
+
+import type { Millis } from '../../src/kernel/core.ts';
+import { nodeIdFromHash } from '../../src/kernel/ids.ts';
+import type { NodeId } from '../../src/kernel/ids.ts';
+import { createRandom } from '../../src/kernel/random.ts';
+import type { MemberMeta, SwimMessage, Update } from '../../src/protocol/membership/messages.ts';
+import { swimProfiles } from '../../src/protocol/membership/profiles.ts';
+import type { SwimProfile } from '../../src/protocol/membership/profiles.ts';
+import { createSwim } from '../../src/protocol/membership/swim.ts';
+import type {
+  Swim,
+  SwimConfig,
+  SwimEffect,
+  SwimInput,
+  SwimView,
+} from '../../src/protocol/membership/swim-types.ts';
+import type { Host, HostAdapter, HostId, HostOptions, World } from './world.ts';
+
+/** What travels between simulated nodes: datagrams, and the pings over a link. */
+export type SwimLetter = SwimMessage | { readonly kind: 'link-ping' | 'link-pong'; seq: number };
+
+/** Knobs of a simulated node. */
+export interface SwimNodeOptions {
+  readonly profile?: SwimProfile;
+  readonly config?: Partial<SwimConfig>;
+  /** Members it links to when it starts, whose datagram address is their name. */
+  readonly seeds?: readonly NodeId[];
+  /** Whether the driver reports a stuck loop, as production does. @default true */
+  readonly reportsLag?: boolean;
+}
+
+/** A simulated node. */
+export type SwimHost = Host<SwimInput, SwimView>;
+
+/** Ids that differ in every character, made from a number. */
+export function simNodeId(number: number): NodeId {
+  const random = createRandom(number);
+  return nodeIdFromHash(Uint8Array.from({ length: 16 }, () => random.below(256)));
+}
+
+/** What every simulated node says about itself. */
+export const simMeta: MemberMeta = {
+  name: 'node',
+  version: '0.1.0',
+  roles: [],
+  labels: {},
+  capabilities: [],
+};
+
+/** Bytes of updates as the real codec makes them, near enough for packing (test/wire measures the codec itself). */
+export function simSizeOf(update: Update): number {
+  return update.kind === 'alive' || update.kind === 'dormant' ? 190 : 120;
+}
+
+/** The configuration of a core in tests. */
+export function simConfig(
+  self: NodeId,
+  profile: SwimProfile,
+  rest: Partial<SwimConfig> = {},
+): SwimConfig {
+  return {
+    self,
+    boot: 1,
+    instance: 1,
+    edPublic: new Uint8Array(32),
+    addresses: [{ host: self, port: 1 }],
+    meta: simMeta,
+    profile,
+    sizeOf: simSizeOf,
+    ...rest,
+  };
+}
+
+/** Adds one node to a world and tells it about its seeds. */
+export function addSwimHost(
+  world: World<SwimLetter>,
+  self: NodeId,
+  options: SwimNodeOptions = {},
+  hostOptions: HostOptions & { startAt?: Millis } = {},
+): SwimHost {
+  const host = world.addHost(self, swimAdapter(self, options), {
+    // Production defers verdicts past one poll phase (Swim.isVerdictDue).
+    lateTick: 'after-messages',
+    ...hostOptions,
+  });
+  return host;
+}
+
+function swimAdapter(
+  self: NodeId,
+  options: SwimNodeOptions,
+): HostAdapter<SwimLetter, SwimInput, SwimEffect, SwimView> {
+  const profile = options.profile ?? swimProfiles.wired;
+  const linked = new Set<HostId>();
+  return {
+    tick: { type: 'tick' },
+    build({ boot, random }) {
+      linked.clear();
+      const config = simConfig(self, profile, {
+        boot,
+        instance: random.below(2 ** 32),
+        ...options.config,
+      });
+      const core = createSwim(config, random);
+      return withFirstSteps(core, options, profile);
+    },
+    receive(from, letter, via) {
+      const node = from as NodeId;
+      if (letter.kind === 'link-pong') return { type: 'linkPong', node, seq: letter.seq };
+      if (letter.kind === 'link-ping') return { type: 'tick' };
+      if (via === 'link') linked.add(from);
+      return {
+        type: 'received',
+        from: { host: from, port: 1 },
+        sender: node,
+        message: letter,
+      };
+    },
+    run(effect, tools) {
+      if (effect.type === 'send') tools.send(effect.to.host, effect.message);
+      else if (effect.type === 'note') tools.note(effect.code, effect.node);
+      else if (effect.type === 'alert') tools.note(effect.code, effect);
+    },
+    linkReset: (peer) => ({ type: 'linkClosed', node: peer as NodeId }),
+    woke: (gapMs) => ({ type: 'woke', gapMs }),
+  };
+}
+
+/** The core as production drives it: links to its seeds when it starts, and lag reported before the late tick. */
+function withFirstSteps(core: Swim, options: SwimNodeOptions, profile: SwimProfile): Swim {
+  let isFirst = true;
+  return {
+    step(now, input) {
+      const effects: SwimEffect[] = [];
+      if (isFirst) {
+        isFirst = false;
+        effects.push(...core.step(now, { type: 'tick' }));
+        for (const node of options.seeds ?? []) {
+          const address = { host: node, port: 1 };
+          effects.push(...core.step(now, { type: 'linkOpened', node, address }));
+        }
+      }
+      const lagMs = now - core.deadline();
+      const isLate = input.type === 'tick' && lagMs > profile.probeTimeoutMs / 2;
+      if (isLate && options.reportsLag !== false) {
+        effects.push(...core.step(now, { type: 'loopLagged', ms: lagMs }));
+      }
+      effects.push(...core.step(now, input));
+      return effects;
+    },
+    deadline: () => core.deadline(),
+    view: () => core.view(),
+    isVerdictDue: (now) => core.isVerdictDue(now),
+    member: (node) => core.member(node),
+  };
+}
+
+/** What a node believes of another. */
+export function stateIn(host: SwimHost, node: NodeId): string | undefined {
+  return host.view().members.find((member) => member.node === node)?.state;
+}
+
+/** Whether a node sees exactly these others alive. */
+export function seesAlive(host: SwimHost, others: readonly NodeId[]): boolean {
+  const alive = host.view().members.filter((member) => member.state === 'alive');
+  return alive.length === others.length && alive.every(({ node }) => others.includes(node));
+}
