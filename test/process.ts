@@ -51,7 +51,7 @@ export function startCommand(argv: readonly string[], options: StartOptions = {}
   let isEnded = false;
   const watchers = new Set<() => void>();
   const wake = (): void => {
-    for (const watcher of [...watchers]) watcher();
+    for (const watcher of watchers) watcher();
   };
 
   child.stderr.setEncoding('utf8').on('data', (text: string) => {

@@ -2,12 +2,13 @@
 import { createSocket } from 'node:dgram';
 
 const [name = '', say = ''] = process.argv.slice(2);
+const print = (line) => process.stdout.write(`${line}\n`);
 const socket = createSocket({ type: 'udp4', reuseAddr: true });
-socket.on('error', (error) => console.log(`error ${error.code}`));
-socket.on('message', (bytes, from) => console.log(`${bytes} ${from.address}`));
+socket.on('error', (error) => print(`error ${error.code}`));
+socket.on('message', (bytes, from) => print(`${bytes.toString()} ${from.address}`));
 socket.bind(7700, () => {
   socket.addMembership('239.77.7.7');
-  console.log('ready');
+  print('ready');
   if (say === '') return;
   let count = 0;
   setInterval(() => {

@@ -151,7 +151,7 @@ function run(command: string, args: readonly string[], input = ''): void {
   try {
     execFileSync(command, args, { input, stdio: ['pipe', 'pipe', 'pipe'] });
   } catch (error) {
-    const stderr = String((error as { stderr?: unknown }).stderr ?? '');
-    throw new Error(`${command} ${args.join(' ')}: ${stderr.trim()}\n${input}`, { cause: error });
+    const stderr = (error as { stderr?: Buffer }).stderr?.toString().trim() ?? '';
+    throw new Error(`${command} ${args.join(' ')}: ${stderr}\n${input}`, { cause: error });
   }
 }

@@ -56,13 +56,11 @@ describe('a lab of four hosts', () => {
     const { code } = await lab.host(0).exec(['ping', '-q', '-W', '1', '-c', '1', '192.0.2.1']);
     expect(code).not.toBe(0);
     const { stdout } = await lab.host(0).exec(['ip', '-br', 'link']);
-    expect(
-      stdout
-        .trim()
-        .split('\n')
-        .map((line) => line.split(/[\s@]/)[0])
-        .sort(),
-    ).toEqual(['eth0', 'lo']);
+    const names = stdout
+      .trim()
+      .split('\n')
+      .map((line) => line.split(/[\s@]/)[0]);
+    expect(new Set(names)).toEqual(new Set(['eth0', 'lo']));
   });
 
   test('carries multicast to every host, until a host drops it, which keeps its unicast', async () => {
