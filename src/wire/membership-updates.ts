@@ -45,8 +45,6 @@ const verdictKinds: Readonly<Record<number, VerdictUpdate['kind']>> = {
 /** What the codec needs to make and check proofs. */
 export interface ProofKeys {
   readonly self: NodeId;
-  /** This node's public key: its own words come back to it by gossip. */
-  readonly edPublic: Uint8Array;
   /** Signs with this node's key. */
   sign(bytes: Uint8Array): Uint8Array;
   verify(edPublic: Uint8Array, bytes: Uint8Array, signature: Uint8Array): boolean;
@@ -132,7 +130,6 @@ export function createProofBook(keys: ProofKeys): ProofBook {
 
   function signerOf(update: Update): Uint8Array | undefined {
     if ('edPublic' in update) return update.edPublic;
-    if (update.from === keys.self) return keys.edPublic;
     return learned.get(update.from) ?? keys.edPublicOf(update.from);
   }
 
