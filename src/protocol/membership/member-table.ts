@@ -31,6 +31,9 @@ export interface MemberRecord {
   rttMs: number | undefined;
   isStalled: boolean;
   dormantUntil: Millis;
+  /** Whether it pinged us since its last turn in the probe list, and whether that has spared it a turn. */
+  hasPinged: boolean;
+  isSpared: boolean;
   rider: Uint8Array | undefined;
   /** When it was last told that it is thought suspect or dead. */
   toldAt: Millis;
@@ -147,6 +150,8 @@ export function newRecord(word: OwnWord, now: Millis): MemberRecord {
     rttMs: undefined,
     isStalled: false,
     dormantUntil: 0,
+    hasPinged: false,
+    isSpared: false,
     rider: undefined,
     toldAt: -Infinity,
     alertedAt: -Infinity,

@@ -68,12 +68,13 @@ export class Prober {
   /** Begins the scheduled round and sets the time of the next. */
   probeNext(): void {
     const { table, probeList, chores, now } = this.#state;
-    const node = probeList.next((candidate) => {
-      const state = table.get(candidate)?.state;
-      return state === 'alive' || state === 'suspect';
-    });
+    const node = probeList.next((candidate) => this.#isTurnOf(table.get(candidate)));
     const record = node === undefined ? undefined : table.get(node);
-    if (record !== undefined) this.begin(record);
+    if (record !== undefined) {
+      record.hasPinged = false;
+      record.isSpared = false;
+      this.begin(record);
+    }
     chores.set('probe', now + this.#state.probeIntervalMs);
   }
 
@@ -252,6 +253,15 @@ export class Prober {
   hearStalled(message: StalledMessage): void {
     const round = this.#rounds.get(message.seq);
     if (round?.node === message.from) round.stalledMs = message.stalledMs;
+  }
+
+  #isTurnOf(record: MemberRecord | undefined): boolean {
+    if (record?.state === 'suspect') return true;
+    if (record?.state !== 'alive') return false;
+    const isSparing = this.#state.config.sparesPingers !== false;
+    if (!isSparing || !record.hasPinged || record.isSpared) return true;
+    record.isSpared = true;
+    return false;
   }
 
   #succeed(seq: number, record: MemberRecord | undefined): void {

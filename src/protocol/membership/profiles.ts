@@ -34,7 +34,8 @@ const wired: SwimProfile = {
   probeIntervalMs: 1_000,
   probeTimeoutMs: 500,
   helperCount: 3,
-  suspicionMult: 4,
+  // Not memberlist's 4: docs/decisions/0002-suspicion-outlasts-a-five-second-stall.md.
+  suspicionMult: 4.5,
   suspicionMaxMult: 6,
   gossipIntervalMs: 200,
   gossipFanout: 3,

@@ -240,6 +240,7 @@ class SwimCore implements Swim {
 
   #noticeSender(record: MemberRecord, from: Address, message: SwimMessage): void {
     if (message.kind === 'stalled') return;
+    if (message.kind === 'ping') record.hasPinged = true;
     const isProbe = message.kind === 'ping' || message.kind === 'ack';
     this.#news.heardFrom(record, from, isProbe ? message.life : undefined);
     this.#news.tell(record, from);
