@@ -33,9 +33,13 @@ export function parseNodeId(text: string): NodeId {
   return id;
 }
 
-/** Whether the text is a whole node id with right check characters. */
+/**
+ * Whether the text is a whole node id with right check characters. The last character of the body carries three
+ * bits of the hash; the other two are zero, so that an id has one spelling only.
+ */
 export function isNodeId(text: string): text is NodeId {
-  return /^[a-z2-7]{28}$/.test(text) && checkCharacters(text.slice(0, 26)) === text.slice(26);
+  const isWhole = /^[a-z2-7]{25}[aeimquy4][a-z2-7]{2}$/.test(text);
+  return isWhole && checkCharacters(text.slice(0, 26)) === text.slice(26);
 }
 
 /** The 16 bytes behind an id; the inverse of `nodeIdFromHash`. */
@@ -82,18 +86,23 @@ export function base32(bytes: Uint8Array): string {
   return text;
 }
 
-/** One Luhn-mod-32 character for each half of the body: a typing slip in either half shows. */
+/**
+ * Two check characters over the body: the parity symbols of a Reed–Solomon code over GF(32) with the roots 1 and 2.
+ * Its distance is 3 for up to 31 characters, so any one or two wrong characters show, and any two exchanged ones.
+ */
 function checkCharacters(body: string): string {
-  return luhn32(body.slice(0, 13)) + luhn32(body.slice(13));
+  let high = 0;
+  let low = 0;
+  for (let at = 0; at < body.length; at += 1) {
+    const fed = base32Alphabet.indexOf(body.charAt(at)) ^ high;
+    const doubled = doubleInField(fed);
+    high = low ^ doubled ^ fed;
+    low = doubled;
+  }
+  return base32Alphabet.charAt(high) + base32Alphabet.charAt(low);
 }
 
-function luhn32(text: string): string {
-  let factor = 2;
-  let sum = 0;
-  for (let at = text.length - 1; at >= 0; at -= 1) {
-    const product = base32Alphabet.indexOf(text.charAt(at)) * factor;
-    sum += Math.floor(product / 32) + (product % 32);
-    factor = factor === 2 ? 1 : 2;
-  }
-  return base32Alphabet.charAt((32 - (sum % 32)) % 32);
+/** Multiplies by 2 in GF(32), modulo the primitive polynomial x^5 + x^2 + 1. */
+function doubleInField(symbol: number): number {
+  return symbol < 16 ? symbol << 1 : (symbol << 1) ^ 0b100101;
 }
