@@ -13,8 +13,8 @@ export interface Hlc {
 /** Counter values above this carry into the next millisecond. */
 const countMax = 0xffff;
 
-/** What became of a timestamp that a peer sent. */
-export type HlcVerdict = 'merged' | 'too-far-ahead';
+/** What became of a timestamp that a peer sent. `malformed`: not whole numbers from 0 up. */
+export type HlcVerdict = 'merged' | 'too-far-ahead' | 'malformed';
 
 /** A node's own hybrid clock. Strictly monotone, also across `restore`. */
 export interface HybridClock {
@@ -53,6 +53,8 @@ export function createHybridClock(config: HybridClockConfig = {}): HybridClock {
       return wallMs > latest.wallMs ? raise(wallMs, 0) : raise(latest.wallMs, latest.count + 1);
     },
     observe(wallMs, remote) {
+      // One NaN merged would never compare as older again, and spread from here.
+      if (!isWhole(remote.wallMs) || !isWhole(remote.count)) return 'malformed';
       if (remote.wallMs > wallMs + driftMsMax) return 'too-far-ahead';
       if (wallMs > latest.wallMs && wallMs > remote.wallMs) raise(wallMs, 0);
       else if (remote.wallMs > latest.wallMs) raise(remote.wallMs, remote.count + 1);
@@ -62,6 +64,10 @@ export function createHybridClock(config: HybridClockConfig = {}): HybridClock {
       return 'merged';
     },
   };
+}
+
+function isWhole(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 0;
 }
 
 /** Orders two timestamps: negative when `left` is older. Ties are broken by the caller (by origin). */
