@@ -13,7 +13,7 @@ export class BoundedQueue<Item> {
   #droppedCount = 0;
 
   constructor(limit: number, policy: OverflowPolicy) {
-    this.limit = Math.max(1, limit);
+    this.limit = Math.max(1, Math.floor(limit));
     this.policy = policy;
   }
 

@@ -35,7 +35,7 @@ export function createRandom(seed: number): Random {
   const unit = (): number => next() / 4_294_967_296;
   return {
     unit,
-    below: (bound) => (bound <= 1 ? 0 : Math.floor(unit() * bound)),
+    below: (bound) => (bound > 1 ? Math.floor(unit() * bound) : 0),
     split: () => createRandom(next()),
   };
 }
