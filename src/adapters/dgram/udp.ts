@@ -3,7 +3,6 @@
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { isIP } from 'node:net';
 import type { Address } from '../../kernel/address.ts';
-import { MycelError } from '../../kernel/errors.ts';
 import {
   datagramBytesMax,
   type DatagramOptions,
@@ -11,6 +10,7 @@ import {
   type DatagramSocket,
 } from '../../ports/datagram.ts';
 import type { Metrics } from '../../ports/metrics.ts';
+import { bindFailure } from './bind-failure.ts';
 import { createSourceGuard, sourceLimits, type SourceLimits } from './source-guard.ts';
 
 /** Bytes that may wait for the kernel (a radio that is down) before a new packet is dropped. */
@@ -126,18 +126,6 @@ async function bind(socket: Socket, asked: DatagramOptions): Promise<void> {
     });
   } catch (error) {
     socket.close();
-    const code = (error as NodeJS.ErrnoException).code ?? '';
-    if (code === 'EADDRINUSE') {
-      throw new MycelError(
-        'MYCEL_PORT_TAKEN',
-        { port: asked.port, reason: `UDP ${asked.host} port ${asked.port}.` },
-        { cause: error },
-      );
-    }
-    throw new MycelError(
-      'MYCEL_BAD_OPTION',
-      { reason: `UDP cannot use ${asked.host} port ${asked.port}: ${code}.` },
-      { cause: error },
-    );
+    throw bindFailure(asked, (error as NodeJS.ErrnoException).code ?? 'unknown', error);
   }
 }
