@@ -237,6 +237,11 @@ export const errorCatalogue = {
     text: 'Checks of this machine failed.',
     fix: 'Each line marked ✗ names its fix.',
   },
+  MYCEL_TOO_MANY_INVITES: {
+    retryable: true,
+    text: 'Too many invites are open.',
+    fix: 'Wait until some are used or expire, or make one invite for several devices with --uses.',
+  },
 } as const;
 
 /** The stable name of a failure; programs switch on it. */
