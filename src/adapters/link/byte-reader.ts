@@ -29,6 +29,7 @@ export function createByteReader(socket: Duplex, deadlineMs: number): ByteReader
 
   return {
     async take(count) {
+      if (count === 0) return Buffer.alloc(0);
       for (;;) {
         // Asking for more than the socket's buffer holds makes it read on.
         const chunk = socket.read(count) as Buffer | null;

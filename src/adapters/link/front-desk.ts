@@ -191,7 +191,11 @@ function createDesk(
       clearTimeout(late);
       settle(socket, address);
     });
+    let seenBytes = 0;
     const onReadable = (): void => {
+      // Putting bytes back is announced as well: without this, two bytes of a magic would spin for ever.
+      if (socket.readableLength === seenBytes) return;
+      seenBytes = socket.readableLength;
       const opening = peek(socket);
       if (opening === undefined) return;
       socket.off('readable', onReadable);
@@ -216,7 +220,6 @@ function createDesk(
 
 /** The first bytes, put back; undefined when there are too few to tell. */
 function peek(socket: Socket): string | undefined {
-  if (socket.readableLength === 0) return undefined;
   const chunk = socket.read() as Buffer | null;
   if (chunk === null) return undefined;
   socket.unshift(chunk);

@@ -12,7 +12,7 @@ const staggerMs = 250;
 const addressesMax = 16;
 
 /** Every attempt failed; the reasons by address. */
-class AllFailed extends Error {
+export class AllFailed extends Error {
   override readonly name = 'AllFailed';
   readonly reasons: Readonly<Record<string, string>>;
 
