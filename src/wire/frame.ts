@@ -4,6 +4,8 @@
  * Layout: version 1, then for each record its length in 3 bytes (big endian, never 0) and its bytes.
  */
 
+import { plainBytes } from './bytes.ts';
+
 /** The only version there is; a frame with another one is refused whole. */
 const frameVersion = 1;
 
@@ -46,7 +48,7 @@ export function createFrameWriter(config: FrameWriterConfig = {}): FrameWriter {
 
   function open(size: number): Uint8Array {
     const fresh = size > bytesMax ? undefined : spare.pop();
-    const bytes = fresh ?? Buffer.allocUnsafeSlow(Math.max(size, bytesMax));
+    const bytes = fresh ?? new Uint8Array(Math.max(size, bytesMax));
     bytes[0] = frameVersion;
     used = 1;
     buffer = bytes;
@@ -59,12 +61,10 @@ export function createFrameWriter(config: FrameWriterConfig = {}): FrameWriter {
     buffer = undefined;
     const size = used;
     used = 0;
-    // A small frame is cheaper to copy into pooled memory than a fresh buffer is to get.
+    // A small frame is cheaper to copy than a fresh buffer is to get.
     if (size * 4 <= bytesMax && full.byteLength === bytesMax && spare.length < spareMax) {
-      const copy = Buffer.allocUnsafe(size);
-      copy.set(full.subarray(0, size));
       spare.push(full);
-      return copy;
+      return full.slice(0, size);
     }
     return full.byteLength === size ? full : full.subarray(0, size);
   }
@@ -94,10 +94,12 @@ export function createFrameWriter(config: FrameWriterConfig = {}): FrameWriter {
 }
 
 /**
- * Hands every record of a frame to `onRecord`, in order, as a view of `bytes`.
+ * Hands every record of a frame to `onRecord`, in order, as a view of `frame`.
  * @returns false, and calls nothing, when the frame is malformed. Never throws by itself, allocates only the views.
  */
-export function readFrame(bytes: Uint8Array, onRecord: (record: Uint8Array) => void): boolean {
+export function readFrame(frame: Uint8Array, onRecord: (record: Uint8Array) => void): boolean {
+  // Views of a Buffer would be Buffers: slower to make, and their slice() does not copy.
+  const bytes = plainBytes(frame);
   const size = bytes.byteLength;
   if (size <= 1 || bytes[0] !== frameVersion) return false;
   let at = 1;

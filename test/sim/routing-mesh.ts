@@ -90,6 +90,9 @@ export class RoutingMesh {
   now: Millis = 0;
   #agenda = new EventHeap();
   #options: RoutingMeshOptions;
+  #deadlines: Millis[] = [];
+  #linkOf = new Map<number, SimLink>();
+  #touched = new Set<number>();
   #numbers = new Map<NodeId, number>();
 
   constructor(options: RoutingMeshOptions) {
@@ -102,7 +105,10 @@ export class RoutingMesh {
       this.nodes.push({ ...node, router: this.#createRouter(at, 1) });
     }
     for (const ends of options.edges) {
-      this.links.push({ ends, isOpen: false, session: 0, pipes: [freshPipe(), freshPipe()] });
+      const link: SimLink = { ends, isOpen: false, session: 0, pipes: [freshPipe(), freshPipe()] };
+      this.links.push(link);
+      this.#linkOf.set(ends[0] * 1_000 + ends[1], link);
+      this.#linkOf.set(ends[1] * 1_000 + ends[0], link);
     }
   }
 
@@ -128,8 +134,8 @@ export class RoutingMesh {
     link.session += 1;
     link.pipes = [freshPipe(), freshPipe()];
     const [left, right] = link.ends;
-    this.node(left).router.linkUp(this.now, this.node(right).id);
-    this.node(right).router.linkUp(this.now, this.node(left).id);
+    this.#router(left).linkUp(this.now, this.node(right).id);
+    this.#router(right).linkUp(this.now, this.node(left).id);
   }
 
   /** What is in flight is lost. Each end notices at its own time. */
@@ -141,9 +147,7 @@ export class RoutingMesh {
     const [left, right] = link.ends;
     for (const [at, peer] of [link.ends, [right, left] as const]) {
       this.at(this.now + this.random.below(noticeMsMax + 1), () => {
-        if (link.session === session || !link.isOpen) {
-          this.node(at).router.linkDown(this.now, this.node(peer).id);
-        }
+        if (link.session === session) this.#router(at).linkDown(this.now, this.node(peer).id);
       });
     }
   }
@@ -165,10 +169,7 @@ export class RoutingMesh {
   }
 
   /** Publishes the next event of a node: its payload is the count. */
-  publishEvent(
-    at: number,
-    retain: { topic: string; payload: string } | undefined = undefined,
-  ): void {
+  publishEvent(at: number, retain?: { readonly topic: string; readonly payload: string }): void {
     const node = this.node(at);
     node.published += 1;
     node.backlog.push({
@@ -182,7 +183,7 @@ export class RoutingMesh {
   publishSignal(at: number, count: number): void {
     const payload = new TextEncoder().encode(String(count));
     const hlc = { wallMs: this.now, count: 0 };
-    this.node(at).router.publish(this.now, { topic: 's', payload, qos: 0, retain: false, hlc });
+    this.#router(at).publish(this.now, { topic: 's', payload, qos: 0, retain: false, hlc });
   }
 
   at(when: Millis, call: () => void): void {
@@ -191,29 +192,45 @@ export class RoutingMesh {
 
   /** Runs until `end`; timers of the routers fire at their deadlines. */
   runUntil(end: Millis): void {
+    for (const at of this.nodes.keys()) this.#touched.add(at);
     for (let atOnce = 0; ; atOnce += 1) {
       if (atOnce > 200_000) throw new Error(`livelock at ${this.now}, seed ${this.#options.seed}`);
-      let due = Infinity;
-      let sleeper: SimNode | undefined;
-      for (const node of this.nodes) {
-        const deadline = node.router.deadline();
-        if (deadline < due) [due, sleeper] = [deadline, node];
-      }
+      const sleeper = this.#nextSleeper();
+      const due = this.#deadlines[sleeper] ?? Infinity;
       const next = Math.min(due, this.#agenda.nextAt());
       if (next > end) break;
       if (next > this.now) atOnce = 0;
       this.now = Math.max(this.now, next);
       if (this.#agenda.nextAt() <= due) this.#agenda.pop()?.();
-      else sleeper?.router.tick(this.now);
-      if (sleeper !== undefined && sleeper.router.deadline() < this.now) {
-        throw new Error(`a deadline stays in the past, seed ${this.#options.seed}`);
+      else {
+        this.#router(sleeper).tick(this.now);
+        if (this.node(sleeper).router.deadline() <= this.now) {
+          throw new Error(`a deadline stays in the past, seed ${this.#options.seed}`);
+        }
       }
     }
     this.now = end;
   }
 
+  /** The router of a node that is about to be called: its deadline may change. */
+  #router(at: number): Router {
+    this.#touched.add(at);
+    return this.node(at).router;
+  }
+
+  #nextSleeper(): number {
+    for (const at of this.#touched) this.#deadlines[at] = this.node(at).router.deadline();
+    this.#touched.clear();
+    let soonest = 0;
+    for (const [at, deadline] of this.#deadlines.entries()) {
+      if (deadline < (this.#deadlines[soonest] ?? Infinity)) soonest = at;
+    }
+    return soonest;
+  }
+
   #drainBacklog(at: number): void {
-    const { backlog, router } = this.node(at);
+    const { backlog } = this.node(at);
+    const router = this.#router(at);
     for (let next = backlog[0]; next !== undefined; next = backlog[0]) {
       const hlc = { wallMs: 1_000 + this.now, count: at };
       if (router.publish(this.now, { ...next, qos: 1, hlc }) === 'full') return;
@@ -262,13 +279,10 @@ export class RoutingMesh {
   }
 
   #pipe(from: number, peer: NodeId): { link: SimLink; pipe: Pipe; to: number } | undefined {
-    const to = this.#numbers.get(peer);
-    for (const link of this.links) {
-      const [left, right] = link.ends;
-      if (left === from && right === to) return { link, pipe: link.pipes[0], to };
-      if (right === from && left === to) return { link, pipe: link.pipes[1], to };
-    }
-    return undefined;
+    const to = this.#numbers.get(peer) ?? -1;
+    const link = this.#linkOf.get(from * 1_000 + to);
+    if (link === undefined) return undefined;
+    return { link, pipe: link.pipes[link.ends[0] === from ? 0 : 1], to };
   }
 
   #latency(): Millis {
@@ -302,10 +316,10 @@ export class RoutingMesh {
       pipe.queued -= 1;
       const envelope = readEnvelope(raw);
       if (envelope === undefined) throw new Error('a router sent what no router reads');
-      this.node(to).router.received(this.now, this.node(from).id, envelope, raw);
+      this.#router(to).received(this.now, this.node(from).id, envelope, raw);
       if (pipe.isBlocked && pipe.queued <= (this.#options.linkRoom ?? 64) / 2) {
         pipe.isBlocked = false;
-        this.node(from).router.drained(this.now, this.node(to).id);
+        this.#router(from).drained(this.now, this.node(to).id);
       }
     });
   }
@@ -320,9 +334,8 @@ export class RoutingMesh {
       if (link.session !== session) return;
       const read = decodeControl(bytes);
       const sender = this.node(from).id;
-      if (read?.kind === 'letter')
-        this.node(to).router.letterReceived(this.now, sender, read.letter);
-      else if (read?.kind === 'neighbours') this.node(to).router.neighboursHeard(sender, read.ids);
+      if (read?.kind === 'letter') this.#router(to).letterReceived(this.now, sender, read.letter);
+      else if (read?.kind === 'neighbours') this.#router(to).neighboursHeard(sender, read.ids);
       else throw new Error('a router sent what no router reads');
     });
   }

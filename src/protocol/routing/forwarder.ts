@@ -138,9 +138,10 @@ export function createForwarder(
       return isTaken;
     },
     mail(to, body, isFlood) {
-      const passage = nextPassage(to, isFlood);
+      const ways = near.ways(to, undefined, isFlood);
+      const passage = nextPassage(to, isFlood || ways.length > 1);
       const letter: Letter = { from: self, fromBoot: boot, ttl: ttlHops, passage, body };
-      for (const peer of near.ways(to, undefined, isFlood)) outputs.sendLetter(peer, letter);
+      for (const peer of ways) outputs.sendLetter(peer, letter);
     },
     isFirst: (from, fromBoot, id) => passages.admit(from, fromBoot, id) === 'new',
     relayEvent(arrival, envelope, raw) {
@@ -162,7 +163,8 @@ export function createForwarder(
     passLetter(arrival, letter) {
       const ways = near.ways(letter.passage.to, arrival, letter.passage.isFlood);
       if (letter.ttl <= 1) return outputs.drop('ttl', 1);
-      const onward = { ...letter, ttl: letter.ttl - 1 };
+      const isFlood = letter.passage.isFlood || ways.length > 1;
+      const onward = { ...letter, ttl: letter.ttl - 1, passage: { ...letter.passage, isFlood } };
       for (const peer of ways) if (peer !== letter.from) outputs.sendLetter(peer, onward);
     },
     view: () =>

@@ -129,7 +129,7 @@ export function createOrderBuffer(
     const size = envelope.payload.byteLength;
     if (stream.held.size >= heldMax || heldBytes + size > heldBytesMax) return 'refused';
     // A copy: the view would keep the whole frame it came in alive.
-    stream.held.set(envelope.seq, { ...envelope, payload: envelope.payload.slice() });
+    stream.held.set(envelope.seq, { ...envelope, payload: new Uint8Array(envelope.payload) });
     heldCount += 1;
     heldBytes += size;
     if (stream.holeSince === Infinity) stream.holeSince = now;

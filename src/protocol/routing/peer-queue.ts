@@ -36,7 +36,7 @@ export function createPeerQueue(config: PeerQueueConfig): PeerQueue {
     isSaturated: false,
     keepEvent(raw) {
       if (events.length > 0 && eventBytes + raw.byteLength > relayBytesMax) return false;
-      const copy = raw.slice();
+      const copy = new Uint8Array(raw);
       if (events.push(copy) !== undefined) return false;
       eventBytes += copy.byteLength;
       return true;
@@ -44,7 +44,7 @@ export function createPeerQueue(config: PeerQueueConfig): PeerQueue {
     keepSignal(topic, raw) {
       const evictedBefore = signals.evictedCount;
       const isSuperseding = signals.has(topic);
-      signals.set(topic, raw.slice());
+      signals.set(topic, new Uint8Array(raw));
       return (isSuperseding ? 1 : 0) + signals.evictedCount - evictedBefore;
     },
     flush(transmit) {

@@ -102,7 +102,7 @@ export function createRetainedMap(
     const known = entries.get(given.topic);
     if (known !== undefined && compareEntries(given, known) <= 0) return undefined;
     // A copy: the payload may be a view of a frame.
-    const entry = { ...given, payload: given.payload.slice() };
+    const entry = { ...given, payload: new Uint8Array(given.payload) };
     if (known !== undefined) remove(known);
     entries.set(entry.topic, entry);
     count(entry, 1);

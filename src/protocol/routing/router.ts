@@ -108,6 +108,7 @@ export interface Router {
   /** A message came over a link. `raw` is its bytes, in memory that this node owns: the router writes the ttl into it. */
   received(now: Millis, from: NodeId, envelope: Envelope, raw: Uint8Array): void;
   letterReceived(now: Millis, from: NodeId, letter: Letter): void;
+  /** Also when a new connection took the place of an open one: what was under way on the old one may be lost. */
   linkUp(now: Millis, peer: NodeId): void;
   linkDown(now: Millis, peer: NodeId): void;
   drained(now: Millis, peer: NodeId): void;
@@ -235,7 +236,8 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
     const { passage, origin } = envelope;
     if (passage !== undefined) {
       if (!forwarder.isFirst(origin, envelope.boot, passage.id)) return;
-      near.learn(origin, from);
+      // What took one chosen way teaches nothing: learning from it would let detours feed on themselves.
+      if (passage.isFlood) near.learn(origin, from);
       if (passage.to === self) accept(now, envelope);
       else forwarder.passEnvelope(from, envelope, raw);
       return;
@@ -272,7 +274,7 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
     letterReceived(now, from, letter) {
       if (letter.from === self || evicted.has(letter.from) || !near.isLinked(from)) return;
       if (!forwarder.isFirst(letter.from, letter.fromBoot, letter.passage.id)) return;
-      near.learn(letter.from, from);
+      if (letter.passage.isFlood) near.learn(letter.from, from);
       if (letter.passage.to !== self) return forwarder.passLetter(from, letter);
       const { body } = letter;
       if (body.kind === 'base') {
@@ -284,9 +286,10 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
       }
     },
     linkUp(now, peer) {
-      if (!near.add(peer)) return;
-      forwarder.open(peer);
-      outputs.announceNeighbours([...near.peers()]);
+      if (near.add(peer)) {
+        forwarder.open(peer);
+        outputs.announceNeighbours([...near.peers()]);
+      } else forwarder.drained(peer);
       outbox.linked(now, peer);
       // What this node has already spares the peer from sending it again.
       acknowledge(peer);

@@ -1,0 +1,310 @@
+/**
+ * The full-mesh overlay: a link with every member, one per pair.
+ *
+ * The lower node id dials; when it has not managed for a while (it may be behind a firewall) the other side dials too.
+ * Two connections of one pair collapse into the one dialled by the lower id, the other is read a moment longer.
+ */
+
+import type { Address } from '../../kernel/address.ts';
+import type { Millis } from '../../kernel/core.ts';
+import type { NodeId } from '../../kernel/ids.ts';
+import type { Random } from '../../kernel/random.ts';
+import { backoffMs } from './backoff.ts';
+import { isBetter, knowsAddress, mergeAddresses } from './candidate.ts';
+import type { Candidate, OpenSession } from './candidate.ts';
+import type { Overlay, OverlayEffect, OverlayInput, OverlayView, SessionId } from './overlay.ts';
+import { createSeedBook } from './seed-book.ts';
+
+/** Knobs of a full mesh. */
+export interface FullMeshConfig {
+  readonly self: NodeId;
+  /** How long the higher id leaves the dialling to the lower one, in ms. @default 3_000 */
+  readonly yieldMs?: Millis;
+  /** First reconnect delay, in ms. @default 500 */
+  readonly backoffMsMin?: Millis;
+  /** Longest reconnect delay before jitter, in ms. @default 30_000 */
+  readonly backoffMsMax?: Millis;
+  /** Dials under way at once; the others wait their turn. @default 8 */
+  readonly dialsMax?: number;
+  /** A dial that reports nothing for so long is taken for failed, in ms. @default 30_000 */
+  readonly dialMsMax?: Millis;
+  /** A link that is lost sooner than this counts as a failed dial, in ms. @default 5_000 */
+  readonly stableMs?: Millis;
+  /** How long the lesser of two connections is still read, in ms. @default 250 */
+  readonly lingerMs?: Millis;
+  /** Peers known; the oldest that is neither member nor linked makes room, else the new one is not taken. @default 1024 */
+  readonly candidatesMax?: number;
+  /** Bare seeds known; more are not taken. @default 64 */
+  readonly seedsMax?: number;
+}
+
+/** Connections that wait to be hung up; beyond it the oldest is hung up at once. */
+const lingeringMax = 256;
+
+/** Evicted members remembered, so that old sightings do not bring them back; more are only refused by the link layer. */
+const evictedMax = 1024;
+
+/** Builds a full mesh. */
+export function createFullMesh(config: FullMeshConfig, random: Random): Overlay {
+  const { self } = config;
+  const yieldMs = config.yieldMs ?? 3_000;
+  const backoff = { msMin: config.backoffMsMin ?? 500, msMax: config.backoffMsMax ?? 30_000 };
+  const dialsMax = Math.max(1, config.dialsMax ?? 8);
+  const dialMsMax = Math.max(1, config.dialMsMax ?? 30_000);
+  const stableMs = config.stableMs ?? 5_000;
+  const lingerMs = Math.max(1, config.lingerMs ?? 250);
+  const candidatesMax = Math.max(1, config.candidatesMax ?? 1024);
+  const candidates = new Map<NodeId, Candidate>();
+  const lingering = new Map<SessionId, Millis>();
+  const seeds = createSeedBook({ seedsMax: config.seedsMax ?? 64, dialMsMax, backoff }, random);
+  const evicted = new Set<NodeId>();
+  let effects: OverlayEffect[] = [];
+
+  const isLower = (node: NodeId): boolean => self < node;
+  const dialCount = (): number => {
+    let count = seeds.dialCount();
+    for (const peer of candidates.values()) if (peer.dialledAt !== undefined) count += 1;
+    return count;
+  };
+  const linkCount = (): number => {
+    let count = 0;
+    for (const peer of candidates.values()) if (peer.current !== undefined) count += 1;
+    return count;
+  };
+
+  function makeRoom(): boolean {
+    if (candidates.size < candidatesMax) return true;
+    for (const [node, peer] of candidates) {
+      if (peer.isMember || peer.current !== undefined || peer.dialledAt !== undefined) continue;
+      candidates.delete(node);
+      return true;
+    }
+    return false;
+  }
+
+  function candidateOf(node: NodeId): Candidate | undefined {
+    const known = candidates.get(node);
+    if (known !== undefined || node === self || evicted.has(node)) return known;
+    if (!makeRoom()) {
+      effects.push({ type: 'note', code: 'overlay.candidatesFull', node });
+      return undefined;
+    }
+    const peer: Candidate = {
+      node,
+      addresses: [],
+      isMember: false,
+      current: undefined,
+      linkedAt: -Infinity,
+      dialledAt: undefined,
+      dialAt: Infinity,
+      failures: 0,
+    };
+    candidates.set(node, peer);
+    return peer;
+  }
+
+  /** New addresses make an idle peer worth a dial: at once for the lower id, after the polite wait for the other. */
+  function sighted(
+    now: Millis,
+    node: NodeId,
+    addresses: readonly Address[],
+    isMember: boolean,
+  ): void {
+    const peer = candidateOf(node);
+    if (peer === undefined) return;
+    peer.isMember ||= isMember;
+    const isMoved = addresses.some((address) => !knowsAddress(peer.addresses, address));
+    peer.addresses = mergeAddresses(peer.addresses, addresses);
+    if (!isMoved && peer.dialAt !== Infinity) return;
+    // Sightings can be made up by anybody on the LAN: they shorten a back-off, they do not end it.
+    const eagerMs = peer.failures === 0 ? 0 : backoff.msMin;
+    schedule(now, peer, isLower(node) ? eagerMs : yieldMs);
+  }
+
+  function schedule(now: Millis, peer: Candidate, delayMs: Millis): void {
+    if (peer.current !== undefined || peer.dialledAt !== undefined) return;
+    if (peer.addresses.length === 0) peer.dialAt = Infinity;
+    else peer.dialAt = Math.min(peer.dialAt, now + delayMs);
+  }
+
+  function opened(now: Millis, peer: Candidate, next: OpenSession): void {
+    if (next.isDialler) peer.dialledAt = undefined;
+    peer.dialAt = Infinity;
+    const old = peer.current;
+    if (old === undefined) {
+      peer.current = next;
+      peer.linkedAt = now;
+      const { node } = peer;
+      effects.push({ type: 'announce', what: 'neighbourUp', node, session: next.session });
+    } else if (old.session !== next.session) collapse(now, peer, old, next);
+  }
+
+  function collapse(now: Millis, peer: Candidate, old: OpenSession, next: OpenSession): void {
+    const { node } = peer;
+    effects.push({ type: 'note', code: 'overlay.doubleDial', node });
+    if (!isBetter(next, old, isLower(node))) return linger(now, next.session);
+    peer.current = next;
+    effects.push({ type: 'announce', what: 'neighbourMoved', node, session: next.session });
+    linger(now, old.session);
+  }
+
+  function linger(now: Millis, session: SessionId): void {
+    lingering.set(session, now + lingerMs);
+    if (lingering.size <= lingeringMax) return;
+    for (const oldest of lingering.keys()) return hangUp(oldest, 'double');
+  }
+
+  function hangUp(session: SessionId, reason: string): void {
+    lingering.delete(session);
+    effects.push({ type: 'hangUp', session, reason });
+  }
+
+  function closed(now: Millis, node: NodeId, session: SessionId, reason: string): void {
+    lingering.delete(session);
+    const peer = candidates.get(node);
+    if (peer?.current?.session !== session) return;
+    peer.current = undefined;
+    effects.push({ type: 'announce', what: 'neighbourDown', node, reason });
+    reschedule(now, peer);
+  }
+
+  function gone(now: Millis, node: NodeId, reason: 'dead' | 'left' | 'evicted'): void {
+    const peer = candidates.get(node);
+    if (reason === 'evicted' && evicted.size < evictedMax) evicted.add(node);
+    if (peer === undefined) return;
+    const { current } = peer;
+    if (current !== undefined) {
+      peer.current = undefined;
+      effects.push({ type: 'announce', what: 'neighbourDown', node, reason });
+      hangUp(current.session, reason);
+    }
+    if (reason === 'dead') schedule(now, peer, backoffMs(backoff, peer.failures, random));
+    else candidates.delete(node);
+  }
+
+  /** After a loss: at once (it is mostly a restart or a cable), but a link that never lasts counts as a failed dial. */
+  function reschedule(now: Millis, peer: Candidate): void {
+    if (now - peer.linkedAt >= stableMs) {
+      peer.failures = 0;
+      schedule(now, peer, isLower(peer.node) ? 0 : yieldMs);
+    } else delayed(now, peer);
+  }
+
+  function delayed(now: Millis, peer: Candidate): void {
+    const delay = backoffMs(backoff, peer.failures, random);
+    peer.failures += 1;
+    schedule(now, peer, delay);
+  }
+
+  function failed(now: Millis, peer: Candidate): void {
+    if (peer.dialledAt === undefined) return;
+    peer.dialledAt = undefined;
+    if (peer.current === undefined) delayed(now, peer);
+  }
+
+  function dialDue(now: Millis): void {
+    let free = dialsMax - dialCount();
+    const due = [...candidates.values()].filter((peer) => peer.dialAt <= now);
+    due.sort((left, right) => left.dialAt - right.dialAt);
+    for (const peer of due.slice(0, Math.max(0, free))) {
+      peer.dialledAt = now;
+      peer.dialAt = Infinity;
+      free -= 1;
+      const target = { kind: 'node', node: peer.node } as const;
+      const { addresses } = peer;
+      effects.push({ type: 'dial', target, addresses, attempt: peer.failures + 1 });
+    }
+    for (const seed of seeds.due(now, linkCount() > 0).slice(0, Math.max(0, free))) {
+      const target = { kind: 'seed', seed: seed.key } as const;
+      const attempt = seeds.dialled(now, seed);
+      effects.push({ type: 'dial', target, addresses: seed.addresses, attempt });
+    }
+  }
+
+  function timeOut(now: Millis): void {
+    for (const peer of candidates.values()) {
+      if (peer.dialledAt === undefined || now - peer.dialledAt < dialMsMax) continue;
+      effects.push({ type: 'note', code: 'overlay.dialLost', node: peer.node });
+      failed(now, peer);
+    }
+    seeds.timeOut(now);
+    for (const [session, at] of lingering) if (at <= now) hangUp(session, 'double');
+  }
+
+  function take(now: Millis, input: OverlayInput): void {
+    switch (input.type) {
+      case 'sighted':
+        if (input.node === undefined) seeds.add(now, input.addresses);
+        else sighted(now, input.node, input.addresses, false);
+        return;
+      case 'memberUp':
+        return sighted(now, input.node, input.addresses, true);
+      case 'memberGone':
+        return gone(now, input.node, input.reason);
+      case 'linkOpened': {
+        if (input.seed !== undefined) seeds.answered(now, input.seed);
+        const peer = candidateOf(input.node);
+        if (peer === undefined) return hangUp(input.session, 'refused');
+        const { session, isDialler, boot } = input;
+        return opened(now, peer, { session, isDialler, boot });
+      }
+      case 'linkClosed':
+        return closed(now, input.node, input.session, input.reason);
+      case 'dialFailed':
+        return dialFailed(now, input);
+      case 'neighboursHeard':
+        // Every member is a neighbour anyway: what a neighbour knows comes as sightings.
+        return;
+      case 'tick':
+        return;
+    }
+  }
+
+  function dialFailed(now: Millis, input: OverlayInput & { type: 'dialFailed' }): void {
+    if (input.target.kind === 'seed') {
+      if (input.answeredBySelf) seeds.forget(input.target.seed);
+      else seeds.failed(now, input.target.seed);
+      return;
+    }
+    const peer = candidates.get(input.target.node);
+    if (peer !== undefined) failed(now, peer);
+  }
+
+  return {
+    step(now, input) {
+      take(now, input);
+      timeOut(now);
+      dialDue(now);
+      const done = effects;
+      effects = [];
+      return done;
+    },
+    deadline() {
+      const hasSlot = dialCount() < dialsMax;
+      let soonest = seeds.deadline(hasSlot, linkCount() > 0);
+      for (const at of lingering.values()) soonest = Math.min(soonest, at);
+      for (const peer of candidates.values()) {
+        if (hasSlot) soonest = Math.min(soonest, peer.dialAt);
+        if (peer.dialledAt !== undefined) soonest = Math.min(soonest, peer.dialledAt + dialMsMax);
+      }
+      return soonest;
+    },
+    view: () => viewOf(candidates, seeds.view()),
+  };
+}
+
+function viewOf(
+  candidates: ReadonlyMap<NodeId, Candidate>,
+  seeds: OverlayView['seeds'],
+): OverlayView {
+  const neighbours: { node: NodeId; session: SessionId }[] = [];
+  for (const { node, current } of candidates.values()) {
+    if (current !== undefined) neighbours.push({ node, session: current.session });
+  }
+  const peers = [...candidates.values()].map((peer) => {
+    const idle = peer.dialledAt === undefined ? 'waiting' : 'dialling';
+    const phase: 'waiting' | 'dialling' | 'linked' = peer.current === undefined ? idle : 'linked';
+    return { node: peer.node, phase, attempts: peer.failures, isMember: peer.isMember };
+  });
+  return { neighbours, candidates: peers, seeds };
+}
