@@ -115,7 +115,8 @@ export class News {
   #hearWord(word: OwnWord): void {
     const { table, now } = this.#state;
     const known = table.get(word.node);
-    if (known !== undefined) {
+    // Words of a former boot may be passed on by whoever slept; two instances in one boot are never honest.
+    if (known?.word.incarnation.boot === word.incarnation.boot) {
       this.#checkLife(known, { boot: word.incarnation.boot, instance: word.instance });
     }
     if (judge(word, asKnown(known)) !== 'apply') {

@@ -38,8 +38,8 @@ const wholeAgainMs = 200;
 /** Members whose last whole answer is remembered. */
 const wholeMemoryMax = 256;
 
-/** Tries of a contact that does not answer, and the pause between them, in ms. */
-const contactTriesMax = 12;
+/** A new contact that does not answer is tried this often at this pause in ms, then at the graveyard's pace. */
+const contactQuickTries = 12;
 const contactAgainMs = 400;
 
 /** New links whose member is not yet known. More wait for the periodic exchange. */
@@ -112,13 +112,15 @@ export class PushPull {
     if (contact === undefined) return;
     const state = this.#state.table.get(node)?.state;
     const isKnown = state === 'alive' || state === 'suspect' || state === 'dormant';
-    if (contact.tries > 0 && (isKnown || contact.tries >= contactTriesMax)) {
+    if (contact.tries > 0 && isKnown) {
       this.#contacts.delete(node);
       return;
     }
     contact.tries += 1;
     this.exchange(contact.address, node, true);
-    this.#state.chores.set(`contact:${node}`, this.#state.now + contactAgainMs);
+    const { graveyardIntervalMs } = this.#state.config.profile;
+    const pauseMs = contact.tries <= contactQuickTries ? contactAgainMs : graveyardIntervalMs;
+    this.#state.chores.set(`contact:${node}`, this.#state.now + pauseMs);
   }
 
   forget(node: NodeId): void {

@@ -295,6 +295,7 @@ class SwimCore implements Swim {
       return;
     }
     links.delete(input.node);
+    this.#pushPull.forget(input.node);
     const record = table.get(input.node);
     if (record !== undefined) this.#prober.beginUrgently(record);
   }
