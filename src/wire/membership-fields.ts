@@ -99,7 +99,14 @@ export function metaTrouble(meta: MemberMeta): string | undefined {
     : undefined;
 }
 
+/** Metadata within all its bounds. */
 export function readMeta(value: unknown): MemberMeta | undefined {
+  const meta = readMetaFields(value);
+  const isFitting = meta !== undefined && encodeCbor(writeMeta(meta)).length <= metaBytesMax;
+  return isFitting ? meta : undefined;
+}
+
+function readMetaFields(value: unknown): MemberMeta | undefined {
   if (!Array.isArray(value) || value.length !== 6) return undefined;
   const [name, version, roles, labels, capabilities, responder] = value as unknown[];
   const limits = metaLimits;

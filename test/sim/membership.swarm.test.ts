@@ -2,7 +2,7 @@
 
 import { expect, test } from 'vitest';
 import { addSwimHost, simNodeId } from './membership.ts';
-import type { SwimLetter } from './membership.ts';
+import type { SwimHost, SwimLetter } from './membership.ts';
 import {
   boundedPackets,
   everybodyAlive,
@@ -31,7 +31,7 @@ const storm: Scenario<SwimLetter, SwimMesh> = {
   world: { kindOf: (letter) => letter.kind },
   build: (world, draw) => {
     const ids = Array.from({ length: draw.hostCount }, (_, at) => simNodeId(at + 1));
-    const hosts = new Map();
+    const hosts = new Map<string, SwimHost>();
     ids.forEach((id, at) => {
       const seed = ids[at === 0 ? 1 : 0];
       const host = draw.nextHost();
@@ -51,7 +51,7 @@ const storm: Scenario<SwimLetter, SwimMesh> = {
 };
 
 test('whatever happens, beliefs are monotone and the mesh comes together again', () => {
-  const report = swarm({
+  const report = swarm<SwimLetter, SwimMesh>({
     scenario: storm,
     seeds: seedsFor(200, keptSeeds(storm.name)),
     checkers: [
@@ -75,7 +75,7 @@ const drizzle: Scenario<SwimLetter, SwimMesh> = {
 };
 
 test('loss up to 5 % never buries anybody who runs', () => {
-  const report = swarm({
+  const report = swarm<SwimLetter, SwimMesh>({
     scenario: drizzle,
     seeds: seedsFor(60, keptSeeds(drizzle.name)),
     checkers: [neverWronglyDead(), monotoneBeliefs(), everybodyAlive(), noStorm(20)],

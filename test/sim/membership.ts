@@ -1,4 +1,4 @@
-/** How the membership core meets a simulated world: addresses are host names, links exist between whoever met. */
+/** How the membership core meets a simulated world: addresses are the names of hosts, datagrams are not encoded. */
 
 import type { Millis } from '../../src/kernel/core.ts';
 import { nodeIdFromHash } from '../../src/kernel/ids.ts';
@@ -15,10 +15,10 @@ import type {
   SwimInput,
   SwimView,
 } from '../../src/protocol/membership/swim-types.ts';
-import type { Host, HostAdapter, HostId, HostOptions, World } from './world.ts';
+import type { Host, HostAdapter, HostOptions, World } from './world.ts';
 
-/** What travels between simulated nodes: datagrams, and the pings over a link. */
-export type SwimLetter = SwimMessage | { readonly kind: 'link-ping' | 'link-pong'; seq: number };
+/** What travels between simulated nodes. */
+export type SwimLetter = SwimMessage;
 
 /** Knobs of a simulated node. */
 export interface SwimNodeOptions {
@@ -92,11 +92,9 @@ function swimAdapter(
   options: SwimNodeOptions,
 ): HostAdapter<SwimLetter, SwimInput, SwimEffect, SwimView> {
   const profile = options.profile ?? swimProfiles.wired;
-  const linked = new Set<HostId>();
   return {
     tick: { type: 'tick' },
     build({ boot, random }) {
-      linked.clear();
       const config = simConfig(self, profile, {
         boot,
         instance: random.below(2 ** 32),
@@ -105,16 +103,12 @@ function swimAdapter(
       const core = createSwim(config, random);
       return withFirstSteps(core, options, profile);
     },
-    receive(from, letter, via) {
-      const node = from as NodeId;
-      if (letter.kind === 'link-pong') return { type: 'linkPong', node, seq: letter.seq };
-      if (letter.kind === 'link-ping') return { type: 'tick' };
-      if (via === 'link') linked.add(from);
+    receive(from, message) {
       return {
         type: 'received',
         from: { host: from, port: 1 },
-        sender: node,
-        message: letter,
+        sender: from as NodeId,
+        message,
       };
     },
     run(effect, tools) {

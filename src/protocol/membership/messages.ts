@@ -7,8 +7,8 @@ import type { Incarnation } from './incarnation.ts';
 /** Addresses a member may advertise; more are refused by the codec and cut off by the core. */
 export const memberAddressesMax = 8;
 
-/** Entries of a push-pull listing in one datagram (about 26 bytes each). */
-export const listingEntriesMax = 44;
+/** Entries of a push-pull listing in one datagram (22 bytes each, 36 at worst). */
+export const listingEntriesMax = 36;
 
 /** Ids asked for in one `state` message. */
 export const wantsMax = 64;
