@@ -59,7 +59,9 @@ async function runMeshCall(
   node: MeshNode,
   request: Exclude<
     CallRequest,
-    { op: 'status' | 'members' | 'discover' | 'publish' | 'pending' | 'approve' | 'revoke' | 'down' }
+    {
+      op: 'status' | 'members' | 'discover' | 'publish' | 'pending' | 'approve' | 'revoke' | 'down';
+    }
   >,
 ): Promise<ControlCalls[CallName]['result']> {
   switch (request.op) {
@@ -162,6 +164,9 @@ async function approve(node: MeshNode, who: string): Promise<{ id: NodeId; name:
   return { id: found.id, name: found.name };
 }
 
+/** Fewest characters of an id that name a member: a slip of the finger must not revoke a board. */
+const prefixLengthMin = 4;
+
 function pick<Candidate extends { readonly id: string; readonly name: string }>(
   candidates: readonly Candidate[],
   who: string,
@@ -172,7 +177,9 @@ function pick<Candidate extends { readonly id: string; readonly name: string }>(
   const whole = candidates.find(({ id }) => id === wanted);
   if (whole !== undefined) return whole;
   const named = candidates.filter(({ name }) => name === who.trim());
-  const found = named.length > 0 ? named : candidates.filter(({ id }) => id.startsWith(wanted));
+  const isPrefix = wanted.length >= prefixLengthMin;
+  const found =
+    named.length > 0 ? named : candidates.filter(({ id }) => isPrefix && id.startsWith(wanted));
   if (found.length > 1) {
     const ids = found.slice(0, 4).map(({ id }) => id.slice(0, 12));
     throw new Failure(
@@ -182,7 +189,7 @@ function pick<Candidate extends { readonly id: string; readonly name: string }>(
     );
   }
   const [only] = found;
-  if (only === undefined || wanted === '') {
+  if (only === undefined) {
     throw new Failure('MYCEL_UNKNOWN_MEMBER', `There is no ${noun} '${who}'.`, fix);
   }
   return only;

@@ -62,7 +62,10 @@ export interface ControlCalls {
     };
     result: NoArgs;
   };
-  init: { args: { readonly mesh?: string }; result: { readonly id: string; readonly name: string } };
+  init: {
+    args: { readonly mesh?: string };
+    result: { readonly id: string; readonly name: string };
+  };
   invite: {
     args: {
       readonly ttlMs?: number;
@@ -73,10 +76,19 @@ export interface ControlCalls {
   };
   window: { args: { readonly ms: number }; result: NoArgs };
   pending: { args: NoArgs; result: readonly PendingMember[] };
-  approve: { args: { readonly who: string }; result: { readonly id: string; readonly name: string } };
-  join: { args: { readonly invite: string }; result: { readonly id: string; readonly name: string } };
+  approve: {
+    args: { readonly who: string };
+    result: { readonly id: string; readonly name: string };
+  };
+  join: {
+    args: { readonly invite: string };
+    result: { readonly id: string; readonly name: string };
+  };
   leave: { args: NoArgs; result: NoArgs };
-  revoke: { args: { readonly who: string }; result: { readonly id: string; readonly name: string } };
+  revoke: {
+    args: { readonly who: string };
+    result: { readonly id: string; readonly name: string };
+  };
   'guest-add': {
     args: {
       readonly name: string;
@@ -168,7 +180,12 @@ const checks: Readonly<Record<CallName | StreamName, Readonly<Record<string, Che
   status: {},
   members: {},
   discover: {},
-  publish: { topic: text(1024), payloadBase64: base64, qos: oneOf(0, 1), retain: oneOf(true, false) },
+  publish: {
+    topic: text(1024),
+    payloadBase64: base64,
+    qos: oneOf(0, 1),
+    retain: oneOf(true, false),
+  },
   subscribe: { filter: text(1024) },
   init: { mesh: optional(text(64)) },
   invite: {

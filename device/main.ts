@@ -6,32 +6,41 @@ import { toFailure, usageFailure, type Failure } from './failure.ts';
 import { createProgram } from './program.ts';
 import { createTerminal, harmless, type Terminal } from './terminal.ts';
 
+/** Stack frames that an unexpected failure prints. */
+const framesMax = 6;
+
 const terminal = createTerminal();
-// The exit code is set, not forced: what is still on its way to a slow pipe gets there.
-process.exitCode = await run(process.argv.slice(2), terminal);
+const args = process.argv.slice(2);
+// Without this Node prints the whole minified line that threw. The process ends all the same: its state is unknown.
+process.on('uncaughtException', (error) => {
+  complain(toFailure(error), args, terminal);
+  for (const frame of framesOf(error)) terminal.note(frame);
+  process.exit(1);
+});
+void run(args, terminal).then((code) => {
+  // Set, not forced: what is still on its way to a slow pipe gets there.
+  process.exitCode = code;
+});
 
 /** Runs one command line and gives its exit code. */
-async function run(args: readonly string[], to: Terminal): Promise<number> {
+async function run(given: readonly string[], to: Terminal): Promise<number> {
   const program = createProgram(to);
   try {
-    await program.parseAsync(args, { from: 'user' });
+    await program.parseAsync(given, { from: 'user' });
     return 0;
   } catch (error) {
     if (error instanceof CommanderError) {
       if (error.exitCode === 0) return 0;
-      if (error.code === 'commander.help') {
-        to.note(program.helpInformation().trimEnd());
-        return 2;
-      }
-      return complain(usageOf(error), args, to);
+      if (error.code === 'commander.help') return 2;
+      return complain(usageOf(error), given, to);
     }
-    return complain(toFailure(error), args, to);
+    return complain(toFailure(error), given, to);
   }
 }
 
 /** One line on stderr: what, then how to mend it. */
-function complain(failure: Failure, args: readonly string[], to: Terminal): number {
-  if (args.includes('--json')) to.note(JSON.stringify({ error: failure.toRecord() }));
+function complain(failure: Failure, given: readonly string[], to: Terminal): number {
+  if (given.includes('--json')) to.note(JSON.stringify({ error: failure.toRecord() }));
   else to.note(`${to.style('red', harmless(failure.message))} ${harmless(failure.fix)}`);
   return failure.exitCode;
 }
@@ -42,4 +51,9 @@ function usageOf(error: CommanderError): Failure {
   const what = first.charAt(0).toUpperCase() + first.slice(1).replace(/\.$/, '');
   const meant = /^\((.*)\)$/.exec(hint ?? '')?.[1];
   return usageFailure(`${what}.`, meant ?? 'See "mycel --help".');
+}
+
+function framesOf(error: Error): string[] {
+  const lines = (error.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line));
+  return lines.slice(0, framesMax).map((line) => line.slice(0, 200));
 }

@@ -57,9 +57,7 @@ export function addMeshCommands(program: Command, withContext: WithContext): voi
     .command('join')
     .description('enter a mesh with an invite')
     .argument('<invite>', 'mycel:1:…, or @file')
-    .action(
-      withContext(async (context, invite: string) => (await admit()).join(context, invite)),
-    );
+    .action(withContext(async (context, invite: string) => (await admit()).join(context, invite)));
   program
     .command('pending')
     .description('newcomers that wait for approval')

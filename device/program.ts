@@ -21,7 +21,10 @@ export function createProgram(terminal: Terminal): Command {
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({
       writeOut: (text) => terminal.line(text.trimEnd()),
-      writeErr: () => undefined,
+      // Mistakes are told by main, in one line; a command without its subcommand shows its help.
+      writeErr: (text) => {
+        if (text.startsWith('Usage:')) terminal.note(text.trimEnd());
+      },
       getOutHelpWidth: () => terminal.columns,
     })
     .addHelpText('after', '\nStart with "mycel up", then "mycel invite" to let the next board in.');

@@ -5,7 +5,7 @@ import { harmless } from './terminal.ts';
 /** A cell as it is measured and, when it differs, as it is shown (with colour). */
 export type Cell = string | { readonly text: string; readonly shown: (text: string) => string };
 
-/** Longest cell before it is cut with an ellipsis, in characters. */
+/** Widest cell before it is cut with an ellipsis, in terminal columns. */
 const cellWidthMax = 48;
 
 /** Aligns rows under their headers, two spaces apart. Cells are made harmless for a terminal. */
@@ -37,21 +37,27 @@ export function displayWidth(text: string): number {
   let width = 0;
   for (const character of text) {
     if (/\p{Mn}|\p{Me}|\u200d|\ufe0f/u.test(character)) continue;
-    width += /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Emoji_Presentation}/u.test(
-      character,
-    )
-      ? 2
-      : 1;
+    width +=
+      /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Emoji_Presentation}/u.test(
+        character,
+      )
+        ? 2
+        : 1;
   }
   return width;
 }
 
 function cellText(cell: Cell): string {
   const text = harmless(typeof cell === 'string' ? cell : cell.text);
-  const characters = [...text];
-  return characters.length > cellWidthMax
-    ? `${characters.slice(0, cellWidthMax - 1).join('')}…`
-    : text;
+  if (displayWidth(text) <= cellWidthMax) return text;
+  let kept = '';
+  let width = 0;
+  for (const { segment } of new Intl.Segmenter().segment(text)) {
+    width += displayWidth(segment);
+    if (width >= cellWidthMax) break;
+    kept += segment;
+  }
+  return `${kept}…`;
 }
 
 function pad(text: string, width: number): string {

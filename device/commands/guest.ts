@@ -55,7 +55,10 @@ async function readPassword(context: Context): Promise<string> {
   const bytes = await readStdin(context.terminal, 'the password', passwordBytesMax);
   const password = bytes.toString('utf8').replace(/\r?\n$/, '');
   if (password === '') {
-    throw usageFailure('The password on stdin is empty.', 'Pipe it in, or leave out --password-stdin.');
+    throw usageFailure(
+      'The password on stdin is empty.',
+      'Pipe it in, or leave out --password-stdin.',
+    );
   }
   return password;
 }

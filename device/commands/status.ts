@@ -19,12 +19,7 @@ export async function status(context: Context): Promise<void> {
 }
 
 function describe(context: Context, now: NodeStatus): string[] {
-  return [
-    ...head(context, now),
-    ...linkTable(now),
-    ...clientTable(now),
-    ...trouble(context, now),
-  ];
+  return [...head(context, now), ...linkTable(now), ...clientTable(now), ...trouble(context, now)];
 }
 
 function head(context: Context, now: NodeStatus): string[] {
@@ -50,7 +45,10 @@ function head(context: Context, now: NodeStatus): string[] {
     ['node', `${harmless(now.name)}  ${style('dim', now.node)}`],
     ['mesh', [`${harmless(mesh.name)}  ${style('dim', mesh.id)}`, ...marks].join('  ')],
     ['members', counts.join(', ') || 'none'],
-    ['ports', `MQTT ${now.mqttPort}${now.guestPort === undefined ? '' : `, guests ${now.guestPort}`}`],
+    [
+      'ports',
+      `MQTT ${now.mqttPort}${now.guestPort === undefined ? '' : `, guests ${now.guestPort}`}`,
+    ],
     [
       'process',
       `up ${formatDuration(now.uptimeMs)}, version ${now.version}, ${formatBytes(now.rssBytes)}, loop lag ${now.loopLagMs >= lagWarnMs ? style('yellow', lag) : lag}`,

@@ -14,9 +14,16 @@ const earliestMs: number = Date.UTC(2024, 0, 1);
 const behindMs: number = 24 * 3_600_000;
 
 /** Programs that set the clock. */
-const timekeepers: ReadonlySet<string> = new Set(['chronyd', 'ntpd', 'ntpsec', 'openntpd', 'ptp4l']);
+const timekeepers: ReadonlySet<string> = new Set([
+  'chronyd',
+  'ntpd',
+  'ntpsec',
+  'openntpd',
+  'ptp4l',
+]);
 
-const howToSync = 'Connect it to a time server ("timedatectl set-ntp true"), or add a clock module.';
+const howToSync =
+  'Connect it to a time server ("timedatectl set-ntp true"), or add a clock module.';
 
 /** `nowMs` is the clock under test; `witnesses` are files that were written on this machine before now. */
 export function checkClock(

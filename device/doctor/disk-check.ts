@@ -37,7 +37,12 @@ function checkErrors(root: SystemRoot, partition: string): Finding[] {
   }
   const written = Number(readSystemFile(root, `${base}/lifetime_write_kbytes`) ?? 0) * 1024;
   return written > 0
-    ? [ok('file system', `${partition} without errors, ${formatBytes(written)} written in its life`)]
+    ? [
+        ok(
+          'file system',
+          `${partition} without errors, ${formatBytes(written)} written in its life`,
+        ),
+      ]
     : [];
 }
 

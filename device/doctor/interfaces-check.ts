@@ -50,7 +50,8 @@ function describeUsed(net: NetInterface): Finding {
 function whyLeftOut(root: SystemRoot, name: string, choice: NetInterface | undefined): string {
   if (choice?.kind === 'loopback' || name === 'lo') return 'it leads only to this machine';
   if (choice?.kind === 'virtual') return 'it belongs to containers or virtual machines';
-  if (choice?.kind === 'tunnel') return 'it is a tunnel or VPN (name it with --interface to use it)';
+  if (choice?.kind === 'tunnel')
+    return 'it is a tunnel or VPN (name it with --interface to use it)';
   const state = readSystemFile(root, `sys/class/net/${name}/operstate`);
   if (state === 'down' || state === 'lowerlayerdown') return 'it is down';
   return 'it has no address';
@@ -58,6 +59,9 @@ function whyLeftOut(root: SystemRoot, name: string, choice: NetInterface | undef
 
 function knownNames(root: SystemRoot): string[] {
   return [
-    ...new Set([...listSystemDirectory(root, 'sys/class/net'), ...Object.keys(networkInterfaces())]),
+    ...new Set([
+      ...listSystemDirectory(root, 'sys/class/net'),
+      ...Object.keys(networkInterfaces()),
+    ]),
   ].toSorted();
 }

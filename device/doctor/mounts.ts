@@ -14,8 +14,7 @@ export interface Mount {
 export function mountOf(root: SystemRoot, path: string): Mount | undefined {
   let best: Mount | undefined;
   for (const mount of readMounts(root)) {
-    const isAbove =
-      mount.path === '/' || path === mount.path || path.startsWith(`${mount.path}/`);
+    const isAbove = mount.path === '/' || path === mount.path || path.startsWith(`${mount.path}/`);
     if (isAbove && mount.path.length >= (best?.path.length ?? 0)) best = mount;
   }
   return best;

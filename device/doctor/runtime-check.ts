@@ -19,7 +19,11 @@ export function checkNodeVersion(version: string): Finding {
   const isFit = major > nodeOldest[0] || (major === nodeOldest[0] && minor >= nodeOldest[1]);
   const oldest = nodeOldest.join('.');
   if (isFit) return ok('node', `Node.js ${version} (${process.arch})`);
-  return fail('node', `Node.js ${version} is older than ${oldest}.`, `Install Node.js ${oldest} or newer.`);
+  return fail(
+    'node',
+    `Node.js ${version} is older than ${oldest}.`,
+    `Install Node.js ${oldest} or newer.`,
+  );
 }
 
 /** Compares what the kernel calls available, and the limit of our control group, with what a node needs. */
@@ -34,7 +38,9 @@ export function checkMemory(root: SystemRoot): Finding {
   const room = Math.min(available, limit ?? Infinity);
   const said =
     `${formatBytes(available)} of ${formatBytes(total)} available` +
-    (limit !== undefined && limit < total ? `, limited to ${formatBytes(limit)} by the system` : '');
+    (limit !== undefined && limit < total
+      ? `, limited to ${formatBytes(limit)} by the system`
+      : '');
   if (room < memoryNeeded) {
     return fail(
       'memory',
