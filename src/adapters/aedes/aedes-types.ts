@@ -31,6 +31,6 @@ export interface AedesClient extends Client {
   deliver0: DeliverFunction;
   deliverQoS: DeliverFunction;
   waitForDrain(callback: (error?: Error | null) => void): void;
-  readonly subscriptions: Readonly<Record<string, { readonly qos: 0 | 1 | 2 }>>;
+  readonly subscriptions: Readonly<Record<string, { qos: 0 | 1 | 2 }>>;
   readonly duplicates: Record<string, number>;
 }

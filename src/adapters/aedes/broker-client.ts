@@ -37,14 +37,10 @@ export interface Connection {
   isReady: boolean;
   /** The packet that was delivered last, by broker counter. */
   lastCounter: number;
-  /** The client's filters by QoS; recomputed after every change. */
-  grants: Grants | undefined;
-}
-
-interface Grants {
-  readonly filters: readonly (readonly [filter: string, qos: 0 | 1 | 2])[];
-  /** The QoS of all filters when they agree. */
-  readonly common: 0 | 1 | 2 | undefined;
+  /** The QoS granted to each of its filters; bounded by `limits.subscriptions`. */
+  readonly granted: Map<string, 0 | 1 | 2>;
+  /** The QoS of all filters when they agree; 'unknown' after every change. */
+  commonQos: 0 | 1 | 2 | 'mixed' | 'unknown';
 }
 
 /** Wraps a socket for aedes. `client` is filled in by `adopt`. */
@@ -72,7 +68,8 @@ export function createConnection(
     willTopic: undefined,
     isReady: false,
     lastCounter: -1,
-    grants: undefined,
+    granted: new Map(),
+    commonQos: 'unknown',
   };
 }
 
@@ -103,13 +100,27 @@ export function isRepeated(connection: Connection, packet: BrokerPacket): boolea
   return false;
 }
 
+/** Notes what a filter was granted; undefined: it is gone. */
+export function grant(connection: Connection, filter: string, qos: 0 | 1 | 2 | undefined): void {
+  if (qos === undefined) connection.granted.delete(filter);
+  else connection.granted.set(filter, qos);
+  connection.commonQos = 'unknown';
+}
+
+/**
+ * Makes aedes' own record of QoS harmless. It lowers a delivery to what the filter that spells the topic was granted,
+ * even when another filter grants more, and never looks at wildcard filters; `grantedQos` decides instead.
+ */
+export function raiseSubscriptions(connection: Connection): void {
+  for (const subscription of Object.values(connection.client.subscriptions)) subscription.qos = 2;
+}
+
 /** The highest QoS that the client's filters grant to this topic. */
 export function grantedQos(connection: Connection, topic: string): 0 | 1 | 2 {
-  connection.grants ??= readGrants(connection.client);
-  const { common, filters } = connection.grants;
-  if (common !== undefined) return common;
+  if (connection.commonQos === 'unknown') connection.commonQos = commonQosOf(connection.granted);
+  if (connection.commonQos !== 'mixed') return connection.commonQos;
   let highest: 0 | 1 | 2 = 0;
-  for (const [filter, qos] of filters) {
+  for (const [filter, qos] of connection.granted) {
     if (qos > highest && topicMatches(filter, topic)) highest = qos;
   }
   return highest;
@@ -134,10 +145,8 @@ export function describeClient(connection: Connection): BrokerClient {
   };
 }
 
-function readGrants(client: AedesClient): Grants {
-  const filters = Object.entries(client.subscriptions).map(
-    ([filter, { qos }]) => [filter, qos] as const,
-  );
-  const first = filters[0]?.[1];
-  return { filters, common: filters.every(([, qos]) => qos === first) ? first : undefined };
+function commonQosOf(granted: ReadonlyMap<string, 0 | 1 | 2>): 0 | 1 | 2 | 'mixed' {
+  const kinds = new Set(granted.values());
+  const [only] = kinds;
+  return kinds.size === 1 && only !== undefined ? only : 'mixed';
 }

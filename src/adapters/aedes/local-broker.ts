@@ -12,8 +12,10 @@ import {
   adopt,
   createConnection,
   describeClient,
+  grant,
   grantedQos,
   isRepeated,
+  raiseSubscriptions,
   slownessOf,
 } from './broker-client.ts';
 import type { Connection } from './broker-client.ts';
@@ -128,8 +130,10 @@ export async function createLocalBroker(config: LocalBrokerConfig): Promise<Loca
       const connection = of(client);
       const problem =
         connection === undefined ? 'unknown client' : grantProblem(connection, subscription.topic);
-      if (problem === undefined) done(null, subscription);
-      else {
+      if (problem === undefined && connection !== undefined) {
+        grant(connection, subscription.topic, subscription.qos);
+        done(null, subscription);
+      } else {
         log.info(
           { client: client.id, filter: subscription.topic, problem },
           'refused a subscription',
@@ -147,9 +151,9 @@ export async function createLocalBroker(config: LocalBrokerConfig): Promise<Loca
   });
 
   function grantProblem(connection: Connection, filter: string): string | undefined {
-    const isNew = connection.client.subscriptions[filter] === undefined;
-    const count = isNew ? Object.keys(connection.client.subscriptions).length : 0;
-    if (count >= connection.limits.subscriptions) return 'it has too many subscriptions';
+    const { granted, limits: zone } = connection;
+    const isFull = !granted.has(filter) && granted.size >= zone.subscriptions;
+    if (isFull) return 'it has too many subscriptions';
     return subscribeProblem(connection, filter);
   }
 
@@ -187,7 +191,7 @@ export async function createLocalBroker(config: LocalBrokerConfig): Promise<Loca
     const connection = of(client);
     if (connection === undefined) return;
     connection.isReady = true;
-    connection.grants = undefined;
+    raiseSubscriptions(connection);
     if (!client.clean) store.arrived(client.id);
     metrics.gauge('broker.clients', readyClients().length);
   });
@@ -201,14 +205,16 @@ export async function createLocalBroker(config: LocalBrokerConfig): Promise<Loca
   aedes.on('subscribe', (subscriptions, client) => {
     const connection = of(client);
     if (connection === undefined) return;
-    connection.grants = undefined;
+    raiseSubscriptions(connection);
     for (const { topic, qos } of subscriptions as readonly BrokerSubscription[]) {
       if ((qos as number) !== 128 && client.clean) interest.add(client, topic);
     }
   });
   aedes.on('unsubscribe', (filters, client) => {
     const connection = of(client);
-    if (connection !== undefined) connection.grants = undefined;
+    if (connection !== undefined) {
+      for (const filter of filters) grant(connection, filter, undefined);
+    }
     if (client.clean) for (const filter of filters) interest.remove(client, filter);
   });
   aedes.on('clientError', (client, error) => {
