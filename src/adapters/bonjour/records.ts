@@ -11,6 +11,9 @@ import { isLinkLocal } from '../discovery/lan-address.ts';
 /** The service type under which nodes are found. */
 export const nodeServiceType = '_mycel._tcp.local';
 
+/** The name under which all service types are listed (RFC 6763 9). */
+export const servicesName = '_services._dns-sd._udp.local';
+
 /** Life of every record we publish, in seconds: two lost answers to the calm query are forgiven. */
 export const recordTtlSeconds = 150;
 
@@ -94,7 +97,7 @@ export function serviceRecords(node: NodeId, service: ServiceSpec): DnsRecord[] 
     },
     // RFC 6763 6.1: a TXT record has at least one string, which may be empty.
     { name: instance, type: 'TXT', ttl, flush: true, data: txt.length > 0 ? txt : [Buffer.of()] },
-    { name: '_services._dns-sd._udp.local', type: 'PTR', ttl, data: type },
+    { name: servicesName, type: 'PTR', ttl, data: type },
   ];
 }
 

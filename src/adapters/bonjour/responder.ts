@@ -8,7 +8,7 @@ import { isOnLink } from '../discovery/lan-address.ts';
 import type { NetInterface } from '../system/interfaces.ts';
 import { openGuarded } from './guarded-bonjour.ts';
 import type { BonjourClass } from './guarded-bonjour.ts';
-import { nodeServiceType, readKnownAnswers, readQuestions } from './records.ts';
+import { nodeServiceType, readKnownAnswers, readQuestions, servicesName } from './records.ts';
 import type { DnsRecord } from './records.ts';
 
 /** RFC 6762 6: a record is multicast at most once a second on an interface. */
@@ -174,9 +174,11 @@ export function createResponder(options: ResponderOptions): Responder {
       // What may be asked is what is published, so this map is bounded by it.
       answeredAt.clear();
       server.register(published);
-      tell(published);
+      for (const packet of packetsOf(published)) tell(packet);
       cancelAgain();
-      cancelAgain = clock.alarm(clock.now() + announceAgainMs, () => tell(published));
+      cancelAgain = clock.alarm(clock.now() + announceAgainMs, () => {
+        for (const packet of packetsOf(published)) tell(packet);
+      });
     },
     records: () => published,
     query() {
@@ -196,7 +198,11 @@ export function createResponder(options: ResponderOptions): Responder {
       cancelAnswer?.();
       cancelAgain();
       const goodbye = isGoodbye ? published.map((record) => ({ ...record, ttl: 0 })) : [];
-      await within(goodbyeMsMax / 2, (done) => tell(goodbye, done));
+      const packets = packetsOf(goodbye);
+      await within(goodbyeMsMax / 2, (done) => {
+        for (const packet of packets.slice(0, -1)) tell(packet);
+        tell(packets.at(-1) ?? [], done);
+      });
       await within(goodbyeMsMax / 2, (done) => guard(() => server.mdns.destroy(done)));
     },
   };
@@ -210,4 +216,16 @@ export function createResponder(options: ResponderOptions): Responder {
       });
     });
   }
+}
+
+/** The records in packets that fit a frame: each service begins with the PTR of its instance. */
+function packetsOf(records: readonly DnsRecord[]): DnsRecord[][] {
+  const packets: DnsRecord[][] = [];
+  for (const record of records) {
+    const isStart = record.type === 'PTR' && record.name !== servicesName;
+    const last = packets.at(-1);
+    if (last === undefined || isStart) packets.push([record]);
+    else last.push(record);
+  }
+  return packets;
 }

@@ -4,16 +4,16 @@
 export const burstMs = 10_000;
 
 /** Pause within a burst of a small LAN, in ms. */
-export const burstPauseMs = 500;
+const burstPauseMs = 500;
 
 /** Pause in the minute after a burst, in ms. */
-export const warmPauseMs = 5_000;
+const warmPauseMs = 5_000;
 
 /** When the calm begins, in ms since the burst began. */
-export const warmMs = 60_000;
+const warmMs = 60_000;
 
 /** Pause when nothing happens, in ms. */
-export const calmPauseMs = 30_000;
+const calmPauseMs = 30_000;
 
 /** A node unheard for this long is reported lost, in ms: three calm pauses with their jitter. */
 export const helloHoldMs = 110_000;

@@ -16,6 +16,8 @@ export interface LabHost {
 export interface Lab {
   /** Adds a host with `eth0` at this address of the /24. */
   host(address: string): LabHost;
+  /** Plugs another adapter of a host of another lab into this one. */
+  attach(host: LabHost, name: string, address: string): void;
   /** Runs a command inside of a host's namespace. */
   within(host: LabHost, ...command: string[]): string;
   linkDown(host: LabHost): void;
@@ -40,11 +42,11 @@ export function createLab(): Lab {
   ip('link', 'add', bridge, 'type', 'bridge', 'mcast_snooping', '0');
   ip('link', 'set', bridge, 'up');
 
-  function plug(host: LabHost, address: string): void {
-    ip('link', 'add', host.port, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', host.ns);
-    ip('link', 'set', host.port, 'master', bridge, 'up');
-    ip('-n', host.ns, 'addr', 'add', `${address}/24`, 'brd', '+', 'dev', 'eth0');
-    ip('-n', host.ns, 'link', 'set', 'eth0', 'up');
+  function plug(ns: string, port: string, name: string, address: string): void {
+    ip('link', 'add', port, 'type', 'veth', 'peer', 'name', name, 'netns', ns);
+    ip('link', 'set', port, 'master', bridge, 'up');
+    ip('-n', ns, 'addr', 'add', `${address}/24`, 'brd', '+', 'dev', name);
+    ip('-n', ns, 'link', 'set', name, 'up');
   }
 
   return {
@@ -53,15 +55,16 @@ export function createLab(): Lab {
       ip('netns', 'add', host.ns);
       hosts.push(host);
       ip('-n', host.ns, 'link', 'set', 'lo', 'up');
-      plug(host, address);
+      plug(host.ns, host.port, 'eth0', address);
       return host;
     },
+    attach: (host, name, address) => plug(host.ns, `${host.port}${name}`, name, address),
     within: (host, ...command) => ip('netns', 'exec', host.ns, ...command),
     linkDown: (host) => ip('-n', host.ns, 'link', 'set', 'eth0', 'down'),
     linkUp: (host) => ip('-n', host.ns, 'link', 'set', 'eth0', 'up'),
     replug(host) {
       ip('link', 'del', host.port);
-      plug(host, host.address);
+      plug(host.ns, host.port, 'eth0', host.address);
     },
     readdress(host, from, to) {
       ip('-n', host.ns, 'addr', 'del', `${from}/24`, 'dev', 'eth0');

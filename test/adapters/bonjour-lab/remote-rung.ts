@@ -11,12 +11,13 @@ import { build } from 'esbuild';
 import type { RungEvent, RungStation } from '../../contract/rung.ts';
 import type { RungRecord } from '../../../src/ports/discovery.ts';
 import type { LabHost } from './lab.ts';
+import type { BareCommand } from './bare-child.ts';
 import type { RungChildOptions, RungCommand } from './rung-child.ts';
 
 /** A station in another process. */
 export interface RemoteRung extends RungStation {
   readonly host: LabHost;
-  ask(command: RungCommand): Promise<unknown>;
+  ask(command: RungCommand | BareCommand): Promise<unknown>;
   /** Exit code and signal, once the process has ended. */
   readonly ended: Promise<string>;
   readonly stderr: () => string;
@@ -26,7 +27,7 @@ export interface RemoteRung extends RungStation {
 const bundles = new Map<string, Promise<string>>();
 
 /** Bundles a script for plain node, once per test process; packages stay where they are installed. */
-export function bundle(name: string): Promise<string> {
+function bundle(name: string): Promise<string> {
   const known = bundles.get(name);
   if (known !== undefined) return known;
   const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
@@ -45,13 +46,20 @@ export function bundle(name: string): Promise<string> {
 }
 
 /** Starts the process; the rung itself waits for `start`. */
-export async function spawnRung(host: LabHost, options: RungChildOptions): Promise<RemoteRung> {
-  const script = await bundle('rung-child');
-  const child = spawn(
-    'ip',
-    ['netns', 'exec', host.ns, process.execPath, script, JSON.stringify(options)],
-    { stdio: ['pipe', 'pipe', 'pipe'] },
-  );
+export function spawnRung(host: LabHost, options: RungChildOptions): Promise<RemoteRung> {
+  return spawnScript(host, 'rung-child', JSON.stringify(options));
+}
+
+/** Starts a process with bare bonjour-service. */
+export function spawnBare(host: LabHost): Promise<RemoteRung> {
+  return spawnScript(host, 'bare-child', '{}');
+}
+
+async function spawnScript(host: LabHost, name: string, options: string): Promise<RemoteRung> {
+  const script = await bundle(name);
+  const child = spawn('ip', ['netns', 'exec', host.ns, process.execPath, script, options], {
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
   const remote = steer(host, child);
   await remote.waitFor('the process is up', (event) => event.event === 'up', 20_000);
   return remote;
@@ -86,7 +94,7 @@ function steer(host: LabHost, child: ChildProcess): RemoteRung {
     });
   }
 
-  function ask(command: RungCommand): Promise<unknown> {
+  function ask(command: RungCommand | BareCommand): Promise<unknown> {
     const id = nextId;
     nextId += 1;
     return new Promise((resolve, reject) => {

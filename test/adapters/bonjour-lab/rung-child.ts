@@ -13,7 +13,7 @@ import type { ServiceSpec } from '../../../src/adapters/bonjour/records.ts';
 
 /** A line from the test. */
 export type RungCommand =
-  | { readonly do: 'start' | 'burst' | 'records' | 'dump' | 'stop' | 'memory' }
+  | { readonly do: 'start' | 'burst' | 'records' | 'dump' | 'stop' | 'memory' | 'now' }
   | { readonly do: 'announce'; readonly beacon: Beacon }
   | { readonly do: 'addService' | 'removeService'; readonly service: ServiceSpec };
 
@@ -31,11 +31,11 @@ const options = JSON.parse(process.argv[2] ?? '{}') as RungChildOptions;
 const lines = createInterface({ input: process.stdin });
 
 function fastClock(speed: number): Clock {
-  const clock = createSystemClock();
+  const system = createSystemClock();
   return {
-    now: () => clock.now() * speed,
-    wallMs: () => clock.wallMs(),
-    alarm: (at, ring) => clock.alarm(at / speed, ring),
+    now: () => system.now() * speed,
+    wallMs: () => system.wallMs(),
+    alarm: (at, ring) => system.alarm(at / speed, ring),
   };
 }
 
@@ -44,8 +44,10 @@ const interfaces = createInterfaceWatch({
   ...(options.names === undefined ? {} : { names: options.names }),
 });
 const build = options.kind === 'mdns' ? createMdnsRung : createMulticastRung;
+const clock = fastClock(options.speed);
+const startedAt = clock.now();
 const rung = build({
-  clock: fastClock(options.speed),
+  clock,
   random: createRandom(options.seed),
   interfaces,
 });
@@ -82,6 +84,8 @@ async function run(command: RungCommand): Promise<unknown> {
       return 'removeService' in rung ? rung.removeService(command.service) : undefined;
     case 'memory':
       return process.memoryUsage().heapUsed;
+    case 'now':
+      return clock.now() - startedAt;
     case 'stop': {
       await rung.stop();
       interfaces.stop();
