@@ -57,6 +57,24 @@ export function createAuthorityChains(genesis: Genesis): AuthorityChains {
     if (!chains.has(author)) chains.set(author, { entries: [], proof: undefined });
   }
 
+  /**
+   * The roots, and whoever a row of one of these makes an admin. A chain whose author no row names any more, because of
+   * a fork, is left out: other nodes may never have known it.
+   */
+  function named(): [KeyText, Chain][] {
+    const found = new Map<KeyText, Chain>();
+    const queue = [...genesis.roots];
+    for (let author = queue.shift(); author !== undefined; author = queue.shift()) {
+      const chain = chains.get(author);
+      if (chain === undefined || found.has(author)) continue;
+      found.set(author, chain);
+      for (const { statement } of chain.entries) {
+        if (statement.kind === 'add-admin') queue.push(statement.key);
+      }
+    }
+    return [...found];
+  }
+
   function headOf(author: KeyText, chain: Chain | undefined): AuthorityHead {
     const last = chain?.entries.at(-1);
     return {
@@ -100,7 +118,7 @@ export function createAuthorityChains(genesis: Genesis): AuthorityChains {
     isKnown: (author) => chains.has(author),
     head: (author) => headOf(author, chains.get(author)),
     hashAt: (author, seq) => chains.get(author)?.entries[seq - 1]?.hash,
-    heads: () => [...chains].map(([author, chain]) => headOf(author, chain)),
+    heads: () => named().map(([author, chain]) => headOf(author, chain)),
     slice(author, fromSeq, limit) {
       const chain = chains.get(author);
       if (chain === undefined || !(fromSeq >= 1)) return [];
@@ -109,8 +127,8 @@ export function createAuthorityChains(genesis: Genesis): AuthorityChains {
       return isWhole ? [...row, ...(chain.proof ?? [])] : row;
     },
     frozen: () =>
-      new Set([...chains].flatMap(([author, { proof }]) => (proof === undefined ? [] : [author]))),
-    rows: () => [...chains.values()].flatMap(({ entries }) => entries),
+      new Set(named().flatMap(([author, { proof }]) => (proof === undefined ? [] : [author]))),
+    rows: () => named().flatMap(([, { entries }]) => entries),
     all: () => [...chains.values()].flatMap(({ entries, proof }) => [...entries, ...(proof ?? [])]),
     lamport: () => lamport,
   };
