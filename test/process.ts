@@ -4,7 +4,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 
 /** One line of standard output and when it came (`performance.now`). */
-export interface OutputLine {
+interface OutputLine {
   readonly at: number;
   readonly text: string;
 }

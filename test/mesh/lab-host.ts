@@ -27,13 +27,13 @@ export interface MycelProcess extends Program {
 }
 
 /** What a run of the command line gave. */
-export interface CliResult extends Finished {
+interface CliResult extends Finished {
   /** Standard output as JSON: one value, or an array of one value a line; undefined when it is neither. */
   readonly json: unknown;
 }
 
 /** One message that mosquitto_sub printed. */
-export interface ClientMessage {
+interface ClientMessage {
   readonly topic: string;
   readonly payload: string;
   readonly qos: number;
@@ -41,7 +41,7 @@ export interface ClientMessage {
 }
 
 /** A running mosquitto_sub, already subscribed. */
-export interface Subscriber {
+interface Subscriber {
   messages(): readonly ClientMessage[];
   /** Resolves when there are `count` messages. */
   waitForCount(count: number, ms: number): Promise<readonly ClientMessage[]>;

@@ -138,8 +138,11 @@ describe('a lab of four hosts', () => {
     await listen(a, 50);
     for (const how of ['interface', 'cable'] as const) {
       a.linkDown(how);
-      const { stdout } = await a.exec(['cat', '/sys/class/net/eth0/operstate']);
-      expect(stdout.trim()).not.toBe('up');
+      // The kernel tells a lost carrier with a delay of up to a second.
+      await vi.waitFor(async () => {
+        const { stdout } = await a.exec(['cat', '/sys/class/net/eth0/operstate']);
+        expect(stdout.trim()).not.toBe('up');
+      }, 5000);
       expect(await pingLoss(b, a.address, 10)).toBe(100);
       a.linkUp(how);
       const before = listener.lines.length;

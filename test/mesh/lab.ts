@@ -36,7 +36,7 @@ export interface Lab {
   unblock(from: Host, to: Host): void;
   /** Cuts the LAN into groups that do not hear each other. */
   partition(...groups: readonly (readonly Host[])[]): void;
-  /** Takes every block, loss, multicast and rate fault away. */
+  /** Takes every block, loss, multicast and rate fault away, and every link up. Addresses stay as they are. */
   heal(): void;
   /** Records what crosses the bridge, from now on. */
   capture(): Promise<Capture>;
@@ -91,7 +91,13 @@ function assemble(
         for (const from of left) for (const to of right) network.block(from.at, to.at, true);
       }
     },
-    heal: () => network.heal(),
+    heal() {
+      network.heal();
+      for (const host of hosts) {
+        host.linkUp('cable');
+        host.linkUp('interface');
+      }
+    },
     capture: () =>
       startCapture(network.bridgeSpace, 'br0', join(files, `bridge-${Date.now()}.pcap`)),
     stop,

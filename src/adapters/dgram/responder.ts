@@ -5,13 +5,13 @@
 
 import { Worker } from 'node:worker_threads';
 import { nodeIdToBytes, type NodeId } from '../../kernel/ids.ts';
-import type { EpochKeys } from '../../wire/datagram-seal.ts';
+import type { EpochKey } from '../../wire/datagram-seal.ts';
 import { bindFailure } from './bind-failure.ts';
 import { createStallCodec } from './stall-codec.ts';
 import { stallWorker, type StallWorkerData, type StallWorkerReport } from './stall-worker.ts';
 
 /** How often the main thread shows that it runs, in ms. An answer below twice this means "not stalled". */
-export const heartbeatMs = 250;
+const heartbeatMs = 250;
 
 /** How to start a responder. */
 export interface StallResponderOptions {
@@ -19,7 +19,8 @@ export interface StallResponderOptions {
   /** 0 picks a free port. */
   readonly port: number;
   readonly node: NodeId;
-  readonly keys: EpochKeys;
+  /** Every key in use; a question under any of them is answered under the same. */
+  readonly keys: readonly EpochKey[];
   /** Separates its keys from every other use of the epoch key. @default stallLabel */
   readonly label?: string;
   /** The thread ended by itself: the node goes on without it. */
@@ -33,7 +34,7 @@ export const stallLabel = 'mycel/stall/1';
 export interface StallResponder {
   readonly port: number;
   /** Hands over the keys after a rotation. */
-  setKeys(keys: EpochKeys): void;
+  setKeys(keys: readonly EpochKey[]): void;
   /** Ends the thread and its socket. Idempotent. */
   stop(): Promise<void>;
 }
@@ -54,7 +55,7 @@ export async function startStallResponder(options: StallResponderOptions): Promi
     port: options.port,
     short: nodeIdToBytes(options.node).slice(0, 8),
     label: options.label ?? stallLabel,
-    keys: keyList(options.keys),
+    keys: options.keys,
   };
   // The text of two functions that refer to nothing outside themselves: works from sources and from one bundled file.
   const code = `(${stallWorker.toString()})(require, ${createStallCodec.toString()})`;
@@ -76,7 +77,7 @@ export async function startStallResponder(options: StallResponderOptions): Promi
   });
   return {
     port,
-    setKeys: (keys) => worker.postMessage(keyList(keys)),
+    setKeys: (keys) => worker.postMessage(keys),
     async stop() {
       clearInterval(timer);
       stopped ??= worker.terminate();
@@ -94,11 +95,4 @@ async function listening(worker: Worker, options: StallResponderOptions): Promis
   if (report.port !== undefined) return report.port;
   await worker.terminate();
   throw bindFailure(options, report.problem ?? 'unknown');
-}
-
-function keyList(keys: EpochKeys): StallWorkerData['keys'] {
-  return [keys.current, ...keys.others].map(({ epoch, key }) => ({
-    epoch,
-    key: Uint8Array.from(key),
-  }));
 }

@@ -9,7 +9,7 @@
 import type nodeCrypto from 'node:crypto';
 
 /** What opening a packet gives. */
-export interface OpenedStall {
+interface OpenedStall {
   /** The first 8 bytes of the sender's node id, in hex. */
   readonly sender: string;
   /** 16 bytes. */

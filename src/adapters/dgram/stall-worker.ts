@@ -3,6 +3,7 @@
 import type nodeCrypto from 'node:crypto';
 import type nodeDgram from 'node:dgram';
 import type nodeThreads from 'node:worker_threads';
+import type { EpochKey } from '../../wire/datagram-seal.ts';
 import type { createStallCodec } from './stall-codec.ts';
 
 /** What the thread is started with. */
@@ -14,7 +15,7 @@ export interface StallWorkerData {
   /** The first 8 bytes of this node's id. */
   readonly short: Uint8Array;
   readonly label: string;
-  readonly keys: readonly { readonly epoch: number; readonly key: Uint8Array }[];
+  readonly keys: readonly EpochKey[];
 }
 
 /** The thread's one message: the port it listens on, or why it cannot. */

@@ -13,7 +13,7 @@ import { takeLock, type ProcessLock } from './process-lock.ts';
 import { decodeRecord, encodeRecord, recordBytesMax, type RecordVerdict } from './record.ts';
 
 /** Records one directory may hold; a write of one more is refused with MYCEL_STORE_FULL. */
-export const recordsMax = 4096;
+const recordsMax = 4096;
 
 /** Damaged copies kept per record; the oldest goes. */
 const damagedMax = 3;

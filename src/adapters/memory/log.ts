@@ -7,7 +7,7 @@ import type { Log, LogLevel } from '../../ports/log.ts';
 const linesMax = 1000;
 
 /** One line as it was given. */
-export interface LogLine {
+interface LogLine {
   readonly level: LogLevel;
   readonly fields: Readonly<Record<string, unknown>>;
   readonly message: string;

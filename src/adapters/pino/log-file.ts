@@ -3,7 +3,7 @@
 import { closeSync, fstatSync, openSync, renameSync, writeSync } from 'node:fs';
 
 /** Size at which a log file makes room, in bytes: a full pair of files is twice this. */
-export const logFileBytesMax: number = 1024 * 1024;
+const logFileBytesMax: number = 1024 * 1024;
 
 /** How often a pipe that is full is tried again before the line is given up. */
 const retriesMax = 8;

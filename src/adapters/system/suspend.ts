@@ -25,7 +25,7 @@ export interface SuspendClocks {
 }
 
 /** The clocks of this computer. */
-export const systemSuspendClocks: SuspendClocks = {
+const systemSuspendClocks: SuspendClocks = {
   uptimeMs: () => uptime() * 1000,
   monotonicMs: () => performance.now(),
   processorMs() {

@@ -112,7 +112,13 @@ describe('a process with a stall responder', () => {
 
 describe('a stall responder', () => {
   async function start(failed: (error: Error) => void = () => undefined, port = 0) {
-    return await startStallResponder({ host: '127.0.0.1', port, node: stalling, keys, failed });
+    return await startStallResponder({
+      host: '127.0.0.1',
+      port,
+      node: stalling,
+      keys: [keys.current],
+      failed,
+    });
   }
 
   test('answers members of the mesh only, in packets no larger than the question', async () => {
@@ -151,7 +157,7 @@ describe('a stall responder', () => {
     const next: EpochKeys = { current: { epoch: 8, key: Buffer.alloc(32, 4) }, others: [] };
     probe = createStallProbe({ node: asker, keys: () => next });
     await expect(ask(responder.port, 500)).rejects.toThrow();
-    responder.setKeys({ current: next.current, others: [keys.current] });
+    responder.setKeys([next.current, keys.current]);
     await ask(responder.port, 5000);
     await responder.stop();
   });

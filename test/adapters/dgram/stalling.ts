@@ -12,7 +12,7 @@ if (mode === 'with') {
     host: '127.0.0.1',
     port: 0,
     node: nodeIdFromHash(Buffer.alloc(16, 1)),
-    keys: { current: { epoch: 7, key: Buffer.alloc(32, 9) }, others: [] },
+    keys: [{ epoch: 7, key: Buffer.alloc(32, 9) }],
     failed: (error) => say(`failed ${error.message}`),
   });
   say(`port ${responder.port}`);
