@@ -17,6 +17,7 @@ const tools: Readonly<Record<string, string>> = {
   mosquitto_pub: 'mosquitto-clients',
   tcpdump: 'tcpdump',
   ping: 'iputils-ping',
+  sysctl: 'procps',
 };
 
 /** How large a lab is. */
