@@ -16,8 +16,8 @@ export type ControlMessage =
       /** Drawn anew by each process: two of them with one identity show a clone. */
       readonly instance: number;
       readonly name: string;
-      /** Opaque heads of the authority log. */
-      readonly heads: Uint8Array;
+      /** The port this node listens on, TCP and UDP: the accepting side of a link sees another one. */
+      readonly port: number;
       readonly neighbours: readonly NodeId[];
     }
   | { readonly kind: 'neighbours'; readonly ids: readonly NodeId[] }
@@ -90,8 +90,8 @@ type Reader = (parts: readonly unknown[]) => ControlMessage | undefined;
 function partsOf(message: ControlMessage): unknown[] {
   switch (message.kind) {
     case 'hello': {
-      const { boot, instance, name, heads, neighbours } = message;
-      return [boot, instance, name, heads, neighbours.map(idBytes)];
+      const { boot, instance, name, port, neighbours } = message;
+      return [boot, instance, name, port, neighbours.map(idBytes)];
     }
     case 'neighbours':
       return [message.ids.map(idBytes)];
@@ -196,11 +196,11 @@ function readHello(parts: readonly unknown[]): ControlMessage | undefined {
   const boot = natOf(parts[1]);
   const instance = natOf(parts[2], Number.MAX_SAFE_INTEGER);
   const name = textOf(parts[3]);
-  const heads = opaque(parts[4], opaqueMax);
+  const port = natOf(parts[4], 65_535);
   const neighbours = listOf(parts[5], idsMax, idOf);
   if (boot === undefined || instance === undefined || name === undefined) return undefined;
-  if (heads === undefined || neighbours === undefined) return undefined;
-  return { kind: 'hello', boot, instance, name, heads, neighbours };
+  if (port === undefined || neighbours === undefined) return undefined;
+  return { kind: 'hello', boot, instance, name, port, neighbours };
 }
 
 function readLetter(parts: readonly unknown[]): ControlMessage | undefined {

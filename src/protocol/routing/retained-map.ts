@@ -116,7 +116,8 @@ export function createRetainedMap(
         const kept = put(entry);
         if (kept !== undefined) won.push(kept);
       }
-      return won;
+      // A later one of the same batch may have replaced it or taken its room.
+      return won.filter((entry) => entries.get(entry.topic) === entry);
     },
     get: (topic) => entries.get(topic),
     digest() {

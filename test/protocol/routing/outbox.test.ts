@@ -1,0 +1,318 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { NodeId } from '../../../src/kernel/ids.ts';
+import { createRandom } from '../../../src/kernel/random.ts';
+import { createOutbox } from '../../../src/protocol/routing/outbox.ts';
+import type { Outbox, OutboxConfig } from '../../../src/protocol/routing/outbox.ts';
+import { ann, origins } from './arbitraries.ts';
+
+const bob = origins[1] ?? ann;
+
+interface Watched {
+  readonly outbox: Outbox;
+  /** Sequence numbers handed over: first transmissions, and resends. */
+  readonly sent: number[];
+  readonly resent: number[];
+  readonly bases: number[];
+  readonly lost: string[];
+  room: number;
+}
+
+/** An outbox whose encoded events are 4 bytes that say which they are. */
+function watch(config: OutboxConfig = {}): Watched {
+  const seqOf = (raw: Uint8Array): number => new DataView(raw.buffer).getUint32(0);
+  const watched = { sent: [], resent: [], bases: [], lost: [], room: Infinity };
+  const all: Omit<Watched, 'outbox'> = watched;
+  const take = (into: number[], raw: Uint8Array): boolean => {
+    if (all.room === 0) return false;
+    all.room -= 1;
+    into.push(seqOf(raw));
+    return true;
+  };
+  const outbox = createOutbox(config, createRandom(1), {
+    send: (_node, raw) => take(all.sent, raw),
+    resend: (_to, raw) => take(all.resent, raw),
+    tellBase: (_to, seq) => void all.bases.push(seq),
+    forfeited: (node, count, reason) => {
+      all.lost.push(`${origins.indexOf(node)} ${count} ${reason}`);
+    },
+  });
+  return Object.assign(all, { outbox });
+}
+
+function append(outbox: Outbox, now: number, count: number): void {
+  for (let step = 0; step < count; step += 1) {
+    const raw = new Uint8Array(4);
+    new DataView(raw.buffer).setUint32(0, outbox.nextSeq());
+    outbox.append(now, raw);
+  }
+}
+
+function upTo(seq: number): number[] {
+  return Array.from({ length: seq }, (_, at) => at + 1);
+}
+
+/** A member that is linked and knows where its stream starts. */
+function join(outbox: Outbox, node: NodeId, seq = 0): void {
+  outbox.joined(0, node, 1);
+  outbox.linked(0, node);
+  outbox.acknowledged(0, node, 1, seq, []);
+}
+
+describe('an outbox', () => {
+  test('keeps nothing while nobody is owed anything', () => {
+    const { outbox } = watch();
+    append(outbox, 0, 10);
+    expect(outbox.view()).toMatchObject({ count: 0, bytes: 0 });
+    expect(outbox.nextSeq()).toBe(11);
+  });
+
+  test('owes a newcomer only what comes after its arrival, and says so', () => {
+    const { outbox, bases, sent } = watch();
+    append(outbox, 0, 10);
+    join(outbox, bob, 10);
+    append(outbox, 0, 2);
+    outbox.pump(0, bob);
+    expect(bases[0]).toBe(11);
+    expect(sent).toEqual([11, 12]);
+  });
+
+  test('sends each event once over a link, as far as the window goes, and goes on with each acknowledgement', () => {
+    const { outbox, sent } = watch({ windowMax: 4 });
+    join(outbox, bob);
+    append(outbox, 0, 10);
+    outbox.pump(0, bob);
+    outbox.pump(0, bob);
+    expect(sent).toEqual([1, 2, 3, 4]);
+    outbox.acknowledged(1, bob, 1, 3, []);
+    expect(sent).toEqual([1, 2, 3, 4, 5, 6, 7]);
+    expect(outbox.view().count).toBe(7);
+  });
+
+  test('goes on after a saturated link is drained where it stopped', () => {
+    const watched = watch();
+    const { outbox, sent } = watched;
+    join(outbox, bob);
+    append(outbox, 0, 5);
+    watched.room = 2;
+    outbox.pump(0, bob);
+    expect(sent).toEqual([1, 2]);
+    watched.room = Infinity;
+    outbox.drained(1, bob);
+    expect(sent).toEqual([1, 2, 3, 4, 5]);
+  });
+
+  test('sends again after 1 s, then after twice as long each time up to a minute, with jitter', () => {
+    const { outbox, resent } = watch();
+    join(outbox, bob);
+    append(outbox, 0, 3);
+    outbox.pump(0, bob);
+    let before = 0;
+    for (let attempt = 0; attempt < 9; attempt += 1) {
+      const at = outbox.deadline();
+      const base = Math.min(60_000, 1_000 * 2 ** attempt);
+      expect(at - before).toBeGreaterThanOrEqual(base * 0.75);
+      expect(at - before).toBeLessThanOrEqual(base * 1.25);
+      outbox.tick(at);
+      expect(resent).toHaveLength(3 * (attempt + 1));
+      before = at;
+    }
+  });
+
+  test('leaves out of a resend what the member holds already', () => {
+    const { outbox, resent } = watch();
+    join(outbox, bob);
+    append(outbox, 0, 6);
+    outbox.pump(0, bob);
+    outbox.acknowledged(5, bob, 1, 1, [
+      [3, 4],
+      [6, 6],
+    ]);
+    outbox.tick(outbox.deadline());
+    expect(resent).toEqual([2, 5]);
+  });
+
+  test('sends everything unacknowledged at once when a link to the member opens again', () => {
+    const { outbox, sent } = watch();
+    join(outbox, bob);
+    append(outbox, 0, 4);
+    outbox.pump(0, bob);
+    outbox.acknowledged(1, bob, 1, 2, []);
+    outbox.unlinked(2, bob);
+    append(outbox, 3, 1);
+    outbox.pump(3, bob);
+    sent.length = 0;
+    outbox.linked(4, bob);
+    expect(sent).toEqual([3, 4, 5]);
+  });
+
+  test('resends through the mesh soon after the link to a member is lost', () => {
+    const { outbox, resent } = watch();
+    join(outbox, bob);
+    append(outbox, 0, 2);
+    outbox.pump(0, bob);
+    outbox.unlinked(10, bob);
+    expect(outbox.deadline()).toBe(60);
+    outbox.tick(60);
+    expect(resent).toEqual([1, 2]);
+  });
+
+  test('does not send to a dead member, gives its share up after 5 minutes and counts it', () => {
+    const { outbox, lost, resent } = watch();
+    join(outbox, bob);
+    outbox.gone(0, bob, 'dead');
+    append(outbox, 0, 7);
+    expect(outbox.deadline()).toBe(300_000);
+    outbox.tick(299_999);
+    expect(outbox.view().count).toBe(7);
+    outbox.tick(300_000);
+    expect(lost).toEqual(['1 7 dead']);
+    expect(resent).toEqual([]);
+    expect(outbox.view().count).toBe(0);
+  });
+
+  test('sends a member that is back in the same life all it missed', () => {
+    const { outbox, resent } = watch();
+    join(outbox, bob);
+    outbox.unlinked(0, bob);
+    outbox.gone(0, bob, 'dead');
+    append(outbox, 0, 3);
+    expect(outbox.joined(5_000, bob, 1)).toBe(true);
+    outbox.tick(outbox.deadline());
+    expect(resent).toEqual([1, 2, 3]);
+  });
+
+  test('forgets at once what a member was owed that left, was evicted or started anew', () => {
+    for (const end of ['left', 'evicted', 'restart'] as const) {
+      const { outbox, lost } = watch();
+      join(outbox, bob);
+      append(outbox, 0, 3);
+      if (end === 'restart') outbox.joined(1, bob, 2);
+      else outbox.gone(1, bob, end);
+      expect(lost).toEqual(['1 3 gone']);
+      expect(outbox.view().count).toBe(0);
+      expect(outbox.owes(bob)).toBe(end === 'restart');
+    }
+  });
+
+  test('gives up a member that stays silent for the retention time, and tells it where to go on', () => {
+    const { outbox, lost, bases } = watch();
+    join(outbox, bob);
+    append(outbox, 0, 3);
+    outbox.pump(0, bob);
+    for (let now = outbox.deadline(); now < 400_000; now = outbox.deadline()) outbox.tick(now);
+    expect(lost).toEqual(['1 3 silent']);
+    expect(bases.at(-1)).toBe(4);
+    expect(outbox.view().count).toBe(0);
+  });
+
+  test('is full while a live member is the reason, whatever a dead one holds up', () => {
+    const { outbox, lost } = watch({ countMax: 8 });
+    join(outbox, ann);
+    join(outbox, bob);
+    outbox.gone(0, bob, 'dead');
+    append(outbox, 0, 8);
+    expect(outbox.admits(4)).toBe(false);
+    expect(lost).toEqual([]);
+    outbox.acknowledged(1, ann, 1, 5, []);
+    expect(outbox.admits(4)).toBe(true);
+    expect(lost).toEqual(['1 1 quota']);
+  });
+
+  test('counts bytes, too, but never refuses a lone event for its size', () => {
+    const { outbox } = watch({ bytesMax: 10 });
+    join(outbox, bob);
+    expect(outbox.admits(4_000)).toBe(true);
+    append(outbox, 0, 2);
+    expect(outbox.admits(2)).toBe(true);
+    expect(outbox.admits(3)).toBe(false);
+  });
+
+  test('believes no acknowledgement of another life, of the future, or older than the last', () => {
+    const { outbox } = watch();
+    join(outbox, bob);
+    append(outbox, 0, 5);
+    outbox.acknowledged(1, bob, 1, 3, []);
+    outbox.acknowledged(1, bob, 2, 5, []);
+    outbox.acknowledged(1, bob, 1, 6, []);
+    outbox.acknowledged(1, bob, 1, 2, []);
+    expect(outbox.view().destinations[0]?.unacked).toBe(2);
+  });
+
+  test('holds exactly what some member has not acknowledged, for any history', () => {
+    const move = fc.oneof(
+      fc.record({ kind: fc.constant('append' as const), count: fc.integer({ min: 1, max: 5 }) }),
+      fc.record({ kind: fc.constant('ack' as const), who: fc.nat(3), share: fc.nat(100) }),
+      fc.record({ kind: fc.constant('join' as const), who: fc.nat(3) }),
+      fc.record({ kind: fc.constant('leave' as const), who: fc.nat(3) }),
+    );
+    fc.assert(
+      fc.property(fc.array(move, { maxLength: 120 }), (moves) => {
+        const { outbox } = watch();
+        const acked = new Map<NodeId, number>();
+        for (const next of moves) {
+          const last = outbox.nextSeq() - 1;
+          const who = 'who' in next ? (origins[next.who] ?? ann) : ann;
+          if (next.kind === 'append') append(outbox, 0, next.count);
+          else if (next.kind === 'join') {
+            outbox.joined(0, who, 1);
+            acked.set(who, acked.get(who) ?? last);
+          } else if (next.kind === 'leave') {
+            outbox.gone(0, who, 'left');
+            acked.delete(who);
+          } else if (acked.has(who)) {
+            const mine = acked.get(who) ?? 0;
+            const to = mine + Math.floor(((last - mine) * next.share) / 100);
+            outbox.acknowledged(0, who, 1, to, []);
+            acked.set(who, to);
+          }
+          const lowest = Math.min(outbox.nextSeq() - 1, ...acked.values());
+          expect(outbox.view().count).toBe(outbox.nextSeq() - 1 - lowest);
+          expect(outbox.view().bytes).toBe(outbox.view().count * 4);
+        }
+      }),
+    );
+  });
+
+  test('delivers everything to a member whatever is lost, given time', () => {
+    fc.assert(
+      fc.property(fc.integer(), fc.integer({ min: 1, max: 600 }), (seed, count) => {
+        const chance = createRandom(seed);
+        const held = new Set<number>();
+        const outbox = createOutbox({}, chance.split(), {
+          send: (_node, raw) => receive(raw),
+          resend: (_to, raw) => receive(raw),
+          tellBase: () => undefined,
+          forfeited: () => expect.unreachable('nothing may be given up'),
+        });
+        function receive(raw: Uint8Array): boolean {
+          if (chance.unit() < 0.1) return false;
+          if (chance.unit() < 0.7) held.add(new DataView(raw.buffer).getUint32(0));
+          return true;
+        }
+        join(outbox, bob);
+        append(outbox, 0, count);
+        outbox.pump(0, bob);
+        for (let step = 0; step < 400 && outbox.view().count > 0; step += 1) {
+          outbox.tick(outbox.deadline());
+          let done = 0;
+          while (held.has(done + 1)) done += 1;
+          const rest = [...held].filter((seq) => seq > done).slice(0, 32);
+          if (chance.unit() < 0.8) {
+            outbox.acknowledged(
+              outbox.deadline() - 1,
+              bob,
+              1,
+              done,
+              rest.map((seq) => [seq, seq] as const),
+            );
+          }
+          outbox.drained(outbox.deadline() - 1, bob);
+        }
+        expect([...held].sort((left, right) => left - right)).toEqual(upTo(count));
+        expect(outbox.view().count).toBe(0);
+      }),
+      { numRuns: 50 },
+    );
+  });
+});

@@ -1,0 +1,143 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { nodeIdFromHash } from '../../src/kernel/ids.ts';
+import { isReservedTopic, topicProblem } from '../../src/kernel/topic.ts';
+import type { Envelope } from '../../src/protocol/routing/messages.ts';
+import {
+  addressEnvelope,
+  encodeEnvelope,
+  payloadBytesMax,
+  readEnvelope,
+  writeTtl,
+} from '../../src/wire/envelope.ts';
+
+const u48 = fc.integer({ min: 0, max: 2 ** 48 - 1 });
+const ids = fc.uint8Array({ minLength: 16, maxLength: 16 }).map((hash) => nodeIdFromHash(hash));
+const topics = fc
+  .oneof(fc.string({ minLength: 1, maxLength: 80, unit: 'binary' }), fc.constantFrom('a', 'a/b'))
+  .filter((topic) => topicProblem(topic) === undefined && !isReservedTopic(topic));
+
+/** Anything a router may send. */
+export const envelopes: fc.Arbitrary<Envelope> = fc
+  .record({
+    ttl: fc.nat(255),
+    class: fc.constantFrom('signal' as const, 'event' as const),
+    retain: fc.boolean(),
+    origin: ids,
+    boot: u48,
+    seq: fc.integer({ min: 1, max: 2 ** 48 - 1 }),
+    hlc: fc.record({ wallMs: u48, count: fc.nat(0xffff) }),
+    topic: topics,
+    payload: fc.uint8Array({ maxLength: 300 }),
+    passage: fc.option(fc.record({ to: ids, id: u48, isFlood: fc.boolean() }), { nil: undefined }),
+  })
+  .map((envelope) => ({
+    ...envelope,
+    class: envelope.passage === undefined ? envelope.class : 'event',
+  }));
+
+const sample: Envelope = {
+  ttl: 16,
+  class: 'event',
+  retain: true,
+  origin: nodeIdFromHash(new Uint8Array(16).fill(5)),
+  boot: 3,
+  seq: 2 ** 40 + 1,
+  hlc: { wallMs: 1_700_000_000_000, count: 9 },
+  topic: 'küche/temp',
+  payload: Uint8Array.of(1, 2, 3),
+  passage: undefined,
+};
+
+describe('the envelope format', () => {
+  test('reads back what it wrote, for every envelope', () => {
+    fc.assert(
+      fc.property(envelopes, (envelope) => {
+        expect(readEnvelope(encodeEnvelope(envelope))).toEqual(envelope);
+      }),
+    );
+  });
+
+  test('writes the same bytes again from what it read', () => {
+    fc.assert(
+      fc.property(envelopes, (envelope) => {
+        const bytes = encodeEnvelope(envelope);
+        const read = readEnvelope(bytes);
+        expect(read && encodeEnvelope(read)).toEqual(bytes);
+      }),
+    );
+  });
+
+  test('costs 40 bytes beside topic and payload', () => {
+    expect(encodeEnvelope({ ...sample, topic: 'a', payload: new Uint8Array() })).toHaveLength(41);
+  });
+
+  test('refuses every truncation that cuts into head or topic', () => {
+    const bytes = encodeEnvelope(sample);
+    for (let size = 0; size < 40 + 11; size += 1) {
+      expect(readEnvelope(bytes.subarray(0, size)), `${size}`).toBeUndefined();
+    }
+  });
+
+  test('refuses unknown flags, an addressed signal, seq 0 and a topic no user may publish to', () => {
+    const broken = (change: (bytes: Uint8Array) => void): Envelope | undefined => {
+      const bytes = encodeEnvelope({ ...sample, topic: 'mycel/x' });
+      change(bytes);
+      return readEnvelope(bytes);
+    };
+    expect(broken(() => undefined)?.topic).toBe('mycel/x');
+    expect(broken((bytes) => (bytes[1] = 16))).toBeUndefined();
+    expect(broken((bytes) => (bytes[1] = 4))).toBeUndefined();
+    expect(broken((bytes) => (bytes[1] = 9))).toBeUndefined();
+    expect(broken((bytes) => bytes.fill(0, 24, 30))).toBeUndefined();
+    expect(broken((bytes) => (bytes[40] = 0x23))).toBeUndefined();
+    expect(broken((bytes) => (bytes[40] = 0x00))).toBeUndefined();
+    expect(broken((bytes) => (bytes[40] = 0xff))).toBeUndefined();
+    const reserved = encodeEnvelope({ ...sample, topic: 'amycel/x' });
+    reserved.set(new TextEncoder().encode('$mycel/x'), 40);
+    expect(readEnvelope(reserved)).toBeUndefined();
+  });
+
+  test('does not copy the payload', () => {
+    const bytes = encodeEnvelope(sample);
+    const read = readEnvelope(bytes);
+    expect(read?.payload.buffer).toBe(bytes.buffer);
+  });
+
+  test('gives plain arrays, whose slice is a copy, and leaves earlier ones alone', () => {
+    const first = encodeEnvelope(sample);
+    const before = first.slice();
+    encodeEnvelope({ ...sample, seq: 7, topic: 'other' });
+    expect(Buffer.isBuffer(first)).toBe(false);
+    expect(first).toEqual(before);
+  });
+
+  test('writes into memory it is given when it fits, and elsewhere when not', () => {
+    const into = new Uint8Array(200);
+    const bytes = encodeEnvelope(sample, into);
+    expect(bytes.buffer).toBe(into.buffer);
+    expect(readEnvelope(bytes)).toEqual(sample);
+    expect(encodeEnvelope(sample, new Uint8Array(20)).byteLength).toBe(bytes.byteLength);
+  });
+
+  test('rewrites the ttl in place and nothing else', () => {
+    const bytes = encodeEnvelope(sample);
+    writeTtl(bytes, 4);
+    expect(readEnvelope(bytes)).toEqual({ ...sample, ttl: 4 });
+  });
+
+  test('addresses a copy, also one that was addressed before', () => {
+    const to = nodeIdFromHash(new Uint8Array(16).fill(9));
+    const passage = { to, id: 12, isFlood: false };
+    const addressed = addressEnvelope(encodeEnvelope(sample), passage, 8);
+    expect(readEnvelope(addressed)).toEqual({ ...sample, ttl: 8, passage });
+    const again = addressEnvelope(addressed, { ...passage, id: 13, isFlood: true }, 16);
+    expect(readEnvelope(again)?.passage).toEqual({ to, id: 13, isFlood: true });
+  });
+
+  test('throws by name for what no node would read', () => {
+    const big = { ...sample, payload: new Uint8Array(payloadBytesMax + 1) };
+    expect(() => encodeEnvelope(big)).toThrow(/MYCEL_TOO_LARGE/);
+    expect(() => encodeEnvelope({ ...sample, topic: 'a/#' })).toThrow(/MYCEL_BAD_TOPIC/);
+  });
+});
