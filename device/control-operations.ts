@@ -66,7 +66,8 @@ async function runMeshCall(
 ): Promise<ControlCalls[CallName]['result']> {
   switch (request.op) {
     case 'init':
-      return init(node, request.args.mesh);
+      await node.found(request.args.mesh);
+      return meshOf(node);
     case 'invite':
       return node.invite(request.args);
     case 'window':
@@ -198,24 +199,4 @@ function pick<Candidate extends { readonly id: string; readonly name: string }>(
 function meshOf(node: MeshNode): { id: string; name: string } {
   const { id, name } = node.status().mesh;
   return { id, name };
-}
-
-/** Shortest invite there is, in ms: `init` mints one to make the mesh real and shows it to nobody. */
-const initInviteTtlMs = 1;
-
-/** Makes a provisional mesh real. A mesh that is real already stays as it is. */
-async function init(
-  node: MeshNode,
-  wanted: string | undefined,
-): Promise<{ id: string; name: string }> {
-  const { name, isProvisional } = node.status().mesh;
-  if (wanted !== undefined && wanted !== name) {
-    throw new Failure(
-      'MYCEL_BAD_OPTION',
-      `This node's mesh is called '${name}', not '${wanted}'.`,
-      `Name it when the node starts: mycel up --mesh '${wanted}'.`,
-    );
-  }
-  if (isProvisional) await node.invite({ ttlMs: initInviteTtlMs, uses: 1 });
-  return meshOf(node);
 }

@@ -27,7 +27,7 @@ export function addMeshCommands(program: Command, withContext: WithContext): voi
   program
     .command('init')
     .description('make the mesh of this node real, without inviting anybody yet')
-    .option('--mesh <name>', 'the name it was started with, as a check')
+    .option('--mesh <name>', 'its name (default: the one given to up)')
     .action(
       withContext(async (context, flags: { readonly mesh?: string }) =>
         (await admit()).init(context, flags.mesh),

@@ -84,6 +84,7 @@ export function createNodeDouble(): NodeDouble {
       calls.push(['invite', options]);
       return { invite: 'mycel:1:test', expiresInMs: 900_000, uses: 1 };
     },
+    found: (name?: string) => record('found', name),
     openJoinWindow: (ms: number) => record('window', ms),
     pending: () => [{ id: idOf(9), name: 'newcomer', code: '123456' }],
     approve: (id: NodeId) => record('approve', id),
