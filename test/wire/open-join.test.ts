@@ -1,10 +1,13 @@
 import { expect, test } from 'vitest';
 import { MycelError } from '../../src/kernel/errors.ts';
 import { createGenesis, meshIdOf } from '../../src/wire/authority-entry.ts';
+import { concatBytes, utf8 } from '../../src/wire/bytes.ts';
 import { issueCertificate, readCertificate } from '../../src/wire/certificate.ts';
+import { createMessagePipe, encodeAnswer, readHello } from '../../src/wire/join-messages.ts';
 import type { JoinGrant } from '../../src/wire/join-messages.ts';
 import { generateNodeKeys, randomBytes } from '../../src/wire/keys.ts';
 import type { NodeKeys } from '../../src/wire/keys.ts';
+import { createNoise } from '../../src/wire/noise.ts';
 import { createOpenHost, createOpenJoiner } from '../../src/wire/open-join.ts';
 import type { OpenNewcomer } from '../../src/wire/open-join.ts';
 import { converse } from './converse.ts';
@@ -64,6 +67,37 @@ test('someone in the middle, holding both conversations, shows different digits 
     if (first.left.result?.code === second.right.result?.code) equal += 1;
   }
   expect(equal).toBeLessThan(2);
+});
+
+test('a host that picks its nonce after having seen the newcomer’s is found out', async () => {
+  const eve = generateNodeKeys();
+  const noise = createNoise({
+    pattern: 'XX',
+    isInitiator: false,
+    prologue: utf8('mycel/open-join/1'),
+    xSeed: eve.xSeed,
+    xPublic: eve.xPublic,
+  });
+  const frame = (bytes: Uint8Array): Uint8Array => {
+    const head = new Uint8Array(4);
+    new DataView(head.buffer).setUint32(0, bytes.length);
+    return concatBytes(head, bytes);
+  };
+  const joiner = createOpenJoiner({ keys: generateNodeKeys(), name: 'garage' });
+  const [opening = new Uint8Array()] = joiner.start();
+  noise.read(opening.subarray(4));
+  // A commitment to a nonce that will not be the one shown.
+  const answered = await joiner.received(frame(noise.write(randomBytes(32))));
+  const { newcomer } = readHello(
+    noise.read((answered.send[0] ?? opening).subarray(4)),
+    noise.remoteStatic() ?? opening,
+  );
+  const pipe = createMessagePipe(noise.finish());
+  const grant = grantBy(eve, { ...newcomer, code: '' });
+  const [piece = opening] = pipe.seal(encodeAnswer(grant, randomBytes(16)));
+  const { result, failure } = await joiner.received(frame(piece));
+  expect(result).toBeUndefined();
+  expect(failure?.message).toContain('changed its mind');
 });
 
 test('a closed window is told to the newcomer', async () => {

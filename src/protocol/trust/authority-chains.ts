@@ -123,7 +123,7 @@ export function createAuthorityChains(genesis: Genesis): AuthorityChains {
       const chain = chains.get(author);
       if (chain === undefined || !(fromSeq >= 1)) return [];
       const row = chain.entries.slice(fromSeq - 1, fromSeq - 1 + limit);
-      const isWhole = row.length < limit && fromSeq <= chain.entries.length + 1;
+      const isWhole = row.length + 2 <= limit && fromSeq <= chain.entries.length + 1;
       return isWhole ? [...row, ...(chain.proof ?? [])] : row;
     },
     frozen: () =>

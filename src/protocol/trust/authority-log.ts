@@ -26,7 +26,7 @@ export type AuthorityLogInput =
       readonly from: NodeId;
       readonly entries: readonly AuthorityEntry[];
     }
-  /** This node wrote an entry, at the place that `next` named. */
+  /** This node wrote an entry, at the place that `next` named. Sign the next one only after this was taken in. */
   | { readonly type: 'authored'; readonly entry: AuthorityEntry }
   /** A peer told where its chains end. Exchange heads first on every new link, and when digests differ. */
   | { readonly type: 'headsHeard'; readonly from: NodeId; readonly heads: readonly AuthorityHead[] }
@@ -60,11 +60,14 @@ export type AuthorityLogEffect =
       readonly state: AuthorityState;
       readonly fresh: readonly AuthorityEntry[];
     }
-  /** Misuse by an admin's key, once per author and kind. */
+  /** Misuse of an admin's key, once per author and kind (`stale`: each time). */
   | { readonly type: 'alert'; readonly code: AuthorityAlert; readonly author: KeyText };
 
-/** `equivocation`: two entries of one number. `full`: the chain has reached its limit. `bad`: it breaks the rules of a chain. */
-export type AuthorityAlert = 'equivocation' | 'full' | 'bad';
+/**
+ * `equivocation`: two entries of one number. `full`: the chain has reached its limit. `bad`: it breaks the rules of a
+ * chain. `stale`: this node signed an entry for a place that was taken; it is lost and has to be signed again.
+ */
+export type AuthorityAlert = 'equivocation' | 'full' | 'bad' | 'stale';
 
 /** A picture of the log. */
 export interface AuthorityView extends AuthorityState {
@@ -75,7 +78,10 @@ export interface AuthorityView extends AuthorityState {
   readonly entries: readonly AuthorityEntry[];
 }
 
-/** The core, and where the next entry of an author goes. */
+/**
+ * The core, and where the next entry of an author goes. Between `next` and `authored` nothing else may be authored:
+ * one at a time.
+ */
 export interface AuthorityLog extends Core<AuthorityLogInput, AuthorityLogEffect, AuthorityView> {
   next(author: KeyText): { readonly seq: number; readonly prev: string; readonly lamport: number };
 }
@@ -141,7 +147,7 @@ export function createAuthorityLog(config: { readonly genesis: Genesis }): Autho
   }
 
   function received(from: NodeId, entries: readonly AuthorityEntry[]): AuthorityLogEffect[] {
-    const intake = take(entries.slice(0, entriesPerSendMax + 2), from);
+    const intake = take(entries.slice(0, entriesPerSendMax), from);
     const last = intake.fresh.at(-1);
     // A full load of one author: there is more where it came from.
     if (
@@ -173,6 +179,11 @@ export function createAuthorityLog(config: { readonly genesis: Genesis }): Autho
         case 'received':
           return received(input.from, input.entries);
         case 'authored': {
+          const { author, seq, prev } = input.entry;
+          const head = chains.head(author);
+          // Signed for a place that is taken by now. Kept, it would be proof against its own author.
+          if (seq !== head.seq + 1 || prev !== head.hash)
+            return [{ type: 'alert', code: 'stale', author }];
           const intake = take([input.entry], undefined);
           const entries = intake.fresh;
           return entries.length === 0

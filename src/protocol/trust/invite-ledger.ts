@@ -61,9 +61,10 @@ export type InviteLedgerEffect =
   /** A barrier: the grant after it waits until the use is on disk. */
   | { readonly type: 'persist'; readonly uses: readonly InviteUse[] }
   | { readonly type: 'grant'; readonly inviteId: string; readonly key: KeyText }
-  /** Forget the secret: the invite is used up, expired, void or withdrawn. */
+  /** Forget the secret: the invite is expired, void or withdrawn. A used-up one is kept till then, see `proved`. */
   | { readonly type: 'forget'; readonly inviteId: string; readonly reason: InviteRefusal };
 
+/** Open until its time is over, also when no use is left: whoever used it may fetch a lost grant again. */
 interface OpenInvite {
   usesLeft: number;
   failures: number;
@@ -110,11 +111,16 @@ export function createInviteLedger(): Core<
     count: number,
     ttlMs: Millis,
   ): InviteLedgerEffect[] {
-    if (open.size >= openInvitesMax) return refuse(inviteId, 'MYCEL_TOO_MANY_INVITES');
     // Negated, so that a NaN is refused too.
     if (!(ttlMs > 0) || !(count >= 1)) return [finish(inviteId, 'MYCEL_INVITE_EXPIRED')];
+    const effects: InviteLedgerEffect[] = [];
+    if (open.size >= openInvitesMax) {
+      const spent = [...open].find(([, { usesLeft }]) => usesLeft === 0)?.[0];
+      if (spent === undefined) return refuse(inviteId, 'MYCEL_TOO_MANY_INVITES');
+      effects.push(finish(spent, 'MYCEL_INVITE_USED'));
+    }
     open.set(inviteId, { usesLeft: Math.floor(count), failures: 0, expiresAt: now + ttlMs });
-    return [];
+    return effects;
   }
 
   function attempted(now: Millis, inviteId: string, address: string): InviteLedgerEffect[] {
@@ -136,15 +142,14 @@ export function createInviteLedger(): Core<
   function proved(use: InviteUse): InviteLedgerEffect[] {
     const { inviteId, key } = use;
     const grant = { type: 'grant', inviteId, key } as const;
-    // The grant got lost on its way: the same device may fetch it again, and it counts once.
-    if (uses.has(useName(use))) return [grant];
     const invite = open.get(inviteId);
     if (invite === undefined) return refuse(inviteId);
+    // The grant got lost on its way: the same device may fetch it again, and it counts once.
+    if (uses.has(useName(use))) return [grant];
+    if (invite.usesLeft === 0) return refuse(inviteId, 'MYCEL_INVITE_USED');
     invite.usesLeft -= 1;
     uses.set(useName(use), { inviteId, key });
-    const effects: InviteLedgerEffect[] = [{ type: 'persist', uses: [...uses.values()] }, grant];
-    if (invite.usesLeft === 0) effects.push(finish(inviteId, 'MYCEL_INVITE_USED'));
-    return effects;
+    return [{ type: 'persist', uses: [...uses.values()] }, grant];
   }
 
   function answer(now: Millis, input: InviteLedgerInput): InviteLedgerEffect[] {
@@ -173,16 +178,20 @@ export function createInviteLedger(): Core<
   return {
     step(now, input) {
       const expired = [...open].filter(([, { expiresAt }]) => expiresAt <= now);
-      const effects = expired.map(([inviteId]) => finish(inviteId, 'MYCEL_INVITE_EXPIRED'));
+      const effects = expired.map(([inviteId, { usesLeft }]) =>
+        finish(inviteId, usesLeft === 0 ? 'MYCEL_INVITE_USED' : 'MYCEL_INVITE_EXPIRED'),
+      );
       return [...effects, ...answer(now, input)];
     },
     deadline: () => Math.min(Infinity, ...[...open.values()].map(({ expiresAt }) => expiresAt)),
     view: () => ({
-      open: [...open].map(([inviteId, { usesLeft, expiresAt }]) => ({
-        inviteId,
-        usesLeft,
-        expiresAt,
-      })),
+      open: [...open]
+        .filter(([, { usesLeft }]) => usesLeft > 0)
+        .map(([inviteId, { usesLeft, expiresAt }]) => ({
+          inviteId,
+          usesLeft,
+          expiresAt,
+        })),
       uses: [...uses.values()],
     }),
   };

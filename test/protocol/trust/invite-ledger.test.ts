@@ -38,7 +38,31 @@ test('a minted invite admits, and its use is on disk before the grant', () => {
   expect(ledger.step(1, prove('i'))).toEqual([
     { type: 'persist', uses: [{ inviteId: 'i', key: 'k' }] },
     { type: 'grant', inviteId: 'i', key: 'k' },
+  ]);
+  expect(ledger.view().open).toEqual([]);
+});
+
+test('a single-use invite whose grant was lost lets the same device in again until its time is over', () => {
+  const ledger = createInviteLedger();
+  ledger.step(0, mint('i', 1, 10_000));
+  ledger.step(0, prove('i', 'ann'));
+  expect(ledger.step(2000, attempt('i'))).toEqual([{ type: 'admit', inviteId: 'i' }]);
+  expect(ledger.step(2000, prove('i', 'ann'))).toEqual([
+    { type: 'grant', inviteId: 'i', key: 'ann' },
+  ]);
+  const end = [
     { type: 'forget', inviteId: 'i', reason: 'MYCEL_INVITE_USED' },
+    { type: 'refuse', inviteId: 'i', code: 'MYCEL_INVITE_USED' },
+  ];
+  expect(ledger.step(10_000, prove('i', 'ann'))).toEqual(end);
+});
+
+test('a spent invite makes room for a new one', () => {
+  const ledger = createInviteLedger();
+  for (let at = 0; at < openInvitesMax; at += 1) ledger.step(0, mint(`i${at}`));
+  ledger.step(0, prove('i7'));
+  expect(ledger.step(0, mint('more'))).toEqual([
+    { type: 'forget', inviteId: 'i7', reason: 'MYCEL_INVITE_USED' },
   ]);
 });
 
