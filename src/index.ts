@@ -2,6 +2,20 @@
 
 export { listInterfaces } from './adapters/system/interfaces.ts';
 export type { InterfaceKind, NetInterface } from './adapters/system/interfaces.ts';
+import type { MeshNode, NodeOptions } from './runtime/mesh-node.ts';
+import { createMeshNode } from './runtime/node.ts';
+import { checkOptions } from './runtime/options.ts';
+import { createSystemAdapters } from './system-adapters.ts';
+
+/**
+ * Builds a node of this computer; `start()` it next. Several nodes in one process need a data directory and a port each.
+ * @throws {MycelError} MYCEL_BAD_OPTION, and what opening the data directory throws.
+ */
+export async function createNode(options: NodeOptions = {}): Promise<MeshNode> {
+  const checked = checkOptions(options);
+  return createMeshNode(checked, createSystemAdapters(checked));
+}
+
 export { MycelError, errorCatalogue } from './kernel/errors.ts';
 export type { ErrorCode } from './kernel/errors.ts';
 export { isNodeId, parseNodeId } from './kernel/ids.ts';

@@ -57,6 +57,11 @@ export const errorCatalogue = {
     text: 'The outbox is full: members do not take messages as fast as they come.',
     fix: 'Publish more slowly, or look at "mycel status" for the member that is behind.',
   },
+  MYCEL_REVOKED: {
+    retryable: false,
+    text: 'This device was thrown out of the mesh.',
+    fix: 'To let it in again, give it a new identity: stop it, delete its data directory, and invite it.',
+  },
   MYCEL_TOO_LARGE: {
     retryable: false,
     text: 'The message is too large.',

@@ -97,10 +97,10 @@ export interface Interfaces {
 
 /** Known peers, kept on disk and told by others. */
 export interface PeerBook {
-  /** The rungs that offer them for dialling. */
-  readonly rungs: readonly Rung[];
   /** A link to this node worked. */
   remember(node: NodeId, addresses: readonly Address[], meshTag: string): void;
+  /** It left or was thrown out: it is not dialled after a restart. */
+  forget(node: NodeId): void;
   /** A peer told where others are. */
   told(from: NodeId, peers: readonly { node: NodeId; addresses: readonly Address[] }[]): void;
 }
@@ -131,17 +131,12 @@ export interface NodeAdapters {
   seed(): number;
   openStore(directory: string): Promise<Store>;
   nextBoot(store: Store): Promise<number>;
+  /** Makes the next boot count higher than this one: the data directory is older than the mesh remembers. */
+  raiseBoot(store: Store, boot: number): Promise<void>;
   openGround(options: GroundOptions): Promise<Ground>;
   readonly datagrams: Datagrams;
   watchInterfaces(names: readonly string[] | undefined, changed: () => void): Interfaces;
   lookOut(options: LookoutOptions): { readonly rungs: readonly Rung[]; readonly book: PeerBook };
-  /** Undefined where the memory it costs is not worth it. */
-  openResponder(options: {
-    readonly host: string;
-    readonly node: NodeId;
-    readonly boot: number;
-    readonly keys: readonly { readonly epoch: number; readonly key: Uint8Array }[];
-  }): Promise<StallResponder | undefined>;
   watchLoop(spike: (lagMs: number) => void): { lagMs(): number; stop(): void };
   watchSuspend(woke: (gapMs: number) => void): { stop(): void };
   hashPassword(password: string): Promise<{ salt: Uint8Array; hash: Uint8Array }>;

@@ -65,7 +65,9 @@ export async function loadGuests(world: {
       for (const filter of [...publish, ...subscribe]) checkRule(filter);
       const secret = password ?? base32(randomBytes(10));
       if (secret.length < 8) {
-        throw new MycelError('MYCEL_BAD_OPTION', { reason: 'A guest password needs 8 characters.' });
+        throw new MycelError('MYCEL_BAD_OPTION', {
+          reason: 'A guest password needs 8 characters.',
+        });
       }
       accounts.set(name, { name, ...(await world.hashPassword(secret)), publish, subscribe });
       await persist();

@@ -50,8 +50,8 @@ export interface LinkWires {
 
 /** The table. */
 export interface Links {
-  /** A session passed its handshake. */
-  opened(session: LinkSession): void;
+  /** A session passed its handshake. Returns its number. */
+  opened(session: LinkSession): number;
   frame(session: LinkSession, lane: Lane, bytes: Uint8Array): void;
   drained(session: LinkSession): void;
   closed(session: LinkSession, reason: string): void;
@@ -73,7 +73,13 @@ export interface Links {
 }
 
 interface Link {
-  info: { id: number; session: LinkSession; since: Millis; rttMs: number | undefined; hello: Hello | undefined };
+  info: {
+    id: number;
+    session: LinkSession;
+    since: Millis;
+    rttMs: number | undefined;
+    hello: Hello | undefined;
+  };
   readonly writers: Readonly<Record<Lane, FrameWriter>>;
   isSaturated: boolean;
   isFlushDue: boolean;
@@ -199,6 +205,7 @@ export function createLinks(wires: LinkWires): Links {
       byId.set(link.info.id, link);
       write(link, 'control', encodeControl(wires.hello()));
       beat(link);
+      return link.info.id;
     },
     frame(session, lane, bytes) {
       const link = bySession.get(session);

@@ -44,7 +44,8 @@ export function createLookout(rungs: readonly Rung[], log: Log): Lookout {
               trouble(problem) {
                 if (problem === undefined) troubles.delete(rung.name);
                 else {
-                  if (!troubles.has(rung.name)) log.warn({ rung: rung.name, ...problem }, 'discovery');
+                  if (!troubles.has(rung.name))
+                    log.warn({ rung: rung.name, ...problem }, 'discovery');
                   troubles.set(rung.name, problem);
                 }
               },

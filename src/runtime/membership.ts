@@ -154,7 +154,8 @@ export async function startMembership(
     if ('refusal' in opened) return metrics.drop('datagram', opened.refusal);
     const message = codec.decode(opened.plain);
     if (message === undefined) return metrics.drop('membership', 'malformed message');
-    if (shortIdOf(message.from) !== opened.sender) return metrics.drop('membership', 'forged sender');
+    if (shortIdOf(message.from) !== opened.sender)
+      return metrics.drop('membership', 'forged sender');
     heardByUdp.set(message.from, clock.now());
     feedMessage(from, message.from, message);
   }
@@ -164,7 +165,8 @@ export async function startMembership(
     clock,
     tick: { type: 'tick' },
     run,
-    failed: (effect, error) => log.error({ effect: effect.type, error }, 'a membership effect failed'),
+    failed: (effect, error) =>
+      log.error({ effect: effect.type, error }, 'a membership effect failed'),
     overflowed: () => metrics.drop('membership', 'inbox full'),
   });
 

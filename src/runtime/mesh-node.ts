@@ -192,6 +192,11 @@ export interface MeshNode {
     listener: (message: MeshMessage) => void,
     options?: SubscribeOptions,
   ): () => void;
+  /**
+   * Makes a provisional mesh real, under this name if one is given. Nothing happens when it is real already.
+   * @throws {MycelError} MYCEL_ALREADY_MEMBER when it is real under another name.
+   */
+  found(name?: string): Promise<void>;
   /** Makes the mesh real when it is provisional, then mints an invite. Only admins can. */
   invite(options?: InviteOptions): Promise<Invite>;
   /** Opens the join window for `ms` of uptime (0 closes it): newcomers enter on probation. */

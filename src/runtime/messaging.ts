@@ -159,7 +159,9 @@ export function createMessaging(world: MessagingWorld): Messaging {
   function offer(message: BrokerMessage): 'taken' | 'full' {
     const { topic, payload, qos, retain } = message;
     const stamp = hlc.tick(clock.wallMs());
-    const verdict = step((one, now) => one.publish(now, { topic, payload, qos, retain, hlc: stamp }));
+    const verdict = step((one, now) =>
+      one.publish(now, { topic, payload, qos, retain, hlc: stamp }),
+    );
     if (verdict === 'full') return verdict;
     metrics.count('mesh.published');
     world.subscriptions.deliver({
@@ -260,9 +262,7 @@ export function createMessaging(world: MessagingWorld): Messaging {
       if (batch.length > 0) world.sendRetained(peer, batch);
     },
     retainedReceived(entries) {
-      const sane = entries.filter(
-        (entry) => observe(entry.hlc),
-      );
+      const sane = entries.filter((entry) => observe(entry.hlc));
       if (sane.length < entries.length) {
         metrics.drop('retained', 'clock too far ahead', entries.length - sane.length);
       }

@@ -62,17 +62,17 @@ export function createFrameWriter(config: FrameWriterConfig = {}): FrameWriter {
     const size = used;
     used = 0;
     // A small frame is cheaper to copy than a fresh buffer is to get.
-    if (size * 4 <= bytesMax && full.byteLength === bytesMax && spare.length < spareMax) {
+    if (size * 4 <= bytesMax && full.length === bytesMax && spare.length < spareMax) {
       spare.push(full);
       return full.slice(0, size);
     }
-    return full.byteLength === size ? full : full.subarray(0, size);
+    return full.length === size ? full : full.subarray(0, size);
   }
 
   return {
     take,
     add(record) {
-      const length = record.byteLength;
+      const length = record.length;
       if (length === 0 || length > recordBytesMax)
         throw new RangeError('a record of no legal size');
       const needed = length + lengthBytes;
@@ -100,7 +100,7 @@ export function createFrameWriter(config: FrameWriterConfig = {}): FrameWriter {
 export function readFrame(frame: Uint8Array, onRecord: (record: Uint8Array) => void): boolean {
   // Views of a Buffer would be Buffers: slower to make, and their slice() does not copy.
   const bytes = plainBytes(frame);
-  const size = bytes.byteLength;
+  const size = bytes.length;
   if (size <= 1 || bytes[0] !== frameVersion) return false;
   let at = 1;
   while (at < size) {

@@ -97,13 +97,12 @@ export function createPublishing(world: {
 
   return {
     authorize(connection, packet, done) {
-      const problem = problemOf(connection, packet);
-      // eslint-disable-next-line no-control-regex -- NUL is what this line is about
-      if (problem !== undefined && /[\u0000\ufffd]/.test(packet.topic)) {
-        metrics.drop('broker', 'malformed');
-        done(new Error(`malformed MQTT: the topic: ${problem}`));
+      // The parser puts U+FFFD where bytes are no UTF-8; both must close the connection ([MQTT-1.5.3-1], [MQTT-1.5.3-2]).
+      if (packet.topic.includes('\u0000') || packet.topic.includes('\ufffd')) {
+        done(new Error('malformed MQTT: the topic is not well-formed'));
         return;
       }
+      const problem = problemOf(connection, packet);
       const clientId = connection.client.id;
       if (packet.qos === 2 && packet.messageId !== undefined) {
         // A repeated QoS 2 publish was handed to the node the first time.

@@ -12,7 +12,12 @@ export interface Mdns {
   on(event: 'ready' | 'networkInterface', listener: () => void): void;
   removeAllListeners(event: 'query'): void;
   query(name: string, type: 'PTR', sent: (error?: Error | null) => void): void;
-  respond(answers: readonly DnsRecord[], sent: (error?: Error | null) => void): void;
+  /** `to` null: the group. */
+  respond(
+    answers: readonly DnsRecord[],
+    to: { readonly address: string; readonly port: number } | null,
+    sent: (error?: Error | null) => void,
+  ): void;
   destroy(destroyed: () => void): void;
 }
 

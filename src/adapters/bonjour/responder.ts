@@ -5,6 +5,7 @@ import type { RemoteInfo } from 'node:dgram';
 import type { Millis } from '../../kernel/core.ts';
 import type { Clock } from '../../ports/clock.ts';
 import { isOnLink } from '../discovery/lan-address.ts';
+import { createTokenBucket } from '../discovery/token-bucket.ts';
 import type { NetInterface } from '../system/interfaces.ts';
 import { openGuarded } from './guarded-bonjour.ts';
 import type { BonjourClass } from './guarded-bonjour.ts';
@@ -19,6 +20,12 @@ const announceAgainMs = 1_000;
 
 /** `close` waits this long for the goodbye to leave and the socket to close, in ms. */
 export const goodbyeMsMax = 500;
+
+/** An own question is not answered this long after the own news, in ms. */
+const toldFreshMs = 30_000;
+
+/** Answers to single askers: a LAN that is switched on together, not a reflector for a forger. */
+const hastyAllowance = { perSecond: 8, burst: 16 };
 
 const answeredTypes = new Set(['PTR', 'SRV', 'TXT', 'A', 'ANY']);
 
@@ -63,6 +70,9 @@ export function createResponder(options: ResponderOptions): Responder {
   let askedAt: Millis = -Infinity;
   /** Own questions come back by loopback; those are not somebody else's. */
   let echoCount = 0;
+  /** When the own records were last told unasked. */
+  let toldAt: Millis = -Infinity;
+  const hastyAnswers = createTokenBucket(hastyAllowance);
   const answeredAt = new Map<string, Millis>();
   const pending = new Map<string, { name: string; type: string }>();
   let cancelAnswer: (() => void) | undefined;
@@ -96,17 +106,35 @@ export function createResponder(options: ResponderOptions): Responder {
   function onQuery(packet: unknown, from: RemoteInfo): void {
     const known = readKnownAnswers(packet);
     const now = clock.now();
+    let mustWait = false;
     for (const question of readQuestions(packet)) {
       if (question.name === nodeServiceType && question.type === 'PTR') {
         if (echoCount > 0 && isOwnAddress(from.address)) {
           echoCount -= 1;
-          continue;
+          // Who asks answers too, for the others hear one question a minute; not while its own news is fresh.
+          if (now - toldAt < toldFreshMs) continue;
+        } else {
+          askedAt = now;
         }
-        askedAt = now;
       }
-      if (isAnswerable(question, known)) pending.set(`${question.type} ${question.name}`, question);
+      if (!isAnswerable(question, known)) continue;
+      pending.set(keyOf(question), question);
+      mustWait ||= waitMs(question) > 0;
     }
+    if (mustWait) hasten(from.address);
     answerPending();
+  }
+
+  /** Until the answer may be multicast again, the asker gets one of its own (RFC 6762 5.4). */
+  function hasten(asker: string): void {
+    if (isOwnAddress(asker) || !hastyAnswers.take(clock.now())) return;
+    const packet = packetsOf(published)[0] ?? [];
+    guard(() => server.mdns.respond(packet, { address: asker, port: 5353 }, failIf));
+  }
+
+  /** How long a question must wait for its answer, in ms; 0 or less: not at all. */
+  function waitMs(question: { name: string; type: string }): number {
+    return (answeredAt.get(keyOf(question)) ?? -Infinity) + answerPauseMs - clock.now();
   }
 
   function isAnswerable(
@@ -129,18 +157,25 @@ export function createResponder(options: ResponderOptions): Responder {
     cancelAnswer?.();
     cancelAnswer = undefined;
     const now = clock.now();
-    let waitMs = Infinity;
+    let soonestMs = Infinity;
     for (const [key, question] of pending) {
-      const dueMs = (answeredAt.get(key) ?? -Infinity) + answerPauseMs - now;
+      const dueMs = waitMs(question);
       if (dueMs > 0) {
-        waitMs = Math.min(waitMs, dueMs);
+        soonestMs = Math.min(soonestMs, dueMs);
         continue;
       }
       pending.delete(key);
       answeredAt.set(key, now);
       guard(() => server.respondToQuery({ questions: [question] }));
     }
-    if (waitMs < Infinity && !isClosed) cancelAnswer = clock.alarm(now + waitMs, answerPending);
+    if (soonestMs < Infinity && !isClosed) {
+      cancelAnswer = clock.alarm(now + soonestMs, answerPending);
+    }
+  }
+
+  function tellAll(): void {
+    toldAt = clock.now();
+    for (const packet of packetsOf(published)) tell(packet);
   }
 
   function tell(records: readonly DnsRecord[], sent?: () => void): void {
@@ -149,11 +184,15 @@ export function createResponder(options: ResponderOptions): Responder {
       return;
     }
     guard(() =>
-      server.mdns.respond(records, (error) => {
-        if (error !== undefined && error !== null && !isClosed) options.failed(error, false);
+      server.mdns.respond(records, null, (error) => {
+        failIf(error);
         sent?.();
       }),
     );
+  }
+
+  function failIf(error?: Error | null): void {
+    if (error !== undefined && error !== null && !isClosed) options.failed(error, false);
   }
 
   function guard(run: () => void): void {
@@ -174,21 +213,15 @@ export function createResponder(options: ResponderOptions): Responder {
       // What may be asked is what is published, so this map is bounded by it.
       answeredAt.clear();
       server.register(published);
-      for (const packet of packetsOf(published)) tell(packet);
+      tellAll();
       cancelAgain();
-      cancelAgain = clock.alarm(clock.now() + announceAgainMs, () => {
-        for (const packet of packetsOf(published)) tell(packet);
-      });
+      cancelAgain = clock.alarm(clock.now() + announceAgainMs, tellAll);
     },
     records: () => published,
     query() {
       if (isClosed) return;
       echoCount = 1;
-      guard(() =>
-        server.mdns.query(nodeServiceType, 'PTR', (error) => {
-          if (error !== undefined && error !== null && !isClosed) options.failed(error, false);
-        }),
-      );
+      guard(() => server.mdns.query(nodeServiceType, 'PTR', failIf));
     },
     askedAt: () => askedAt,
     withdraw: (records) => tell(records.map((record) => ({ ...record, ttl: 0 }))),
@@ -216,6 +249,10 @@ export function createResponder(options: ResponderOptions): Responder {
       });
     });
   }
+}
+
+function keyOf(question: { name: string; type: string }): string {
+  return `${question.type} ${question.name}`;
 }
 
 /** The records in packets that fit a frame: each service begins with the PTR of its instance. */

@@ -51,8 +51,11 @@ export interface MdnsRung extends Rung {
 /** Pause between questions, in ms: 1 s, doubling to a minute. */
 const queryMs = [1_000, 60_000] as const;
 
-/** A question that somebody else asked this recently need not be asked again (RFC 6762 7.3), in ms. */
-const askedFreshMs = 15_000;
+/**
+ * A question that somebody else asked this recently need not be asked again (RFC 6762 7.3), in ms. Whoever missed it asks
+ * itself, and the asker asks again within 66 s: well inside of the life of a record.
+ */
+const askedFreshMs = 50_000;
 
 /** Pause before a taken port is tried again, in ms, doubling. */
 const retryMs = [1_000, 30_000] as const;

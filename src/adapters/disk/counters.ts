@@ -30,12 +30,24 @@ export async function nextBoot(store: Store): Promise<number> {
   }
   const next = Math.max(0, ...boots) + 1;
   if (next > bootMax) throw new MycelError('MYCEL_BOOT_COUNTER_LOST', { boots: next });
+  await writeBoot(store, next);
+  return next;
+}
+
+/**
+ * Raises the counter to at least this much, durably: peers remember a later life of this node, so the data directory was
+ * restored from an old image. The next start counts on from there.
+ */
+export async function raiseBoot(store: Store, boot: number): Promise<void> {
+  await writeBoot(store, Math.min(boot, bootMax));
+}
+
+async function writeBoot(store: Store, boot: number): Promise<void> {
   const bytes = Buffer.alloc(4);
-  bytes.writeUInt32BE(next);
+  bytes.writeUInt32BE(boot);
   for (const name of copies) {
     // Twice: a store that finds the newest content damaged falls back to the one before, and that must not be older.
     await store.write(name, bytes);
     await store.write(name, bytes);
   }
-  return next;
 }

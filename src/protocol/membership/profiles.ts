@@ -19,7 +19,7 @@ export interface SwimProfile {
   readonly retransmitMult: number;
   /** How long the dead still get gossip, so that they can object. */
   readonly gossipToDeadMs: number;
-  /** Pause between digest push-pulls with one random member; stretched above 32 members. */
+  /** Pause between digest push-pulls with one random member. */
   readonly pushPullIntervalMs: number;
   /** Pause between calls at the last address of one dead member, so that partitions heal. */
   readonly graveyardIntervalMs: number;

@@ -78,13 +78,12 @@ export class PushPull {
     this.#state.send(to, { kind: 'digest', from: self, count, digest, updates }, node);
   }
 
-  /** The periodic exchange, rarer in large meshes (memberlist's pushPullScale). */
+  /** The periodic exchange. Equal digests cost the same in any mesh, so it need not become rarer in large ones. */
   exchangeWithSome(): void {
     const [partner] = this.#state.pick(1, (record) => record.state === 'alive');
     if (partner !== undefined) this.exchange(partner.address, partner.node, false);
-    const scale = Math.max(1, Math.ceil(Math.log2(this.#state.meshSize) - 5) + 1);
     const { pushPullIntervalMs } = this.#state.config.profile;
-    this.#state.chores.set('push-pull', this.#state.now + scale * pushPullIntervalMs);
+    this.#state.chores.set('push-pull', this.#state.now + pushPullIntervalMs);
   }
 
   /** After a suspend: ask two members before judging anybody. */

@@ -23,6 +23,9 @@ import { SwimState } from './swim-state.ts';
 import type { Chore, VerdictTimer } from './swim-state.ts';
 import type { Swim, SwimConfig, SwimInput, SwimView } from './swim-types.ts';
 
+/** The first push-pull comes within this many probe periods after the start. */
+const firstPushPullPeriods = 5;
+
 /** Pause between sweeps of old tombstones, in ms. */
 const sweepIntervalMs = 60_000;
 
@@ -95,9 +98,13 @@ class SwimCore implements Swim {
   #begin(): void {
     this.#isStarted = true;
     const { chores, config, random, now } = this.#state;
-    const { probeIntervalMs, pushPullIntervalMs, graveyardIntervalMs } = config.profile;
+    const { probeIntervalMs, graveyardIntervalMs } = config.profile;
     chores.set('probe', now + random.below(probeIntervalMs));
-    chores.set('push-pull', now + random.below(pushPullIntervalMs));
+    // The first comparison comes soon: news that spread while many joined at once misses some.
+    chores.set(
+      'push-pull',
+      now + probeIntervalMs + random.below(firstPushPullPeriods * probeIntervalMs),
+    );
     chores.set('graveyard', now + random.below(graveyardIntervalMs));
     chores.set('sweep', now + sweepIntervalMs);
     this.#state.broadcast(this.#self.word);

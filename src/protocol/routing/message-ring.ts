@@ -44,7 +44,7 @@ export function createMessageRing(countMax: number, bytesMax: number): MessageRi
       if (last - first + 1 === slots.length) grow();
       last += 1;
       slots[last % slots.length] = raw;
-      bytes += raw.byteLength;
+      bytes += raw.length;
     },
     at(seq) {
       return seq < first || seq > last ? undefined : slots[seq % slots.length];
@@ -52,7 +52,7 @@ export function createMessageRing(countMax: number, bytesMax: number): MessageRi
     trim(seq) {
       for (; first <= seq && first <= last; first += 1) {
         const slot = first % slots.length;
-        bytes -= slots[slot]?.byteLength ?? 0;
+        bytes -= slots[slot]?.length ?? 0;
         slots[slot] = undefined;
       }
     },

@@ -1,0 +1,240 @@
+/** How a provisional node gets into a mesh: by an invite until it succeeds or is refused, or by an open window it sees. */
+
+import type { Address } from '../kernel/address.ts';
+import { MycelError } from '../kernel/errors.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Sighting } from '../ports/discovery.ts';
+import type { Log } from '../ports/log.ts';
+import { meshTagOf } from '../wire/authority-entry.ts';
+import type { Conversation } from '../wire/conversation.ts';
+import { parseInvite } from '../wire/invite.ts';
+import type { ParsedInvite } from '../wire/invite.ts';
+import { createInvitedJoiner } from '../wire/join.ts';
+import type { Joined } from '../wire/join-messages.ts';
+import { createOpenJoiner } from '../wire/open-join.ts';
+import type { MeshRecord } from '../wire/mesh-record.ts';
+import type { Ground } from './adapters.ts';
+import type { Identity } from './identity.ts';
+
+/** Pauses between attempts with an invite, in ms: the first, doubling to the last. */
+const retryMsMin = 500;
+const retryMsMax = 15_000;
+
+/** Pause between attempts at open windows, in ms: whoever answers may be a stranger. */
+const windowRetryMs = 5_000;
+
+/** How long one attempt may take, in ms. */
+const attemptMsMax = 12_000;
+
+/** How long `join` keeps trying before it reports that nobody answers, in ms. */
+const joinMsMax = 30_000;
+
+/** Addresses tried at once. */
+const addressesMax = 16;
+
+/** Refusals that another attempt will not change. */
+const finalCodes = new Set([
+  'MYCEL_INVITE_EXPIRED',
+  'MYCEL_INVITE_USED',
+  'MYCEL_INVITE_VOID',
+  'MYCEL_INVITE_UNKNOWN',
+  'MYCEL_INVITE_FOREIGN',
+  'MYCEL_INVITE_MALFORMED',
+  'MYCEL_REVOKED',
+]);
+
+/** What the node around it provides. */
+export interface JoiningWorld {
+  readonly identity: Identity;
+  readonly name: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly ground: Ground;
+  isProvisional(): boolean;
+  /** Gives up the provisional mesh for this one. */
+  adopt(record: MeshRecord, probationCode: string | undefined): Promise<void>;
+}
+
+/** The joining side of a node. */
+export interface Joining {
+  /** Joins by invite, in the background, for as long as it takes. A text that is no invite is reported by `trouble`. */
+  invited(text: string, recent: readonly Sighting[]): void;
+  /** Joins by invite now. @throws {MycelError} what refused, or MYCEL_UNREACHABLE after 30 s */
+  join(text: string, recent: readonly Sighting[]): Promise<void>;
+  /** Discovery saw a node: perhaps the inviter, perhaps an open window. */
+  seen(sighting: Sighting): void;
+  /** Why this node is still alone although it was invited; undefined when all is well. */
+  trouble(): MycelError | undefined;
+  cancel(): void;
+}
+
+/** Builds the joining side. */
+export function createJoining(world: JoiningWorld): Joining {
+  const { identity, clock, log } = world;
+  const { keys } = identity;
+  let invite: ParsedInvite | undefined;
+  let places: Address[] = [];
+  let trouble: MycelError | undefined;
+  let attempt: AbortController | undefined;
+  let waitMs = retryMsMin;
+  let windowTriedAt = -Infinity;
+  let cancelRetry = (): void => {};
+  let settle: { resolve(): void; reject(error: unknown): void } | undefined;
+
+  function place(addresses: readonly Address[]): boolean {
+    const fresh = addresses.filter(
+      (one) => !places.some((known) => known.host === one.host && known.port === one.port),
+    );
+    places = [...fresh, ...places].slice(0, addressesMax);
+    return fresh.length > 0;
+  }
+
+  function isInviters(sighting: Sighting): boolean {
+    if (invite === undefined) return false;
+    return sighting.node === undefined || sighting.meshTag === meshTagOf(invite.meshId);
+  }
+
+  function begin(text: string, recent: readonly Sighting[]): void {
+    invite = parseInvite(text);
+    trouble = undefined;
+    waitMs = retryMsMin;
+    places = [...invite.hosts];
+    for (const sighting of recent) if (isInviters(sighting)) place(sighting.addresses);
+    tryInvite();
+  }
+
+  function retryLater(): void {
+    cancelRetry();
+    cancelRetry = clock.alarm(clock.now() + waitMs, tryInvite);
+    waitMs = Math.min(retryMsMax, waitMs * 2);
+  }
+
+  function tryInvite(): void {
+    const current = invite;
+    if (current === undefined || attempt !== undefined || !world.isProvisional()) return;
+    if (places.length === 0) return retryLater();
+    const start = () => createInvitedJoiner({ keys, invite: current, name: world.name });
+    knock('invite', places, start).then(
+      (joined) => adopt(joined, undefined),
+      (error: unknown) => {
+        trouble = MycelError.is(error) ? error : new MycelError('MYCEL_UNREACHABLE');
+        log.warn({ code: trouble.code, reason: trouble.message }, 'joining did not work');
+        if (finalCodes.has(trouble.code)) fail(trouble);
+        else retryLater();
+      },
+    );
+  }
+
+  async function knock<Result>(
+    kind: 'invite' | 'open',
+    addresses: readonly Address[],
+    start: () => Conversation<Result>,
+  ): Promise<Result> {
+    const own = new AbortController();
+    attempt = own;
+    const limit = AbortSignal.any([own.signal, AbortSignal.timeout(attemptMsMax)]);
+    try {
+      return (await world.ground.knock(kind, addresses, start, limit)).result;
+    } finally {
+      if (attempt === own) attempt = undefined;
+    }
+  }
+
+  function adopt(joined: Joined, code: string | undefined): void {
+    const { meshName, genesis, logEntries, certificate, epochKeys } = joined;
+    const record: MeshRecord = {
+      name: meshName,
+      isProvisional: false,
+      genesis,
+      entries: logEntries,
+      certificate,
+      keys: epochKeys,
+    };
+    world.adopt(record, code).then(
+      () => {
+        log.info({ mesh: meshName }, 'joined');
+        invite = undefined;
+        settle?.resolve();
+        settle = undefined;
+      },
+      (error: unknown) => {
+        log.error({ error }, 'the mesh that was joined could not be entered');
+        fail(error);
+      },
+    );
+  }
+
+  function fail(error: unknown): void {
+    invite = undefined;
+    cancelRetry();
+    settle?.reject(error);
+    settle = undefined;
+  }
+
+  function tryWindow(addresses: readonly Address[]): void {
+    const now = clock.now();
+    if (attempt !== undefined || now - windowTriedAt < windowRetryMs) return;
+    windowTriedAt = now;
+    const start = () => createOpenJoiner({ keys, name: world.name });
+    knock('open', addresses, start).then(
+      (joined) => adopt(joined, joined.code),
+      (error: unknown) => {
+        const reason = error instanceof Error ? error.message : String(error);
+        log.info({ reason }, 'an open join window did not let this node in');
+      },
+    );
+  }
+
+  return {
+    invited(text, recent) {
+      try {
+        begin(text, recent);
+      } catch (error) {
+        if (!MycelError.is(error)) throw error;
+        trouble = error;
+        log.error({ code: error.code }, error.message);
+      }
+    },
+    join(text, recent) {
+      return new Promise((resolve, reject) => {
+        settle?.reject(new MycelError('MYCEL_UNREACHABLE', { reason: 'Another join began.' }));
+        const cancel = clock.alarm(clock.now() + joinMsMax, () => {
+          fail(trouble ?? new MycelError('MYCEL_UNREACHABLE'));
+        });
+        settle = {
+          resolve() {
+            cancel();
+            resolve();
+          },
+          reject(error) {
+            cancel();
+            reject(error as Error);
+          },
+        };
+        try {
+          begin(text, recent);
+        } catch (error) {
+          fail(error);
+        }
+      });
+    },
+    seen(sighting) {
+      if (!world.isProvisional()) return;
+      if (invite !== undefined) {
+        if (isInviters(sighting) && place(sighting.addresses)) {
+          cancelRetry();
+          tryInvite();
+        }
+        return;
+      }
+      // An invite that failed for good still says which mesh its owner meant: no window is taken instead.
+      if (sighting.state === 'open' && trouble === undefined) tryWindow(sighting.addresses);
+    },
+    trouble: () => trouble,
+    cancel() {
+      invite = undefined;
+      cancelRetry();
+      attempt?.abort();
+    },
+  };
+}

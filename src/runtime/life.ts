@@ -1,0 +1,500 @@
+/** One node's life in one mesh: trust, peers, membership and messages wired together, from joining to leaving. */
+
+import type { Address } from '../kernel/address.ts';
+import { MycelError } from '../kernel/errors.ts';
+import type { NodeId } from '../kernel/ids.ts';
+import type { Random } from '../kernel/random.ts';
+import type { Log } from '../ports/log.ts';
+import type { Metrics } from '../ports/metrics.ts';
+import type { Sighting } from '../ports/discovery.ts';
+import type { Store } from '../ports/store.ts';
+import type { MemberMeta } from '../protocol/membership/messages.ts';
+import type { ProfileName } from '../protocol/membership/profiles.ts';
+import type { SwimMember } from '../protocol/membership/swim-types.ts';
+import type { AuthorityView } from '../protocol/trust/authority-log.ts';
+import type { AuthorityEntry } from '../protocol/trust/messages.ts';
+import { keyTextOf, meshTagOf } from '../wire/authority-entry.ts';
+import { readCertificate } from '../wire/certificate.ts';
+import type { ControlMessage } from '../wire/control.ts';
+import { encodeMeshRecord } from '../wire/mesh-record.ts';
+import type { MeshRecord } from '../wire/mesh-record.ts';
+import { encodeTrustMessage } from '../wire/trust-message.ts';
+import type { Ground, NodeAdapters, PeerBook } from './adapters.ts';
+import { createDoor } from './door.ts';
+import type { Door } from './door.ts';
+import { readUses, writeUses } from './invite-uses.ts';
+import type { Identity } from './identity.ts';
+import type { Hello, LinkInfo, LinkPace } from './links.ts';
+import { startMembership } from './membership.ts';
+import type { Membership } from './membership.ts';
+import type { MemberInfo, MemberState, PendingMember } from './mesh-node.ts';
+import { createMessaging } from './messaging.ts';
+import type { Messaging } from './messaging.ts';
+import { selfRefusal, startPeering } from './peering.ts';
+import type { Peering } from './peering.ts';
+import type { Subscriptions } from './subscriptions.ts';
+import { linkPrologue, startTrust } from './trust.ts';
+import type { Trust } from './trust.ts';
+
+/** Link heartbeats per profile (protocols reference, section 10). */
+const linkPaces: Readonly<Record<ProfileName, LinkPace>> = {
+  wired: { heartbeatMs: 5_000, silentMsMax: 15_000 },
+  wifi: { heartbeatMs: 15_000, silentMsMax: 45_000 },
+  fast: { heartbeatMs: 2_000, silentMsMax: 6_000 },
+  loopback: { heartbeatMs: 500, silentMsMax: 1_500 },
+};
+
+/** Topics that a member on probation may publish to. */
+const probationRoot = 'guest/';
+
+/** What the node around it provides. */
+export interface LifeWorld {
+  readonly adapters: NodeAdapters;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly random: Random;
+  readonly store: Store;
+  readonly identity: Identity;
+  /** Raised and on disk before this life began. */
+  readonly boot: number;
+  readonly profile: ProfileName;
+  readonly isDev: boolean;
+  readonly book: PeerBook;
+  readonly subscriptions: Subscriptions;
+  ground(): Ground;
+  /** Local address for membership datagrams. */
+  readonly datagramHost: string;
+  addresses(): readonly Address[];
+  meta(roles: readonly string[]): MemberMeta;
+  memberChanged(info: MemberInfo, before: MemberState | undefined): void;
+  linkChanged(peer: NodeId, isOpen: boolean, reason: string): void;
+  pending(newcomer: PendingMember): void;
+  alert(code: string, text: string): void;
+  /** What strangers are told changed: the window opened, the mesh became real. */
+  beaconChanged(): void;
+  /** This device was thrown out, or met its own clone. */
+  expelled(reason: string): void;
+}
+
+/** A life. */
+export interface Life {
+  readonly boot: number;
+  readonly trust: Trust;
+  readonly door: Door;
+  readonly messaging: Messaging;
+  readonly peering: Peering;
+  membership(): Membership | undefined;
+  /** Opens membership; for a real mesh. Idempotent. */
+  goPublic(): Promise<void>;
+  sighted(sighting: Sighting): void;
+  members(): readonly MemberInfo[];
+  addressesChanged(): void;
+  /** Judges a peer's certificate in a link handshake. */
+  admit: Trust['admit'];
+  prologue(): Uint8Array;
+  /** Throws a member out, as admin: log entry, then a new epoch key that it does not get. */
+  revoke(node: NodeId): Promise<void>;
+  /** Tells the mesh that this node goes for good. */
+  leave(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Begins a life from the record of a mesh. */
+export async function startLife(world: LifeWorld, record: MeshRecord): Promise<Life> {
+  const { adapters, identity, log, metrics, random, store } = world;
+  const { clock } = adapters;
+  const self = identity.node;
+  const states = new Map<NodeId, MemberState>();
+  /** Grows with the revocations of the authority log, which is bounded. */
+  const thrownOut = new Set<NodeId>();
+  let membership: Membership | undefined;
+  let membershipStarting: Promise<void> | undefined;
+  let isStopped = false;
+
+  // Two rooms may speak before the last one is built; what they say then reaches nobody, and nobody is linked yet.
+  let trust: Trust | undefined;
+  let messaging: Messaging | undefined;
+
+  const peering: Peering = startPeering({
+    self,
+    clock,
+    random: random.split(),
+    log,
+    metrics,
+    pace: linkPaces[world.profile],
+    transport: () => world.ground().links,
+    hello: (): Hello => ({
+      kind: 'hello',
+      boot: world.boot,
+      instance: identity.instance,
+      name: world.meta([]).name,
+      port: world.ground().port,
+      neighbours: peering.view().neighbours.map((one) => one.node),
+    }),
+    // The handshake judged the certificate; a revocation may have come in the meantime.
+    greeted: (link) => !thrownOut.has(link.session.peer),
+    neighbourUp(node, link) {
+      const { remote } = link.session;
+      const port = link.hello?.port ?? remote.port;
+      log.info({ peer: node, remote: remote.host }, 'linked');
+      messaging?.step((router, now) => router.linkUp(now, node));
+      membership?.linkOpened(node, { host: remote.host, port });
+      trust?.linked(node);
+      const digest = messaging?.router.retained.digest();
+      if (digest !== undefined) peering.links.control(node, { kind: 'retained-digest', digest });
+      world.book.remember(node, [{ host: remote.host, port }], meshTagOf(life.trust.meshId));
+      tellPeers(node);
+      certifyIfApproved(node, link);
+      world.linkChanged(node, true, '');
+    },
+    neighbourMoved(node) {
+      // What was under way on the old session may be lost with it: the router starts that link anew.
+      messaging?.step((router, now) => {
+        router.linkDown(now, node);
+        router.linkUp(now, node);
+      });
+    },
+    neighbourDown(node, reason) {
+      messaging?.step((router, now) => router.linkDown(now, node));
+      membership?.linkClosed(node);
+      world.linkChanged(node, false, reason);
+    },
+    control,
+    data(link, envelope, raw) {
+      const { peer } = link.session;
+      if (peering.links.current(peer) !== link && !isLingering(link)) return;
+      if (isOnProbation(link) && !envelope.topic.startsWith(probationRoot)) {
+        return metrics.drop('link', 'on probation');
+      }
+      messaging?.received(peer, envelope, raw);
+    },
+    drained: (peer) => messaging?.step((router, now) => router.drained(now, peer)),
+  });
+
+  /** A session that was replaced is still read: what it carries was sent before the change. */
+  function isLingering(link: LinkInfo): boolean {
+    return peering.links.byId(link.id) !== undefined;
+  }
+
+  function isOnProbation(link: LinkInfo): boolean {
+    return readCertificate(link.session.certificate)?.roles.includes('probation') === true;
+  }
+
+  function control(link: LinkInfo, message: ControlMessage): void {
+    const { peer, remote } = link.session;
+    switch (message.kind) {
+      case 'neighbours':
+        peering.feed({ type: 'neighboursHeard', node: peer, neighbours: message.ids });
+        return messaging?.step((router) => router.neighboursHeard(peer, message.ids));
+      case 'letter':
+        return messaging?.step((router, now) => router.letterReceived(now, peer, message.letter));
+      case 'swim':
+        return membership?.receivedViaLink(
+          peer,
+          { host: remote.host, port: link.hello?.port ?? remote.port },
+          message.bytes,
+        );
+      case 'trust':
+        return trust?.received(peer, message.bytes);
+      case 'retained-digest':
+        return messaging?.retainedAsked(peer, message.digest);
+      case 'retained':
+        return messaging?.retainedReceived(message.entries);
+      case 'peers':
+        return world.book.told(peer, message.peers);
+      case 'bye':
+        log.info({ peer, reason: message.reason }, 'a peer said goodbye');
+        if (message.reason === 'revoked') world.expelled('This device was revoked by an admin.');
+        return undefined;
+      case 'hello':
+      case 'ping':
+      case 'pong':
+        return undefined;
+    }
+  }
+
+  function tellPeers(node: NodeId): void {
+    const peers = (membership?.view().members ?? [])
+      .filter((one) => one.state === 'alive' && one.node !== node && one.address !== undefined)
+      .slice(0, 64)
+      .map((one) => ({ node: one.node, addresses: one.addresses.slice(0, 4) }));
+    if (peers.length > 0) peering.links.control(node, { kind: 'peers', peers });
+  }
+
+  function trustChanged(view: AuthorityView, fresh: readonly AuthorityEntry[]): void {
+    membership?.changed({ rider: trust?.rider() ?? new Uint8Array(8) });
+    for (const { statement } of fresh) {
+      if (statement.kind === 'window' && trust?.isAdmin() === true) {
+        door?.window(statement.openForMs);
+      }
+    }
+    for (const [key, node] of view.revoked) throwOut(node, key);
+  }
+
+  function throwOut(node: NodeId, key: string): void {
+    if (thrownOut.has(node)) return;
+    thrownOut.add(node);
+    if (node === self) {
+      world.expelled('This device was revoked by an admin.');
+      return;
+    }
+    log.warn({ node, key: key.slice(0, 16) }, 'a device was revoked');
+    for (const link of peering.links.all()) {
+      if (link.session.peer !== node) continue;
+      peering.links.controlOn(link.id, { kind: 'bye', reason: 'revoked' });
+      peering.links.hangUp(link.id, 'revoked');
+    }
+    peering.feed({ type: 'memberGone', node, reason: 'evicted' });
+    world.book.forget(node);
+    membership?.evict(node);
+    messaging?.step((router, now) => router.memberGone(now, node, 'evicted'));
+    const last = states.get(node);
+    states.delete(node);
+    if (last !== undefined) world.memberChanged(goneInfo(node, 'left'), last);
+  }
+
+  function goneInfo(node: NodeId, state: MemberState): MemberInfo {
+    return {
+      id: node,
+      name: '',
+      state,
+      address: undefined,
+      incarnation: '',
+      rttMs: undefined,
+      labels: {},
+      roles: [],
+      version: '',
+      isStalled: false,
+      isSelf: false,
+    };
+  }
+
+  trust = startTrust(
+    {
+      identity,
+      isDev: world.isDev,
+      clock,
+      log,
+      metrics,
+      save: (fresh) => store.write('mesh', encodeMeshRecord(fresh)),
+      send(to, bytes) {
+        const message = { kind: 'trust', bytes } as const;
+        if (to !== 'everyone') peering.links.control(to, message);
+        else {
+          for (const { node } of peering.view().neighbours) peering.links.control(node, message);
+        }
+      },
+      changed: trustChanged,
+      certified(certificate) {
+        membership?.changed({ meta: world.meta(certificate.roles) });
+        // Peers judged the old certificate: shake hands anew.
+        for (const link of peering.links.all()) {
+          peering.links.hangUp(link.id, 'this node has a new certificate');
+        }
+        world.beaconChanged();
+      },
+      alert: (code, text) => world.alert(code, text),
+    },
+    record,
+  );
+  const settled: Trust = trust;
+
+  const door: Door | undefined = createDoor(
+    {
+      identity,
+      trust: settled,
+      clock,
+      log,
+      saveUses: (uses) => writeUses(store, uses),
+      peers: knownAddresses,
+      approved: handOver,
+      pending: (newcomer) => world.pending(newcomer),
+      windowChanged: () => world.beaconChanged(),
+    },
+    await readUses(store),
+  );
+
+  function knownAddresses(): readonly Address[] {
+    const others = (membership?.view().members ?? [])
+      .filter((one) => one.state === 'alive' && one.address !== undefined)
+      .map((one) => one.address as Address);
+    return [...world.addresses().slice(0, 2), ...others].slice(0, 64);
+  }
+
+  function handOver(node: NodeId): void {
+    const link = peering.links.current(node);
+    if (link !== undefined) certifyIfApproved(node, link);
+  }
+
+  /** An approved newcomer gets its full certificate from the first admin that meets it. */
+  function certifyIfApproved(node: NodeId, link: LinkInfo): void {
+    if (!settled.isAdmin() || !isOnProbation(link)) return;
+    const held = readCertificate(link.session.certificate);
+    if (held === undefined || !settled.view().approved.has(keyTextOf(held.edPublic))) return;
+    const certificate = settled.certify(held, ['node'], held.certSeq + 1);
+    const bytes = encodeTrustMessage({ kind: 'certificate', certificate });
+    peering.links.control(node, { kind: 'trust', bytes });
+  }
+
+  messaging = createMessaging({
+    self,
+    boot: world.boot,
+    clock,
+    random: random.split(),
+    log,
+    metrics,
+    broker: world.ground().broker,
+    subscriptions: world.subscriptions,
+    transmit: (peer, raw) => peering.links.data(peer, raw),
+    sendLetter: (peer, letter) => void peering.links.control(peer, { kind: 'letter', letter }),
+    sendRetained: (peer, entries) =>
+      void peering.links.control(peer, { kind: 'retained', entries }),
+    announceNeighbours(ids) {
+      for (const { node } of peering.view().neighbours) {
+        peering.links.control(node, { kind: 'neighbours', ids });
+      }
+    },
+  });
+  const messages: Messaging = messaging;
+
+  function infoOf(member: SwimMember, isSelf: boolean): MemberInfo {
+    const { incarnation, address } = member;
+    return {
+      id: member.node,
+      name: member.meta.name,
+      state: member.state,
+      address: address === undefined ? undefined : `${address.host}:${address.port}`,
+      incarnation: `${incarnation.boot}.${incarnation.n}`,
+      rttMs: isSelf ? 0 : member.rttMs,
+      labels: member.meta.labels,
+      roles: member.meta.roles,
+      version: member.meta.version,
+      isStalled: member.isStalled,
+      isSelf,
+    };
+  }
+
+  function announced(member: SwimMember): void {
+    const { node, state } = member;
+    if (node === self) return;
+    if (state === 'alive' || state === 'suspect') {
+      peering.feed({ type: 'memberUp', node, addresses: member.addresses });
+      messages.step((router, now) => router.memberJoined(now, node, member.incarnation.boot));
+    } else if (state === 'dead' || state === 'left') {
+      peering.feed({ type: 'memberGone', node, reason: state });
+      messages.step((router, now) => router.memberGone(now, node, state));
+      if (state === 'left') world.book.forget(node);
+    }
+    const before = states.get(node);
+    states.set(node, state);
+    if (before !== state) world.memberChanged(infoOf(member, false), before);
+  }
+
+  function edPublicOf(node: NodeId): Uint8Array | undefined {
+    const link = peering.links.all().find((one) => one.session.peer === node);
+    return (
+      membership?.member(node)?.edPublic ??
+      (link === undefined ? undefined : readCertificate(link.session.certificate)?.edPublic)
+    );
+  }
+
+  async function openMembership(): Promise<void> {
+    const started = await startMembership(
+      {
+        identity,
+        boot: world.boot,
+        profile: world.profile,
+        clock,
+        random: random.split(),
+        log,
+        metrics,
+        datagrams: adapters.datagrams,
+        keys: () => settled.keys(),
+        addresses: () => world.addresses(),
+        meta: () => world.meta(settled.certificate().roles),
+        announced,
+        cloned(node, isSelf) {
+          const text = isSelf
+            ? 'Another device runs with the identity of this one (a copied card?).'
+            : `Two devices run with the identity ${node} (a copied card?).`;
+          world.alert(isSelf ? 'clone-self' : 'clone', text);
+          if (isSelf) world.expelled(text);
+        },
+        viaLink: (node, bytes) => peering.links.control(node, { kind: 'swim', bytes }),
+        pingViaLink: (node, answered) => peering.links.ping(node, answered),
+        riderSeen: (node, rider) => settled.riderSeen(node, rider),
+        persistBoot(boot) {
+          adapters.raiseBoot(store, boot).catch((error: unknown) => {
+            log.error({ error, boot }, 'the boot counter could not be raised');
+          });
+        },
+      },
+      { host: world.datagramHost, port: world.ground().port },
+    );
+    if (isStopped) return started.stop();
+    membership = started;
+    membership.changed({ rider: settled.rider() });
+    for (const { node, session } of peering.view().neighbours) {
+      const link = peering.links.byId(session);
+      if (link === undefined) continue;
+      const port = link.hello?.port ?? link.session.remote.port;
+      membership.linkOpened(node, { host: link.session.remote.host, port });
+    }
+  }
+
+  const life: Life = {
+    boot: world.boot,
+    trust: settled,
+    door,
+    messaging: messages,
+    peering,
+    membership: () => membership,
+    goPublic: () => (membershipStarting ??= openMembership()),
+    sighted({ node, meshTag, addresses }) {
+      if (settled.isProvisional() || node === self) return;
+      if (node !== undefined && meshTag !== undefined && meshTag !== meshTagOf(settled.meshId)) {
+        return;
+      }
+      if (node !== undefined && thrownOut.has(node)) return;
+      peering.feed({ type: 'sighted', node, addresses });
+    },
+    members() {
+      const view = membership?.view();
+      if (view === undefined) return [];
+      return [infoOf(view.self, true), ...view.members.map((one) => infoOf(one, false))];
+    },
+    addressesChanged() {
+      membership?.changed({ addresses: world.addresses() });
+    },
+    admit(certificate, xPublic) {
+      const verdict = settled.admit(certificate, xPublic);
+      if ('refusal' in verdict) return verdict;
+      return verdict.node === self ? { refusal: selfRefusal } : verdict;
+    },
+    prologue: () => linkPrologue(settled.meshId),
+    async revoke(node) {
+      const key = edPublicOf(node);
+      if (key === undefined || node === self) throw new MycelError('MYCEL_UNKNOWN_MEMBER');
+      const text = keyTextOf(key);
+      const chainLength = settled.view().heads.find((head) => head.author === text)?.seq ?? 0;
+      await settled.author({ kind: 'revoke', node, key: text, chainLength });
+      await settled.rotate();
+    },
+    async leave() {
+      await membership?.leave();
+    },
+    async stop() {
+      isStopped = true;
+      door?.stop();
+      for (const link of peering.links.all()) {
+        peering.links.controlOn(link.id, { kind: 'bye', reason: 'stopping' });
+      }
+      messages.stop();
+      peering.stop();
+      settled.stop();
+      await membershipStarting?.catch(() => {});
+      await membership?.stop();
+    },
+  };
+  return life;
+}

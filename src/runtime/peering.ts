@@ -1,0 +1,155 @@
+/** Peers at work: the overlay decides whom to link, this dials, keeps the sessions and tells who is a neighbour. */
+
+import type { Address } from '../kernel/address.ts';
+import { BoundedMap } from '../kernel/bounded-map.ts';
+import { MycelError } from '../kernel/errors.ts';
+import type { NodeId } from '../kernel/ids.ts';
+import type { Random } from '../kernel/random.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { LinkTransport } from '../ports/link.ts';
+import type { Log } from '../ports/log.ts';
+import type { Metrics } from '../ports/metrics.ts';
+import { createFullMesh } from '../protocol/overlay/full-mesh.ts';
+import type {
+  DialTarget,
+  OverlayEffect,
+  OverlayInput,
+  OverlayView,
+} from '../protocol/overlay/overlay.ts';
+import type { Envelope } from '../protocol/routing/messages.ts';
+import type { ControlMessage } from '../wire/control.ts';
+import { drive } from './drive.ts';
+import { createLinks } from './links.ts';
+import type { Hello, LinkInfo, LinkPace, Links } from './links.ts';
+
+/** Written into the refusal when a dial came back to this very node. */
+export const selfRefusal = 'it is this node itself';
+
+/** Sessions dialled for a bare seed whose hello is awaited. */
+const seedSessionsMax = 64;
+
+/** What the node around it provides. */
+export interface PeeringWorld {
+  readonly self: NodeId;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly pace: LinkPace;
+  transport(): LinkTransport;
+  hello(): Hello;
+  /** A peer said hello; false: it is not welcome, hang up. */
+  greeted(link: LinkInfo, hello: Hello): boolean;
+  neighbourUp(node: NodeId, link: LinkInfo): void;
+  neighbourMoved(node: NodeId): void;
+  neighbourDown(node: NodeId, reason: string): void;
+  control(link: LinkInfo, message: ControlMessage): void;
+  data(link: LinkInfo, envelope: Envelope, raw: Uint8Array): void;
+  drained(peer: NodeId): void;
+}
+
+/** The peers of one node in one mesh. */
+export interface Peering {
+  readonly links: Links;
+  feed(input: OverlayInput): void;
+  view(): OverlayView;
+  stop(): void;
+}
+
+/** Starts to link. */
+export function startPeering(world: PeeringWorld): Peering {
+  const { self, clock, log, metrics } = world;
+  const overlay = createFullMesh({ self }, world.random);
+  const stopping = new AbortController();
+  const seedOf = new BoundedMap<number, string>(seedSessionsMax);
+
+  const links = createLinks({
+    clock,
+    log,
+    metrics,
+    pace: world.pace,
+    hello: () => world.hello(),
+    greeted(link, hello) {
+      if (!world.greeted(link, hello)) return links.hangUp(link.id, 'not welcome');
+      driver.feed({
+        type: 'linkOpened',
+        node: link.session.peer,
+        boot: hello.boot,
+        isDialler: link.session.isDialler,
+        session: link.id,
+        seed: seedOf.get(link.id),
+      });
+    },
+    control: (link, message) => world.control(link, message),
+    data: (link, envelope, raw) => world.data(link, envelope, raw),
+    drained: (link) => world.drained(link.session.peer),
+    closed(link, reason) {
+      log.info({ peer: link.session.peer, reason }, 'a link closed');
+      driver.feed({ type: 'linkClosed', node: link.session.peer, session: link.id, reason });
+    },
+  });
+
+  async function dial(target: DialTarget, addresses: readonly Address[]): Promise<void> {
+    const expected = target.kind === 'node' ? target.node : undefined;
+    metrics.count('link.dials');
+    try {
+      const session = await world.transport().dial(expected, addresses, stopping.signal);
+      const id = links.opened(session);
+      if (target.kind === 'seed') seedOf.set(id, target.seed);
+    } catch (error) {
+      if (stopping.signal.aborted) return;
+      const reason = error instanceof Error ? error.message : String(error);
+      log.debug({ peer: expected, reason }, 'a dial failed');
+      metrics.count('link.dials.failed');
+      const answeredBySelf = MycelError.is(error) && reason.includes(selfRefusal);
+      driver.feed({ type: 'dialFailed', target, answeredBySelf });
+    }
+  }
+
+  function run(effect: OverlayEffect): void {
+    switch (effect.type) {
+      case 'dial':
+        void dial(effect.target, effect.addresses);
+        return undefined;
+      case 'hangUp':
+        return links.hangUp(effect.session, effect.reason);
+      case 'note':
+        metrics.count(effect.code);
+        return log.debug({ node: effect.node, code: effect.code }, 'overlay');
+      case 'announce':
+        return announce(effect);
+    }
+  }
+
+  function announce(effect: Extract<OverlayEffect, { type: 'announce' }>): void {
+    const { node } = effect;
+    if (effect.what === 'neighbourDown') {
+      links.choose(node, undefined);
+      return world.neighbourDown(node, effect.reason);
+    }
+    links.choose(node, effect.session);
+    const link = links.byId(effect.session);
+    if (effect.what === 'neighbourMoved') return world.neighbourMoved(node);
+    return link === undefined ? undefined : world.neighbourUp(node, link);
+  }
+
+  const driver = drive(overlay, {
+    clock,
+    tick: { type: 'tick' },
+    run,
+    failed: (effect, error) =>
+      log.error({ effect: effect.type, error }, 'an overlay effect failed'),
+    overflowed: () => metrics.drop('overlay', 'inbox full'),
+  });
+
+  return {
+    links,
+    feed: (input) => driver.feed(input),
+    view: () => overlay.view(),
+    stop() {
+      stopping.abort();
+      driver.stop();
+      links.stop();
+    },
+  };
+}

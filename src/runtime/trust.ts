@@ -1,0 +1,336 @@
+/** Trust at work: the authority log, this node's certificate and the epoch keys, on disk and over the links. */
+
+import type { MeshId, NodeId } from '../kernel/ids.ts';
+import { invariant } from '../kernel/invariant.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Log } from '../ports/log.ts';
+import type { Metrics } from '../ports/metrics.ts';
+import { createAuthorityLog } from '../protocol/trust/authority-log.ts';
+import type {
+  AuthorityAlert,
+  AuthorityLogEffect,
+  AuthorityView,
+} from '../protocol/trust/authority-log.ts';
+import { createKeyring } from '../protocol/trust/keyring.ts';
+import type { KeyringEffect } from '../protocol/trust/keyring.ts';
+import type { AuthorityEntry, AuthorityStatement, Genesis } from '../protocol/trust/messages.ts';
+import {
+  epochCommitment,
+  keyTextOf,
+  meshIdOf,
+  readAuthorityEntry,
+  readGenesis,
+  signAuthorityEntry,
+} from '../wire/authority-entry.ts';
+import { fromHex, isSameBytes, utf8 } from '../wire/bytes.ts';
+import { issueCertificate, readCertificate } from '../wire/certificate.ts';
+import type { Certificate, Role } from '../wire/certificate.ts';
+import type { EpochKey, EpochKeys } from '../wire/datagram-seal.ts';
+import { randomBytes } from '../wire/keys.ts';
+import type { MeshRecord } from '../wire/mesh-record.ts';
+import { decodeTrustMessage, encodeTrustMessage } from '../wire/trust-message.ts';
+import type { TrustMessage } from '../wire/trust-message.ts';
+import { drive } from './drive.ts';
+import type { Identity } from './identity.ts';
+
+/** What the node around it provides. */
+export interface TrustWorld {
+  readonly identity: Identity;
+  readonly isDev: boolean;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  save(record: MeshRecord): Promise<void>;
+  /** Sends over the link, or over all of them. */
+  send(to: NodeId | 'everyone', bytes: Uint8Array): void;
+  /** The log said something new; `fresh` is empty for what the disk held. */
+  changed(view: AuthorityView, fresh: readonly AuthorityEntry[]): void;
+  /** This node's certificate was replaced. */
+  certified(certificate: Certificate): void;
+  alert(code: AuthorityAlert, text: string): void;
+}
+
+/** A newcomer as the grant needs it. */
+export interface Subject {
+  readonly edPublic: Uint8Array;
+  readonly xPublic: Uint8Array;
+  readonly name: string;
+}
+
+/** Trust of one node in one mesh. */
+export interface Trust {
+  readonly meshId: MeshId;
+  readonly genesis: Genesis;
+  view(): AuthorityView;
+  isProvisional(): boolean;
+  isAdmin(): boolean;
+  certificate(): Certificate;
+  record(): MeshRecord;
+  /** Judges a peer that proved to hold `xPublic`. */
+  admit(
+    certificate: Uint8Array,
+    xPublic: Uint8Array,
+  ): { readonly node: NodeId; readonly edPublic: Uint8Array } | { readonly refusal: string };
+  keys(): EpochKeys;
+  /** Eight bytes that differ when logs differ; they ride in every ping. */
+  rider(): Uint8Array;
+  /** A link opened: compare logs, ask for keys. */
+  linked(node: NodeId): void;
+  received(from: NodeId, bytes: Uint8Array): void;
+  /** A member's rider differs from ours: compare logs with it, when linked. */
+  riderSeen(from: NodeId, rider: Uint8Array): void;
+  /** Makes a provisional mesh a real one. */
+  found(): Promise<void>;
+  /** Writes an entry as this admin; resolves when it is on disk. */
+  author(statement: AuthorityStatement): Promise<void>;
+  /** Begins a new epoch with a fresh key. */
+  rotate(): Promise<void>;
+  /** Issues a certificate as this admin. A later one of the same key needs a higher `certSeq`. */
+  certify(subject: Subject, roles: readonly Role[], certSeq: number): Uint8Array;
+  stop(): void;
+}
+
+/** Starts trust from what the disk (or a grant) holds. */
+export function startTrust(world: TrustWorld, given: MeshRecord): Trust {
+  const { identity, clock, log } = world;
+  const genesis = readGenesis(given.genesis);
+  invariant(genesis !== undefined, 'the genesis was checked before');
+  const meshId = meshIdOf(given.genesis);
+  const ownKey = keyTextOf(identity.keys.edPublic);
+  const core = createAuthorityLog({ genesis });
+  const { name } = given;
+  let { isProvisional } = given;
+  let certificate = readCertificate(given.certificate);
+  invariant(certificate !== undefined, 'the certificate was checked before');
+  let keys: readonly EpochKey[] = given.keys;
+  /** Until the log has spoken (and in an open mesh, whose log stays empty) the given key is in use. */
+  let inUse: EpochKeys = { current: given.keys[0] as EpochKey, others: given.keys.slice(1) };
+  let written: Promise<void> = Promise.resolve();
+
+  function record(): MeshRecord {
+    const entries = core.view().entries.map((entry) => entry.bytes);
+    return {
+      name,
+      isProvisional,
+      genesis: given.genesis,
+      entries,
+      certificate: (certificate as Certificate).bytes,
+      keys,
+    };
+  }
+
+  /** One write at a time, the last picture wins. A disk that refuses is reported and the node goes on in memory. */
+  function save(): Promise<void> {
+    if (world.isDev) return Promise.resolve();
+    written = written.catch(() => {}).then(() => world.save(record()));
+    return written;
+  }
+
+  function saveQuietly(): void {
+    save().catch((error: unknown) => log.error({ error }, 'the mesh record could not be written'));
+  }
+
+  function send(to: NodeId | 'everyone', message: TrustMessage): void {
+    world.send(to, encodeTrustMessage(message));
+  }
+
+  function run(effect: AuthorityLogEffect): void | Promise<void> {
+    switch (effect.type) {
+      case 'persist':
+        return save();
+      case 'send':
+        return send(effect.to, {
+          kind: 'entries',
+          entries: effect.entries.map((entry) => entry.bytes),
+        });
+      case 'pull':
+        return send(effect.from, {
+          kind: 'pull',
+          wants: [{ author: effect.author, fromSeq: effect.fromSeq }],
+        });
+      case 'announce': {
+        if (effect.fresh.length > 0) {
+          // Whoever is linked compares heads at once: news of a revocation must not wait for a probe.
+          send('everyone', { kind: 'heads', heads: core.view().heads });
+        }
+        ring.feed({ type: 'announced', epochs: effect.state.epochs });
+        return world.changed(core.view(), effect.fresh);
+      }
+      case 'alert':
+        return world.alert(effect.code, `admin key ${effect.author.slice(0, 16)}: ${effect.code}`);
+    }
+  }
+
+  function runKeyring(effect: KeyringEffect): void | Promise<void> {
+    switch (effect.type) {
+      case 'persist':
+        keys = effect.keys.map(({ epoch, key }) => ({ epoch, key }));
+        return save();
+      case 'use':
+        inUse = { current: effect.current, others: effect.others };
+        return undefined;
+      case 'want':
+        return send('everyone', { kind: 'keys-wanted', epochs: [effect.epoch] });
+    }
+  }
+
+  function install(fresh: readonly EpochKey[]): void {
+    for (const { epoch, key } of fresh) {
+      const commitment = epochCommitment(key);
+      ring.feed({ type: 'installed', key: { epoch, key, commitment } });
+    }
+  }
+
+  function takeCertificate(bytes: Uint8Array): void {
+    const fresh = readCertificate(bytes);
+    const held = certificate as Certificate;
+    if (fresh === undefined || fresh.meshId !== meshId) return;
+    if (!isSameBytes(fresh.edPublic, identity.keys.edPublic)) return;
+    if (!isSameBytes(fresh.xPublic, identity.keys.xPublic) || fresh.certSeq <= held.certSeq) return;
+    if (!core.view().admins.includes(keyTextOf(fresh.issuer))) return;
+    certificate = fresh;
+    saveQuietly();
+    world.certified(fresh);
+  }
+
+  const ring = drive(createKeyring(), {
+    clock,
+    tick: { type: 'tick' },
+    run: runKeyring,
+    failed: (effect, error) => log.error({ effect: effect.type, error }, 'the keyring'),
+    overflowed: () => world.metrics.drop('trust', 'keyring inbox full'),
+  });
+  const driver = drive(core, {
+    clock,
+    // The log waits for input alone; the first tick of the driver is what the disk holds.
+    tick: { type: 'restored', entries: readEntries(given.entries) },
+    run,
+    failed: (effect, error) => log.error({ effect: effect.type, error }, 'the authority log'),
+    overflowed: () => world.metrics.drop('trust', 'inbox full'),
+  });
+
+  install(given.keys);
+
+  async function author(statement: AuthorityStatement): Promise<void> {
+    const entry = signAuthorityEntry(identity.keys, core.next(ownKey), statement);
+    driver.feed({ type: 'authored', entry });
+    await written;
+  }
+
+  async function rotate(): Promise<void> {
+    const number = (core.view().epoch?.number ?? 0) + 1;
+    const key = randomBytes(32);
+    await author({ kind: 'epoch', number, commitment: epochCommitment(key) });
+    install([{ epoch: number, key }]);
+    await written;
+  }
+
+  return {
+    meshId,
+    genesis,
+    record,
+    author,
+    rotate,
+    view: () => core.view(),
+    isProvisional: () => isProvisional,
+    isAdmin: () => core.view().admins.includes(ownKey),
+    certificate: () => certificate as Certificate,
+    admit(bytes, xPublic) {
+      const peer = readCertificate(bytes);
+      const refusal = refusalOf(peer, xPublic, meshId, core.view(), world.isDev);
+      if (refusal !== undefined || peer === undefined) return { refusal: refusal ?? 'unreadable' };
+      return { node: peer.node, edPublic: peer.edPublic };
+    },
+    keys: () => inUse,
+    rider: () => fromHex(core.view().headsDigest),
+    linked(node) {
+      send(node, { kind: 'heads', heads: core.view().heads });
+    },
+    received(from, bytes) {
+      const message = decodeTrustMessage(bytes);
+      if (message === undefined) return world.metrics.drop('trust', 'malformed message');
+      switch (message.kind) {
+        case 'heads':
+          return driver.feed({ type: 'headsHeard', from, heads: message.heads });
+        case 'pull':
+          for (const { author: key, fromSeq } of message.wants) {
+            driver.feed({ type: 'asked', from, author: key, fromSeq });
+          }
+          return;
+        case 'entries':
+          return driver.feed({ type: 'received', from, entries: readEntries(message.entries) });
+        case 'keys-wanted':
+          return send(from, {
+            kind: 'keys',
+            keys: [inUse.current, ...inUse.others, ...keys]
+              .filter(({ epoch }) => message.epochs.includes(epoch))
+              .slice(0, 4)
+              .map(({ epoch, key }) => ({ epoch, key })),
+          });
+        case 'keys':
+          return install(message.keys);
+        case 'certificate':
+          return takeCertificate(message.certificate);
+      }
+    },
+    riderSeen(from, rider) {
+      if (isSameBytes(rider, fromHex(core.view().headsDigest))) return;
+      send(from, { kind: 'heads', heads: core.view().heads });
+    },
+    async found() {
+      if (!isProvisional) return;
+      isProvisional = false;
+      await save();
+    },
+    certify(subject, roles, certSeq) {
+      const { epoch, policy } = core.view();
+      const number = epoch?.number ?? 0;
+      return issueCertificate(identity.keys, {
+        meshId,
+        ...subject,
+        roles,
+        certSeq,
+        epoch: number,
+        epochMax: number + policy.epochLagMax,
+      });
+    },
+    stop() {
+      driver.stop();
+      ring.stop();
+    },
+  };
+}
+
+/** Why a peer is not let in; undefined when it is. */
+function refusalOf(
+  peer: Certificate | undefined,
+  xPublic: Uint8Array,
+  meshId: MeshId,
+  view: AuthorityView,
+  isDev: boolean,
+): string | undefined {
+  if (peer === undefined) return 'its certificate cannot be read';
+  if (peer.meshId !== meshId) return 'it belongs to another mesh';
+  if (!isSameBytes(peer.xPublic, xPublic)) return 'it does not hold the key of its certificate';
+  if (view.revoked.has(keyTextOf(peer.edPublic))) return 'it was revoked';
+  if (isDev) {
+    return isSameBytes(peer.issuer, peer.edPublic)
+      ? undefined
+      : 'an open mesh takes no certificates';
+  }
+  const issuer = keyTextOf(peer.issuer);
+  if (view.revoked.has(issuer)) return 'its certificate was issued by a revoked admin';
+  if (!view.admins.includes(issuer) && !view.retired.includes(issuer)) {
+    return 'its certificate was not issued by an admin of this mesh';
+  }
+  return (view.epoch?.number ?? 0) > peer.epochMax ? 'its certificate has run out' : undefined;
+}
+
+function readEntries(bytes: readonly Uint8Array[]): AuthorityEntry[] {
+  return bytes.map(readAuthorityEntry).filter((entry) => entry !== undefined);
+}
+
+/** What a handshake binds to this mesh, so that members of two meshes never complete one. */
+export function linkPrologue(meshId: MeshId): Uint8Array {
+  return utf8(`mycel/link/1 ${meshId}`);
+}

@@ -1,0 +1,116 @@
+/** The default adapters of a node: this computer's clock, disk, network and broker. */
+
+import { randomBytes } from 'node:crypto';
+import { homedir, hostname } from 'node:os';
+import { join } from 'node:path';
+import { hashGuestPassword } from './adapters/aedes/guest-passwords.ts';
+import { createMdnsRung } from './adapters/bonjour/rung.ts';
+import { createUdpDatagrams } from './adapters/dgram/udp.ts';
+import { nextBoot, raiseBoot } from './adapters/disk/counters.ts';
+import { openDiskStore } from './adapters/disk/disk-store.ts';
+import { openGround } from './adapters/ground.ts';
+import { createMulticastRung } from './adapters/multicast/rung.ts';
+import { createDiskRung } from './adapters/peers/disk-rung.ts';
+import { createPeersRung } from './adapters/peers/peers-rung.ts';
+import { createPinoLog } from './adapters/pino/pino-log.ts';
+import { createSeedsRung } from './adapters/seeds/rung.ts';
+import { createSystemClock } from './adapters/system/clock.ts';
+import { createInterfaceWatch } from './adapters/system/interfaces.ts';
+import type { InterfaceWatch } from './adapters/system/interfaces.ts';
+import { startLoopMonitor } from './adapters/system/loop.ts';
+import { createMetrics } from './adapters/system/metrics.ts';
+import { startSuspendWatch } from './adapters/system/suspend.ts';
+import { createRandom } from './kernel/random.ts';
+import type { Rung } from './ports/discovery.ts';
+import type { Log } from './ports/log.ts';
+import type { Store } from './ports/store.ts';
+import type { NodeAdapters, PeerBook } from './runtime/adapters.ts';
+import type { NodeOptions } from './runtime/mesh-node.ts';
+import { portDefault } from './runtime/options.ts';
+
+/** Builds the adapters of one node. Nothing is opened yet. */
+export function createSystemAdapters(options: NodeOptions): NodeAdapters {
+  const clock = createSystemClock();
+  const log = createPinoLog({ level: options.logLevel ?? 'warn' });
+  const metrics = createMetrics();
+  const random = createRandom(seed());
+  let watch: InterfaceWatch | undefined;
+
+  return {
+    clock,
+    log,
+    metrics,
+    seed,
+    openStore: (directory) => openDiskStore(directory, { log }),
+    nextBoot,
+    raiseBoot,
+    openGround,
+    datagrams: createUdpDatagrams({ metrics }),
+    watchInterfaces(names, changed) {
+      const own = createInterfaceWatch({ ...(names === undefined ? {} : { names }), changed });
+      watch = own;
+      return {
+        current: () =>
+          own
+            .current()
+            .map(({ name, addresses }) => ({ name, hosts: addresses.map((one) => one.host) })),
+        refresh: () => own.refresh(),
+        stop: () => own.stop(),
+      };
+    },
+    lookOut({ mdns, multicast, seeds, store }) {
+      const interfaces = (watch ??= createInterfaceWatch());
+      const own = () => ({ clock, random: random.split() });
+      const peers = createPeersRung({ clock });
+      const disk = createDiskRung({ ...own(), ...peerRecord(store, log) });
+      const rungs: Rung[] = [peers, disk];
+      if (mdns) rungs.push(createMdnsRung({ ...own(), interfaces }));
+      if (multicast) rungs.push(createMulticastRung({ ...own(), interfaces }));
+      if (seeds.length > 0) rungs.push(createSeedsRung({ ...own(), seeds, portDefault }));
+      const book: PeerBook = {
+        remember: (node, addresses, meshTag) => disk.remember(node, addresses, meshTag),
+        forget: (node) => disk.forget(node),
+        told: (from, told) => peers.told(from, told),
+      };
+      return { rungs, book };
+    },
+    watchLoop: (spike) => startLoopMonitor({ spike }),
+    watchSuspend: (woke) => startSuspendWatch(woke),
+    hashPassword: hashGuestPassword,
+    rssBytes: () => process.memoryUsage.rss(),
+    hostName: () => hostname().slice(0, 64) || 'node',
+    dataDirDefault,
+  };
+}
+
+function seed(): number {
+  return randomBytes(4).readUInt32BE();
+}
+
+/** Where a node keeps its data when nobody says otherwise. */
+function dataDirDefault(): string {
+  const given = process.env['MYCEL_DATA_DIR'];
+  if (given !== undefined && given !== '') return given;
+  if (process.getuid?.() === 0) return '/var/lib/mycel';
+  return join(process.env['XDG_DATA_HOME'] ?? join(homedir(), '.local', 'share'), 'mycel');
+}
+
+/** The record of known peers: plain JSON, checked entry by entry by the rung. */
+function peerRecord(
+  store: Store,
+  log: Log,
+): { load(): Promise<unknown>; save(peers: readonly unknown[]): Promise<void> } {
+  return {
+    async load() {
+      const bytes = await store.read('peers');
+      if (bytes === undefined) return [];
+      try {
+        return JSON.parse(new TextDecoder().decode(bytes)) as unknown;
+      } catch {
+        log.warn({}, 'the list of known peers cannot be read; it starts empty');
+        return [];
+      }
+    },
+    save: (peers) => store.write('peers', new TextEncoder().encode(JSON.stringify(peers))),
+  };
+}
