@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import {
   chmod,
   copyFile,
@@ -196,13 +197,17 @@ describe('a crash between two steps of a write', () => {
         const program = startProgram(bundle.file, [directory, `${acknowledged + 1}`, `${size}`]);
         const wanted = 1 + Math.floor(Math.random() * 6);
         await program.line(() => program.lines.length > wanted, 20_000);
-        // A random number of turns of the loop later, somewhere inside a write.
+        // Half of them a random while later, half aimed at the moment when a draft shows.
+        const draft = join(directory, 'record.tmp');
         const turns = Math.floor(Math.random() * 12);
-        for (let turn = 0; turn < turns; turn += 1) await new Promise((next) => setImmediate(next));
+        const giveUp = performance.now() + 200;
+        if (round % 2 === 0) {
+          for (let turn = 0; turn < turns; turn += 1) await new Promise(setImmediate);
+        } else while (!existsSync(draft) && performance.now() < giveUp);
         program.child.kill('SIGKILL');
         await program.ended;
         acknowledged = Number(program.lines.at(-1));
-        if ((await readdir(directory)).includes('record.tmp')) midWrite += 1;
+        if (existsSync(draft)) midWrite += 1;
         const store = await open();
         const content = await store.read('record');
         if (content === undefined) throw new Error(`round ${round}: nothing left`);
