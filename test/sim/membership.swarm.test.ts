@@ -28,7 +28,7 @@ const storm: Scenario<SwimLetter, SwimMesh> = {
   livenessMs: 60_000,
   steadyMs: 3_000,
   menu: harshMenu,
-  world: { kindOf: (letter) => letter.kind },
+  world: { kindOf: (letter) => (letter instanceof Uint8Array ? 'bytes' : letter.kind) },
   build: (world, draw) => {
     const ids = Array.from({ length: draw.hostCount }, (_, at) => simNodeId(at + 1));
     const hosts = new Map<string, SwimHost>();

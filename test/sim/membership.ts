@@ -15,10 +15,11 @@ import type {
   SwimInput,
   SwimView,
 } from '../../src/protocol/membership/swim-types.ts';
+import type { MembershipCodec } from '../../src/wire/membership-codec.ts';
 import type { Host, HostAdapter, HostOptions, World } from './world.ts';
 
-/** What travels between simulated nodes. */
-export type SwimLetter = SwimMessage;
+/** What travels between simulated nodes: messages, or their bytes where nodes have codecs. */
+export type SwimLetter = SwimMessage | Uint8Array;
 
 /** Knobs of a simulated node. */
 export interface SwimNodeOptions {
@@ -26,6 +27,8 @@ export interface SwimNodeOptions {
   readonly config?: Partial<SwimConfig>;
   /** Members it links to when it starts, whose datagram address is their name. */
   readonly seeds?: readonly NodeId[];
+  /** Makes bytes of messages, with real signatures. @default messages travel as they are */
+  readonly codec?: MembershipCodec;
   /** Whether the driver reports a stuck loop, as production does. @default true */
   readonly reportsLag?: boolean;
 }
@@ -79,12 +82,11 @@ export function addSwimHost(
   options: SwimNodeOptions = {},
   hostOptions: HostOptions & { startAt?: Millis } = {},
 ): SwimHost {
-  const host = world.addHost(self, swimAdapter(self, options), {
+  return world.addHost(self, swimAdapter(self, options), {
     // Production defers verdicts past one poll phase (Swim.isVerdictDue).
     lateTick: 'after-messages',
     ...hostOptions,
   });
-  return host;
 }
 
 function swimAdapter(
@@ -103,7 +105,9 @@ function swimAdapter(
       const core = createSwim(config, random);
       return withFirstSteps(core, options, profile);
     },
-    receive(from, message) {
+    receive(from, letter) {
+      const message = letter instanceof Uint8Array ? options.codec?.decode(letter) : letter;
+      if (message === undefined) return { type: 'tick' };
       return {
         type: 'received',
         from: { host: from, port: 1 },
@@ -112,8 +116,11 @@ function swimAdapter(
       };
     },
     run(effect, tools) {
-      if (effect.type === 'send') tools.send(effect.to.host, effect.message);
-      else if (effect.type === 'note') tools.note(effect.code, effect.node);
+      if (effect.type === 'send') {
+        const { message, to } = effect;
+        tools.send(to.host, options.codec?.encode(message) ?? message);
+      }
+      if (effect.type === 'note') tools.note(effect.code, effect.node);
       else if (effect.type === 'alert') tools.note(effect.code, effect);
     },
     linkReset: (peer) => ({ type: 'linkClosed', node: peer as NodeId }),
