@@ -5,6 +5,8 @@ import { homedir, hostname } from 'node:os';
 import { join } from 'node:path';
 import { hashGuestPassword } from './adapters/aedes/guest-passwords.ts';
 import { createMdnsRung } from './adapters/bonjour/rung.ts';
+import { startStallResponder } from './adapters/dgram/responder.ts';
+import { createStallProbe, isStallAnswer } from './adapters/dgram/stall-probe.ts';
 import { createUdpDatagrams } from './adapters/dgram/udp.ts';
 import { nextBoot, raiseBoot } from './adapters/disk/counters.ts';
 import { openDiskStore } from './adapters/disk/disk-store.ts';
@@ -74,6 +76,11 @@ export function createSystemAdapters(options: NodeOptions): NodeAdapters {
       };
       return { rungs, book };
     },
+    createStallProbe: (node, keys) => ({
+      ...createStallProbe({ node, keys }),
+      isAnswer: isStallAnswer,
+    }),
+    openResponder: (responder) => startStallResponder({ ...responder, port: 0 }),
     watchLoop: (spike) => startLoopMonitor({ spike }),
     watchSuspend: (woke) => startSuspendWatch(woke),
     hashPassword: hashGuestPassword,

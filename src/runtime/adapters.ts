@@ -11,6 +11,7 @@ import type { Log } from '../ports/log.ts';
 import type { Metrics } from '../ports/metrics.ts';
 import type { Store } from '../ports/store.ts';
 import type { Conversation } from '../wire/conversation.ts';
+import type { EpochKey, EpochKeys } from '../wire/datagram-seal.ts';
 import type { NodeKeys } from '../wire/keys.ts';
 
 /** How a newcomer knocks: with an invite, or at an open join window. */
@@ -122,6 +123,22 @@ export interface StallResponder {
   stop(): Promise<void>;
 }
 
+/** A thread that answers for this node while its event loop is stuck. */
+export interface StallResponder {
+  readonly port: number;
+  /** Hands over the epoch keys after a rotation. */
+  setKeys(keys: readonly EpochKey[]): void;
+  stop(): Promise<void>;
+}
+
+/** Questions to the responders of others. */
+export interface StallProbe {
+  ask(node: NodeId): Uint8Array;
+  isAnswer(bytes: Uint8Array): boolean;
+  /** The answer to an open question; undefined for anything else. */
+  read(bytes: Uint8Array): { readonly node: NodeId; readonly stalledMs: number } | undefined;
+}
+
 /** Everything a node needs from outside. */
 export interface NodeAdapters {
   readonly clock: Clock;
@@ -137,6 +154,13 @@ export interface NodeAdapters {
   readonly datagrams: Datagrams;
   watchInterfaces(names: readonly string[] | undefined, changed: () => void): Interfaces;
   lookOut(options: LookoutOptions): { readonly rungs: readonly Rung[]; readonly book: PeerBook };
+  createStallProbe(node: NodeId, keys: () => EpochKeys): StallProbe;
+  openResponder(options: {
+    readonly host: string;
+    readonly node: NodeId;
+    readonly keys: readonly EpochKey[];
+    failed(error: Error): void;
+  }): Promise<StallResponder>;
   watchLoop(spike: (lagMs: number) => void): { lagMs(): number; stop(): void };
   watchSuspend(woke: (gapMs: number) => void): { stop(): void };
   hashPassword(password: string): Promise<{ salt: Uint8Array; hash: Uint8Array }>;

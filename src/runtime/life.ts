@@ -112,8 +112,7 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
   let isStopped = false;
 
   // Two rooms may speak before the last one is built; what they say then reaches nobody, and nobody is linked yet.
-  let trust: Trust | undefined;
-  let messaging: Messaging | undefined;
+  const rooms: { trust?: Trust; messaging?: Messaging } = {};
 
   const peering: Peering = startPeering({
     self,
@@ -137,10 +136,10 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
       const { remote } = link.session;
       const port = link.hello?.port ?? remote.port;
       log.info({ peer: node, remote: remote.host }, 'linked');
-      messaging?.step((router, now) => router.linkUp(now, node));
+      rooms.messaging?.step((router, now) => router.linkUp(now, node));
       membership?.linkOpened(node, { host: remote.host, port });
-      trust?.linked(node);
-      const digest = messaging?.router.retained.digest();
+      rooms.trust?.linked(node);
+      const digest = rooms.messaging?.router.retained.digest();
       if (digest !== undefined) peering.links.control(node, { kind: 'retained-digest', digest });
       world.book.remember(node, [{ host: remote.host, port }], meshTagOf(life.trust.meshId));
       tellPeers(node);
@@ -149,13 +148,13 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     },
     neighbourMoved(node) {
       // What was under way on the old session may be lost with it: the router starts that link anew.
-      messaging?.step((router, now) => {
+      rooms.messaging?.step((router, now) => {
         router.linkDown(now, node);
         router.linkUp(now, node);
       });
     },
     neighbourDown(node, reason) {
-      messaging?.step((router, now) => router.linkDown(now, node));
+      rooms.messaging?.step((router, now) => router.linkDown(now, node));
       membership?.linkClosed(node);
       world.linkChanged(node, false, reason);
     },
@@ -166,9 +165,9 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
       if (isOnProbation(link) && !envelope.topic.startsWith(probationRoot)) {
         return metrics.drop('link', 'on probation');
       }
-      messaging?.received(peer, envelope, raw);
+      rooms.messaging?.received(peer, envelope, raw);
     },
-    drained: (peer) => messaging?.step((router, now) => router.drained(now, peer)),
+    drained: (peer) => rooms.messaging?.step((router, now) => router.drained(now, peer)),
   });
 
   /** A session that was replaced is still read: what it carries was sent before the change. */
@@ -185,9 +184,11 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     switch (message.kind) {
       case 'neighbours':
         peering.feed({ type: 'neighboursHeard', node: peer, neighbours: message.ids });
-        return messaging?.step((router) => router.neighboursHeard(peer, message.ids));
+        return rooms.messaging?.step((router) => router.neighboursHeard(peer, message.ids));
       case 'letter':
-        return messaging?.step((router, now) => router.letterReceived(now, peer, message.letter));
+        return rooms.messaging?.step((router, now) =>
+          router.letterReceived(now, peer, message.letter),
+        );
       case 'swim':
         return membership?.receivedViaLink(
           peer,
@@ -195,11 +196,11 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
           message.bytes,
         );
       case 'trust':
-        return trust?.received(peer, message.bytes);
+        return rooms.trust?.received(peer, message.bytes);
       case 'retained-digest':
-        return messaging?.retainedAsked(peer, message.digest);
+        return rooms.messaging?.retainedAsked(peer, message.digest);
       case 'retained':
-        return messaging?.retainedReceived(message.entries);
+        return rooms.messaging?.retainedReceived(message.entries);
       case 'peers':
         return world.book.told(peer, message.peers);
       case 'bye':
@@ -222,9 +223,9 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
   }
 
   function trustChanged(view: AuthorityView, fresh: readonly AuthorityEntry[]): void {
-    membership?.changed({ rider: trust?.rider() ?? new Uint8Array(8) });
+    membership?.changed({ rider: rooms.trust?.rider() ?? new Uint8Array(8) });
     for (const { statement } of fresh) {
-      if (statement.kind === 'window' && trust?.isAdmin() === true) {
+      if (statement.kind === 'window' && rooms.trust?.isAdmin() === true) {
         door?.window(statement.openForMs);
       }
     }
@@ -247,7 +248,7 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     peering.feed({ type: 'memberGone', node, reason: 'evicted' });
     world.book.forget(node);
     membership?.evict(node);
-    messaging?.step((router, now) => router.memberGone(now, node, 'evicted'));
+    rooms.messaging?.step((router, now) => router.memberGone(now, node, 'evicted'));
     const last = states.get(node);
     states.delete(node);
     if (last !== undefined) world.memberChanged(goneInfo(node, 'left'), last);
@@ -269,7 +270,7 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     };
   }
 
-  trust = startTrust(
+  const trust: Trust = startTrust(
     {
       identity,
       isDev: world.isDev,
@@ -285,6 +286,7 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
         }
       },
       changed: trustChanged,
+      rekeyed: () => membership?.rekeyed(),
       certified(certificate) {
         membership?.changed({ meta: world.meta(certificate.roles) });
         // Peers judged the old certificate: shake hands anew.
@@ -297,12 +299,12 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     },
     record,
   );
-  const settled: Trust = trust;
+  rooms.trust = trust;
 
   const door: Door | undefined = createDoor(
     {
       identity,
-      trust: settled,
+      trust,
       clock,
       log,
       saveUses: (uses) => writeUses(store, uses),
@@ -328,15 +330,15 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
 
   /** An approved newcomer gets its full certificate from the first admin that meets it. */
   function certifyIfApproved(node: NodeId, link: LinkInfo): void {
-    if (!settled.isAdmin() || !isOnProbation(link)) return;
+    if (!trust.isAdmin() || !isOnProbation(link)) return;
     const held = readCertificate(link.session.certificate);
-    if (held === undefined || !settled.view().approved.has(keyTextOf(held.edPublic))) return;
-    const certificate = settled.certify(held, ['node'], held.certSeq + 1);
+    if (held === undefined || !trust.view().approved.has(keyTextOf(held.edPublic))) return;
+    const certificate = trust.certify(held, ['node'], held.certSeq + 1);
     const bytes = encodeTrustMessage({ kind: 'certificate', certificate });
     peering.links.control(node, { kind: 'trust', bytes });
   }
 
-  messaging = createMessaging({
+  const messaging: Messaging = createMessaging({
     self,
     boot: world.boot,
     clock,
@@ -355,7 +357,7 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
       }
     },
   });
-  const messages: Messaging = messaging;
+  rooms.messaging = messaging;
 
   function infoOf(member: SwimMember, isSelf: boolean): MemberInfo {
     const { incarnation, address } = member;
@@ -379,10 +381,10 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     if (node === self) return;
     if (state === 'alive' || state === 'suspect') {
       peering.feed({ type: 'memberUp', node, addresses: member.addresses });
-      messages.step((router, now) => router.memberJoined(now, node, member.incarnation.boot));
+      messaging.step((router, now) => router.memberJoined(now, node, member.incarnation.boot));
     } else if (state === 'dead' || state === 'left') {
       peering.feed({ type: 'memberGone', node, reason: state });
-      messages.step((router, now) => router.memberGone(now, node, state));
+      messaging.step((router, now) => router.memberGone(now, node, state));
       if (state === 'left') world.book.forget(node);
     }
     const before = states.get(node);
@@ -409,9 +411,10 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
         log,
         metrics,
         datagrams: adapters.datagrams,
-        keys: () => settled.keys(),
+        stalls: adapters,
+        keys: () => trust.keys(),
         addresses: () => world.addresses(),
-        meta: () => world.meta(settled.certificate().roles),
+        meta: () => world.meta(trust.certificate().roles),
         announced,
         cloned(node, isSelf) {
           const text = isSelf
@@ -422,7 +425,7 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
         },
         viaLink: (node, bytes) => peering.links.control(node, { kind: 'swim', bytes }),
         pingViaLink: (node, answered) => peering.links.ping(node, answered),
-        riderSeen: (node, rider) => settled.riderSeen(node, rider),
+        riderSeen: (node, rider) => trust.riderSeen(node, rider),
         persistBoot(boot) {
           adapters.raiseBoot(store, boot).catch((error: unknown) => {
             log.error({ error, boot }, 'the boot counter could not be raised');
@@ -433,7 +436,7 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     );
     if (isStopped) return started.stop();
     membership = started;
-    membership.changed({ rider: settled.rider() });
+    membership.changed({ rider: trust.rider() });
     for (const { node, session } of peering.view().neighbours) {
       const link = peering.links.byId(session);
       if (link === undefined) continue;
@@ -444,15 +447,15 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
 
   const life: Life = {
     boot: world.boot,
-    trust: settled,
+    trust,
     door,
-    messaging: messages,
+    messaging,
     peering,
     membership: () => membership,
     goPublic: () => (membershipStarting ??= openMembership()),
     sighted({ node, meshTag, addresses }) {
-      if (settled.isProvisional() || node === self) return;
-      if (node !== undefined && meshTag !== undefined && meshTag !== meshTagOf(settled.meshId)) {
+      if (trust.isProvisional() || node === self) return;
+      if (node !== undefined && meshTag !== undefined && meshTag !== meshTagOf(trust.meshId)) {
         return;
       }
       if (node !== undefined && thrownOut.has(node)) return;
@@ -467,18 +470,18 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
       membership?.changed({ addresses: world.addresses() });
     },
     admit(certificate, xPublic) {
-      const verdict = settled.admit(certificate, xPublic);
+      const verdict = trust.admit(certificate, xPublic);
       if ('refusal' in verdict) return verdict;
       return verdict.node === self ? { refusal: selfRefusal } : verdict;
     },
-    prologue: () => linkPrologue(settled.meshId),
+    prologue: () => linkPrologue(trust.meshId),
     async revoke(node) {
       const key = edPublicOf(node);
       if (key === undefined || node === self) throw new MycelError('MYCEL_UNKNOWN_MEMBER');
       const text = keyTextOf(key);
-      const chainLength = settled.view().heads.find((head) => head.author === text)?.seq ?? 0;
-      await settled.author({ kind: 'revoke', node, key: text, chainLength });
-      await settled.rotate();
+      const chainLength = trust.view().heads.find((head) => head.author === text)?.seq ?? 0;
+      await trust.author({ kind: 'revoke', node, key: text, chainLength });
+      await trust.rotate();
     },
     async leave() {
       await membership?.leave();
@@ -489,9 +492,9 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
       for (const link of peering.links.all()) {
         peering.links.controlOn(link.id, { kind: 'bye', reason: 'stopping' });
       }
-      messages.stop();
+      messaging.stop();
       peering.stop();
-      settled.stop();
+      trust.stop();
       await membershipStarting?.catch(() => {});
       await membership?.stop();
     },

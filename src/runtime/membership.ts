@@ -19,6 +19,7 @@ import { createDatagramSeal, datagramOverheadBytes, shortIdOf } from '../wire/da
 import type { EpochKeys } from '../wire/datagram-seal.ts';
 import { nodeIdOf, signBytes, verifyBytes } from '../wire/keys.ts';
 import { createMembershipCodec } from '../wire/membership-codec.ts';
+import type { NodeAdapters, StallResponder } from './adapters.ts';
 import { drive } from './drive.ts';
 import type { Identity } from './identity.ts';
 
@@ -27,6 +28,9 @@ const leaveMsMax = 2_000;
 
 /** Members whose UDP is known to work or not; one per member. */
 const pathsMax = 4096;
+
+/** A stall of this length shows that this node does work that stalls, in ms (docs/decisions/0008-stall-responder.md). */
+const stallMsMin = 1_000;
 
 /** What the node around it provides. */
 export interface MembershipWorld {
@@ -38,6 +42,7 @@ export interface MembershipWorld {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly datagrams: Datagrams;
+  readonly stalls: Pick<NodeAdapters, 'createStallProbe' | 'openResponder'>;
   keys(): EpochKeys;
   addresses(): readonly Address[];
   meta(): MemberMeta;
@@ -62,7 +67,10 @@ export interface Membership {
   receivedViaLink(node: NodeId, remote: Address, bytes: Uint8Array): void;
   changed(what: { meta?: MemberMeta; addresses?: readonly Address[]; rider?: Uint8Array }): void;
   woke(gapMs: Millis): void;
+  /** The event loop was stuck; from `stallMsMin` on a thread answers for this node the next time. */
   lagged(ms: Millis): void;
+  /** The epoch keys changed. */
+  rekeyed(): void;
   evict(node: NodeId): void;
   /** Says goodbye; resolves when it has spread or `leaveMsMax` has passed. */
   leave(): Promise<void>;
@@ -80,7 +88,11 @@ export async function startMembership(
   const heardByUdp = new BoundedMap<NodeId, Millis>(pathsMax);
   const linkedSince = new BoundedMap<NodeId, Millis>(pathsMax);
   const profile = swimProfiles[world.profile];
+  const asked = new BoundedMap<NodeId, number>(pathsMax);
+  const probe = world.stalls.createStallProbe(self, world.keys);
+  let responder: Promise<StallResponder> | undefined;
   let left: (() => void) | undefined;
+  let isStopped = false;
 
   const seal = createDatagramSeal({ node: self, bootCounter: world.boot, keys: world.keys });
   const codec = createMembershipCodec({
@@ -113,10 +125,45 @@ export async function startMembership(
   }
 
   function send(to: Address, node: NodeId | undefined, message: SwimMessage): void {
+    if (node !== undefined && message.kind === 'ping' && isResponder(node, to)) {
+      asked.set(node, message.seq);
+      return socket.send(to, probe.ask(node));
+    }
     const bytes = codec.encode(message);
     socket.send(to, seal.seal(bytes));
     metrics.count(`swim.out.${message.kind}`);
     if (node !== undefined && isUdpSilent(node)) world.viaLink(node, bytes);
+  }
+
+  /** The responder has a port of its own and speaks its own two packets. */
+  function isResponder(node: NodeId, to: Address): boolean {
+    const member = swim.member(node);
+    return member?.meta.responderPort === to.port && member.address?.port !== to.port;
+  }
+
+  function receivedAnswer(from: Address, bytes: Uint8Array): void {
+    const report = probe.read(bytes);
+    const seq = report === undefined ? undefined : asked.get(report.node);
+    if (report === undefined || seq === undefined) return metrics.drop('datagram', 'stall answer');
+    const { node, stalledMs } = report;
+    feedMessage(from, node, { kind: 'stalled', from: node, seq, stalledMs });
+  }
+
+  function startResponder(): void {
+    if (responder !== undefined || isStopped) return;
+    const { current, others } = world.keys();
+    const failed = (error: Error): void => log.warn({ error }, 'the stall responder failed');
+    const started = world.stalls.openResponder({
+      host: listen.host,
+      node: self,
+      keys: [current, ...others],
+      failed,
+    });
+    responder = started;
+    started.then((one) => {
+      log.info({ port: one.port }, 'the event loop was stuck: a thread answers for it from now on');
+      driver.feed({ type: 'metaChanged', meta: { ...world.meta(), responderPort: one.port } });
+    }, failed);
   }
 
   function run(effect: SwimEffect): void {
@@ -150,6 +197,7 @@ export async function startMembership(
 
   /** The sealing proves the first half of the sender's id: a message that claims another `from` is forged. */
   function receivedByUdp(from: Address, bytes: Uint8Array): void {
+    if (probe.isAnswer(bytes)) return receivedAnswer(from, bytes);
     const opened = seal.open(bytes);
     if ('refusal' in opened) return metrics.drop('datagram', opened.refusal);
     const message = codec.decode(opened.plain);
@@ -187,12 +235,23 @@ export async function startMembership(
       else feedMessage(remote, node, message);
     },
     changed({ meta, addresses, rider }) {
-      if (meta !== undefined) driver.feed({ type: 'metaChanged', meta });
+      if (meta !== undefined) {
+        const { responderPort } = swim.view().self.meta;
+        const kept = responderPort === undefined ? {} : { responderPort };
+        driver.feed({ type: 'metaChanged', meta: { ...meta, ...kept } });
+      }
       if (addresses !== undefined) driver.feed({ type: 'addressesChanged', addresses });
       if (rider !== undefined) driver.feed({ type: 'riderChanged', rider });
     },
     woke: (gapMs) => driver.feed({ type: 'woke', gapMs }),
-    lagged: (ms) => driver.feed({ type: 'loopLagged', ms }),
+    lagged(ms) {
+      driver.feed({ type: 'loopLagged', ms });
+      if (ms >= stallMsMin) startResponder();
+    },
+    rekeyed() {
+      const { current, others } = world.keys();
+      responder?.then((one) => one.setKeys([current, ...others])).catch(() => {});
+    },
     evict: (node) => driver.feed({ type: 'evicted', node }),
     leave() {
       return new Promise((resolve) => {
@@ -205,7 +264,9 @@ export async function startMembership(
       });
     },
     async stop() {
+      isStopped = true;
       driver.stop();
+      await responder?.then((one) => one.stop()).catch(() => {});
       await socket.stop();
     },
   };

@@ -45,6 +45,8 @@ export interface TrustWorld {
   send(to: NodeId | 'everyone', bytes: Uint8Array): void;
   /** The log said something new; `fresh` is empty for what the disk held. */
   changed(view: AuthorityView, fresh: readonly AuthorityEntry[]): void;
+  /** Other epoch keys are in use. */
+  rekeyed(): void;
   /** This node's certificate was replaced. */
   certified(certificate: Certificate): void;
   alert(code: AuthorityAlert, text: string): void;
@@ -168,7 +170,7 @@ export function startTrust(world: TrustWorld, given: MeshRecord): Trust {
         return save();
       case 'use':
         inUse = { current: effect.current, others: effect.others };
-        return undefined;
+        return world.rekeyed();
       case 'want':
         return send('everyone', { kind: 'keys-wanted', epochs: [effect.epoch] });
     }

@@ -76,7 +76,7 @@ export function createFrameWriter(config: FrameWriterConfig = {}): FrameWriter {
       if (length === 0 || length > recordBytesMax)
         throw new RangeError('a record of no legal size');
       const needed = length + lengthBytes;
-      const full = buffer !== undefined && used + needed > buffer.byteLength ? take() : undefined;
+      const full = buffer !== undefined && used + needed > buffer.length ? take() : undefined;
       const bytes = buffer ?? open(1 + needed);
       bytes[used] = length >>> 16;
       bytes[used + 1] = (length >>> 8) & 0xff;
