@@ -1,0 +1,195 @@
+import { describe, expect, test } from 'vitest';
+import type { NodeId } from '../../../src/kernel/ids.ts';
+import { createRandom } from '../../../src/kernel/random.ts';
+import type { Envelope, Letter } from '../../../src/protocol/routing/messages.ts';
+import { createRouter } from '../../../src/protocol/routing/router.ts';
+import type { Router, RouterConfig } from '../../../src/protocol/routing/router.ts';
+import {
+  addressEnvelope,
+  encodeEnvelope,
+  readEnvelope,
+  writeTtl,
+} from '../../../src/wire/envelope.ts';
+import { simNodeId } from '../../sim/routing-mesh.ts';
+import { eventOf } from './arbitraries.ts';
+
+const self = simNodeId(0);
+const ann = simNodeId(1);
+const bob = simNodeId(2);
+const cat = simNodeId(3);
+
+interface Watched {
+  readonly router: Router;
+  readonly sent: { readonly peer: NodeId; readonly envelope: Envelope | undefined }[];
+  readonly letters: { readonly peer: NodeId; readonly letter: Letter }[];
+  readonly delivered: { readonly seq: number; readonly isRetained: boolean }[];
+  readonly drops: string[];
+  readonly rooms: number[];
+  isSaturated: boolean;
+}
+
+function watch(config: Partial<RouterConfig> = {}): Watched {
+  const base = { sent: [], letters: [], delivered: [], drops: [], rooms: [], isSaturated: false };
+  const all: Omit<Watched, 'router'> = base;
+  const router = createRouter(
+    {
+      self,
+      boot: 1,
+      random: createRandom(1),
+      codec: { encode: encodeEnvelope, writeTtl, address: addressEnvelope },
+      observeHlc: () => true,
+      ...config,
+    },
+    {
+      deliver: ({ seq }, isRetained) => void all.delivered.push({ seq, isRetained }),
+      transmit: (peer, raw) => {
+        if (!all.isSaturated) all.sent.push({ peer, envelope: readEnvelope(raw.slice()) });
+        return !all.isSaturated;
+      },
+      sendLetter: (peer, letter) => void all.letters.push({ peer, letter }),
+      announceNeighbours: () => undefined,
+      gap: () => undefined,
+      forgetRetained: () => undefined,
+      drop: (reason, count) => void all.drops.push(`${reason} ${count}`),
+      roomAgain: () => void all.rooms.push(1),
+    },
+  );
+  return Object.assign(all, { router });
+}
+
+function receive(router: Router, from: NodeId, envelope: Envelope, now = 0): void {
+  router.received(now, from, envelope, encodeEnvelope(envelope));
+}
+
+function publish(router: Router, now = 0, bytes = 10): 'taken' | 'full' {
+  const hlc = { wallMs: now, count: 0 };
+  const payload = new Uint8Array(bytes);
+  return router.publish(now, { topic: 't', payload, qos: 1, retain: false, hlc });
+}
+
+function baseFrom(from: NodeId, seq: number, id = 1): Letter {
+  const passage = { to: self, id, isFlood: false };
+  return { from, fromBoot: 1, ttl: 16, passage, body: { kind: 'base', seq } };
+}
+
+describe('a router', () => {
+  test('never delivers or relays a message of its own that comes back', () => {
+    const { router, sent, delivered } = watch();
+    for (const peer of [ann, bob]) router.linkUp(0, peer);
+    receive(router, ann, eventOf(self, 1));
+    expect([sent, delivered]).toEqual([[], []]);
+  });
+
+  test('listens only to peers it has a link with', () => {
+    const { router, delivered, sent } = watch();
+    router.linkUp(0, bob);
+    receive(router, ann, { ...eventOf(ann, 1), class: 'signal' });
+    router.letterReceived(0, ann, baseFrom(ann, 1));
+    expect([delivered, sent]).toEqual([[], []]);
+  });
+
+  test('takes one hop off what it relays, and relays nothing that has no hop left', () => {
+    const { router, sent, drops } = watch();
+    for (const peer of [ann, bob]) router.linkUp(0, peer);
+    receive(router, ann, { ...eventOf(ann, 1), ttl: 9 });
+    receive(router, ann, { ...eventOf(ann, 2), ttl: 1 });
+    expect(sent.map(({ peer, envelope }) => [peer, envelope?.seq, envelope?.ttl])).toEqual([
+      [bob, 1, 8],
+    ]);
+    expect(drops).toEqual(['ttl 1']);
+  });
+
+  test('passes an addressed event on once, and keeps it from its own subscribers', () => {
+    const { router, sent, delivered } = watch();
+    for (const peer of [ann, bob]) router.linkUp(0, peer);
+    const passage = { to: bob, id: 4, isFlood: false };
+    for (let copy = 0; copy < 3; copy += 1) receive(router, ann, { ...eventOf(ann, 1), passage });
+    expect(sent.map(({ peer }) => peer)).toEqual([bob]);
+    expect(delivered).toEqual([]);
+  });
+
+  test('passes letters on once, with a hop less, and never back', () => {
+    const { router, letters } = watch();
+    for (const peer of [ann, bob]) router.linkUp(0, peer);
+    letters.length = 0;
+    const letter = { ...baseFrom(ann, 1), passage: { to: cat, id: 4, isFlood: true } };
+    for (let copy = 0; copy < 3; copy += 1) router.letterReceived(0, ann, letter);
+    expect(letters).toEqual([{ peer: bob, letter: { ...letter, ttl: 15 } }]);
+  });
+
+  test('acknowledges after 64 messages at once, and what is left after 20 ms', () => {
+    const { router, letters } = watch();
+    router.memberJoined(0, ann, 1);
+    router.linkUp(0, ann);
+    router.letterReceived(0, ann, baseFrom(ann, 1));
+    letters.length = 0;
+    for (let seq = 1; seq <= 70; seq += 1) receive(router, ann, eventOf(ann, seq), 1);
+    router.tick(21);
+    const acks = letters.map(({ letter }) => letter.body.kind === 'ack' && letter.body.upTo);
+    expect(acks).toEqual([64, 70]);
+  });
+
+  test('says full to a publisher while a live member is behind, and calls when there is room', () => {
+    const watched = watch({ outbox: { countMax: 3 } });
+    const { router, rooms } = watched;
+    router.memberJoined(0, ann, 1);
+    router.linkUp(0, ann);
+    for (let count = 0; count < 3; count += 1) expect(publish(router)).toBe('taken');
+    expect(publish(router)).toBe('full');
+    const passage = { to: self, id: 1, isFlood: false };
+    const body = { kind: 'ack', boot: 1, upTo: 2, ranges: [] } as const;
+    router.letterReceived(1, ann, { from: ann, fromBoot: 1, ttl: 16, passage, body });
+    expect(rooms).toHaveLength(1);
+    expect(publish(router, 1)).toBe('taken');
+  });
+
+  test('queues relayed events for a saturated link and lets nothing overtake them', () => {
+    const watched = watch();
+    const { router, sent } = watched;
+    for (const peer of [ann, bob]) router.linkUp(0, peer);
+    watched.isSaturated = true;
+    for (const seq of [1, 2, 3]) receive(router, ann, eventOf(ann, seq));
+    watched.isSaturated = false;
+    receive(router, ann, eventOf(ann, 4));
+    router.drained(1, bob);
+    receive(router, ann, eventOf(ann, 5));
+    expect(sent.map(({ envelope }) => envelope?.seq)).toEqual([1, 2, 3, 4, 5]);
+  });
+
+  test('sends all it owes again when a new connection takes the place of an open one', () => {
+    const { router, sent } = watch();
+    router.memberJoined(0, ann, 1);
+    router.linkUp(0, ann);
+    publish(router);
+    publish(router);
+    router.linkUp(5, ann);
+    expect(sent.map(({ envelope }) => envelope?.seq)).toEqual([1, 2, 1, 2]);
+  });
+
+  test('listens no more to an evicted member, whoever carries its words', () => {
+    const { router, delivered, drops } = watch();
+    router.linkUp(0, bob);
+    router.memberGone(0, ann, 'evicted');
+    receive(router, bob, { ...eventOf(ann, 1), class: 'signal' });
+    expect(delivered).toEqual([]);
+    expect(drops).toEqual(['evicted-origin 1']);
+    router.memberJoined(1, ann, 1);
+    expect(router.view().outbox.destinations).toEqual([]);
+  });
+
+  test('keeps a retained value unless a newer one is known or its clock is absurd', () => {
+    const { router, delivered, drops } = watch({ observeHlc: ({ wallMs }) => wallMs < 1_000 });
+    router.linkUp(0, ann);
+    const signal = { ...eventOf(ann, 1), class: 'signal' as const, retain: true };
+    receive(router, ann, { ...signal, seq: 1, hlc: { wallMs: 9, count: 0 } });
+    receive(router, ann, { ...signal, seq: 2, hlc: { wallMs: 5, count: 0 } });
+    receive(router, ann, { ...signal, seq: 3, hlc: { wallMs: 5_000, count: 0 } });
+    expect(delivered).toEqual([
+      { seq: 1, isRetained: true },
+      { seq: 2, isRetained: false },
+      { seq: 3, isRetained: false },
+    ]);
+    expect(drops).toEqual(['retained-clock 1']);
+    expect(router.retained.get('t')?.hlc.wallMs).toBe(9);
+  });
+});
