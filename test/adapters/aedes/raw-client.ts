@@ -168,12 +168,11 @@ export async function rawClient(port: number): Promise<RawClient> {
     },
     publishes: () => packets.filter((one) => one.type === type.publish).map(readPublish),
     async ping() {
-      const before = packets.filter((one) => one.type === type.pingresp).length;
+      const pongs = (): number => packets.filter((one) => one.type === type.pingresp).length;
+      const before = pongs();
       client.send(Buffer.from([0xc0, 0]));
-      await client.until(
-        () => isClosed || packets.filter((one) => one.type === type.pingresp).length > before,
-        'PINGRESP',
-      );
+      await client.until(() => isClosed || pongs() > before, 'PINGRESP');
+      if (isClosed) throw new Error('closed instead of a PINGRESP');
     },
     async disconnect() {
       client.send(Buffer.from([0xe0, 0]));

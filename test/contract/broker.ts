@@ -1,0 +1,135 @@
+/** What every broker must do for the node and for its clients, whatever carries it. */
+
+import { describe, expect, onTestFinished, test } from 'vitest';
+import type { Broker, BrokerMessage } from '../../src/ports/broker.ts';
+import type { Published } from '../adapters/aedes/broker-fixture.ts';
+
+/** A client of the broker under test. */
+export interface ContractClient {
+  readonly heard: readonly { topic: string; payload: string; qos: number; retain: boolean }[];
+  subscribe(filter: string, qos: 0 | 1): Promise<boolean>;
+  /** Does not wait for the acknowledgement. */
+  publish(topic: string, payload: string, options?: { qos?: 0 | 1; retain?: boolean }): void;
+  /** How many of its QoS 1 publishes were acknowledged. */
+  acknowledged(): number;
+  /** Everything that was sent to it before has arrived. */
+  settle(): Promise<void>;
+  break(): Promise<void>;
+}
+
+/** A broker under test. */
+export interface ContractBroker {
+  readonly broker: Broker;
+  readonly published: readonly Published[];
+  readonly interest: readonly (readonly [string, boolean])[];
+  connect(clientId: string, will?: { topic: string; payload: string }): Promise<ContractClient>;
+  stop(): Promise<void>;
+}
+
+const message = (
+  topic: string,
+  payload: string,
+  more: Partial<BrokerMessage> = {},
+): BrokerMessage => ({
+  topic,
+  payload: Buffer.from(payload),
+  qos: 0,
+  retain: false,
+  ...more,
+});
+
+/** Runs the suite. `hold`: the test calls `taken` itself. */
+export function brokerContract(
+  name: string,
+  start: (hold: boolean) => Promise<ContractBroker>,
+): void {
+  async function fresh(hold = false): Promise<ContractBroker> {
+    const made = await start(hold);
+    onTestFinished(() => made.stop());
+    return made;
+  }
+  const breath = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+  describe(`broker contract: ${name}`, () => {
+    test('a publish reaches the node and the local subscribers once', async () => {
+      const { connect, published } = await fresh();
+      const [ann, bob] = [await connect('ann'), await connect('bob')];
+      await bob.subscribe('t/#', 1);
+      await bob.subscribe('t/+', 0);
+      ann.publish('t/x', 'hi', { qos: 1 });
+      while (bob.heard.length === 0) await breath();
+      await bob.settle();
+      expect(bob.heard).toEqual([{ topic: 't/x', payload: 'hi', qos: 1, retain: false }]);
+      expect(published.length).toBe(1);
+      expect(published[0]).toMatchObject({ client: { clientId: 'ann', zone: 'local' } });
+    });
+
+    test('nothing is acknowledged or delivered before the node has taken it', async () => {
+      const { connect, published } = await fresh(true);
+      const [ann, bob] = [await connect('ann'), await connect('bob')];
+      await bob.subscribe('t', 1);
+      ann.publish('t', 'x', { qos: 1 });
+      while (published.length === 0) await breath();
+      await bob.settle();
+      expect([ann.acknowledged(), bob.heard.length]).toEqual([0, 0]);
+      published[0]?.taken();
+      while (bob.heard.length === 0 || ann.acknowledged() === 0) await breath();
+    });
+
+    test('what the node delivers reaches subscribers and is not reported', async () => {
+      const { broker, connect, published } = await fresh();
+      const ann = await connect('ann');
+      await ann.subscribe('#', 1);
+      broker.deliver(message('m', 'x', { qos: 1 }));
+      broker.deliver(message('$mycel/d', 'x'));
+      while (ann.heard.length === 0) await breath();
+      await ann.settle();
+      expect(ann.heard.length).toBe(1);
+      expect(published).toEqual([]);
+    });
+
+    test('retained messages wait, are replaced and deleted', async () => {
+      const { broker, connect } = await fresh();
+      broker.deliver(message('r', '1', { retain: true }));
+      broker.deliver(message('r', '2', { retain: true }));
+      const ann = await connect('ann');
+      await ann.subscribe('r', 0);
+      while (ann.heard.length === 0) await breath();
+      expect(ann.heard).toEqual([{ topic: 'r', payload: '2', qos: 0, retain: true }]);
+      broker.deliver(message('r', '', { retain: true }));
+      expect(broker.retainedCount()).toBe(0);
+    });
+
+    test('interest is counted over clients', async () => {
+      const { connect, interest } = await fresh();
+      const [ann, bob] = [await connect('ann'), await connect('bob')];
+      await ann.subscribe('i', 0);
+      await bob.subscribe('i', 1);
+      await ann.break();
+      await bob.settle();
+      expect(interest).toEqual([['i', true]]);
+      await bob.break();
+      while (interest.length < 2) await breath();
+      expect(interest).toEqual([
+        ['i', true],
+        ['i', false],
+      ]);
+    });
+
+    test('the reserved root and shared subscriptions are refused', async () => {
+      const { connect, interest } = await fresh();
+      const ann = await connect('ann');
+      expect(await ann.subscribe('$mycel/#', 0)).toBe(false);
+      expect(await ann.subscribe('$share/g/t', 1)).toBe(false);
+      expect(interest).toEqual([]);
+    });
+
+    test('the will of a broken client is published', async () => {
+      const { connect, published } = await fresh();
+      const ann = await connect('ann', { topic: 'w', payload: 'gone' });
+      await ann.break();
+      while (published.length === 0) await breath();
+      expect(published[0]).toMatchObject({ message: { topic: 'w' }, client: { clientId: 'ann' } });
+    });
+  });
+}
