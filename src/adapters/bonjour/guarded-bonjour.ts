@@ -6,7 +6,7 @@ import type { RemoteInfo, Socket } from 'node:dgram';
 import type { DnsRecord } from './records.ts';
 
 /** The parts of multicast-dns that we use; the package has no types of its own. */
-export interface Mdns {
+interface Mdns {
   on(event: 'error' | 'warning', listener: (error: Error) => void): void;
   on(event: 'query' | 'response', listener: (packet: unknown, from: RemoteInfo) => void): void;
   on(event: 'ready' | 'networkInterface', listener: () => void): void;
@@ -37,7 +37,7 @@ export type BonjourClass = new (options: object, failed: (error: Error) => void)
  * Largest mDNS packet that is decoded, in bytes: what fits an Ethernet frame, as RFC 6762 17 wants it. Longer ones are
  * legal on some networks, but chains of name pointers take the decoder a time that grows with the square of the length.
  */
-export const packetBytesMax = 1_500;
+const packetBytesMax = 1_500;
 
 /** Least length of a question and of a resource record, in bytes: a root name and the fixed fields. */
 const questionBytesMin = 5;

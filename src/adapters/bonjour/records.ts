@@ -15,7 +15,7 @@ export const nodeServiceType = '_mycel._tcp.local';
 export const servicesName = '_services._dns-sd._udp.local';
 
 /** Life of every record we publish, in seconds: two lost answers to the calm query are forgiven. */
-export const recordTtlSeconds = 150;
+const recordTtlSeconds = 150;
 
 /** Other services one node may publish. */
 export const servicesMax = 32;

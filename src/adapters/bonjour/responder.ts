@@ -19,7 +19,7 @@ const answerPauseMs = 1_000;
 const announceAgainMs = 1_000;
 
 /** `close` waits this long for the goodbye to leave and the socket to close, in ms. */
-export const goodbyeMsMax = 500;
+const goodbyeMsMax = 500;
 
 /** An own question is not answered this long after the own news, in ms. */
 const toldFreshMs = 30_000;

@@ -31,7 +31,7 @@ export interface Heard {
 }
 
 /** What became of it. */
-export type Verdict = 'new' | 'restarted' | 'known' | 'ignored';
+type Verdict = 'new' | 'restarted' | 'known' | 'ignored';
 
 /** The table. Reports to the handlers it was opened with. */
 export interface SightingTable {

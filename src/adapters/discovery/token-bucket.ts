@@ -29,10 +29,10 @@ export interface SourceGate {
 export const sourcesMax = 256;
 
 /** What one source may send: room for a dozen nodes on one host, all in their first burst. */
-export const sourceAllowance: Allowance = { perSecond: 64, burst: 128 };
+const sourceAllowance: Allowance = { perSecond: 64, burst: 128 };
 
 /** What all sources together may send, so that forged sources do not help a flooder. */
-export const lanAllowance: Allowance = { perSecond: 512, burst: 1024 };
+const lanAllowance: Allowance = { perSecond: 512, burst: 1024 };
 
 /** Makes a full bucket. */
 export function createTokenBucket(allowance: Allowance): TokenBucket {

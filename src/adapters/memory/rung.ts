@@ -21,7 +21,7 @@ export interface MemoryNetwork {
 }
 
 /** How to make a rung. */
-export interface MemoryRungOptions {
+interface MemoryRungOptions {
   readonly clock: Clock;
   readonly host: string;
   /** @default 'multicast' */

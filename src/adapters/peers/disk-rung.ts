@@ -15,7 +15,7 @@ import { createDoublingTimer } from '../discovery/doubling-timer.ts';
 export const knownPeersMax = 128;
 
 /** Addresses kept per peer. */
-export const knownAddressesMax = 4;
+const knownAddressesMax = 4;
 
 /** At most one write in this time, in ms: flash wears. */
 export const saveEveryMs = 60_000;

@@ -14,7 +14,7 @@ export const toldMax = 64;
 export const toldHoldMs = 600_000;
 
 /** What one member says about another. */
-export interface ToldPeer {
+interface ToldPeer {
   readonly node: NodeId;
   readonly addresses: readonly Address[];
   readonly meshTag?: string;

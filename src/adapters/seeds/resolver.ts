@@ -3,7 +3,7 @@
 import { lookup, Resolver } from 'node:dns/promises';
 
 /** A target of an SRV record. */
-export interface ServiceTarget {
+interface ServiceTarget {
   readonly name: string;
   readonly port: number;
   readonly priority: number;

@@ -17,7 +17,7 @@ import type { SeedResolver } from './resolver.ts';
 export const seedsMax = 32;
 
 /** Hosts that one seed may lead to, and addresses of one host. */
-export const seedTargetsMax = 16;
+const seedTargetsMax = 16;
 
 /** Pause between rounds over all seeds, in ms: 1 s, doubling to a minute. */
 const roundMs = [1_000, 60_000] as const;

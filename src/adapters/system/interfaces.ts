@@ -9,7 +9,7 @@ import { broadcastOf, isLinkLocal } from '../discovery/lan-address.ts';
 export type InterfaceKind = 'wired' | 'wifi' | 'loopback' | 'virtual' | 'tunnel' | 'unknown';
 
 /** One address of an interface. */
-export interface InterfaceAddress {
+interface InterfaceAddress {
   readonly host: string;
   readonly family: 'IPv4' | 'IPv6';
   /** Length of the network part in bits. */
@@ -50,7 +50,7 @@ export interface InterfaceWatchOptions {
 }
 
 /** Interfaces used at once; the rest is ignored in the order of `current`. */
-export const interfacesMax = 16;
+const interfacesMax = 16;
 
 const virtualNames =
   /^(docker|br-|veth|virbr|vnet|vmnet|vboxnet|cni|flannel|cali|cilium|kube|podman|lxc|lxd|ifb|dummy|sit|bridge|awdl|llw|anpi)/;

@@ -3,7 +3,7 @@
 import type { Beacon } from '../../../src/ports/discovery.ts';
 
 /** A record with its data as bytes. */
-export interface RawRecord {
+interface RawRecord {
   readonly name: string;
   /** 1 A, 12 PTR, 16 TXT, 33 SRV. */
   readonly type: number;
@@ -23,7 +23,7 @@ export function nameBytes(name: string): Buffer {
 }
 
 /** A response with these answers. */
-export function responsePacket(records: readonly RawRecord[]): Buffer {
+function responsePacket(records: readonly RawRecord[]): Buffer {
   const answers = records.map((record) => {
     const fixed = Buffer.alloc(10);
     fixed.writeUInt16BE(record.type, 0);

@@ -142,30 +142,31 @@ test('5000 invented services fill neither the table nor the memory, and push out
 });
 
 test('a new address is in the records; bare bonjour-service tells the old one for ever', async () => {
+  // The bare ones come first: without a route they would die of a rung's question.
+  const bare = await bareAt('10.77.0.3');
+  const browser = await bareAt('10.77.0.4');
+  const routeOn = (one: RemoteRung): void => {
+    lab?.within(one.host, 'ip', 'route', 'replace', 'default', 'dev', 'eth0');
+  };
+  routeOn(bare);
+  await bare.ask({ do: 'publish', name: 'bare', port: 1 });
+  lab?.readdress(bare.host, '10.77.0.3', '10.77.0.33');
+  routeOn(bare);
+  routeOn(browser);
+  await browser.ask({ do: 'find', withTxt: false });
+  const told = async (): Promise<unknown> =>
+    (await listOf(browser)).find((service) => service.name === 'bare')?.addresses?.[0];
+  await expect.poll(told, { timeout: 5_000 }).toBe('10.77.0.3');
+
   const rung = await rungAt('10.77.0.1');
   const watcher = await rungAt('10.77.0.2');
   await rung.announce(here);
   await watcher.waitFor('seen', sees(here, '10.77.0.1'), 5_000);
-  const bare = await bareAt('10.77.0.3');
-  lab?.within(bare.host, 'ip', 'route', 'add', 'default', 'dev', 'eth0');
-  await bare.ask({ do: 'publish', name: 'bare', port: 1 });
-  lab?.readdress(bare.host, '10.77.0.3', '10.77.0.33');
-  // Without a route it would die of the next question.
-  lab?.within(bare.host, 'ip', 'route', 'replace', 'default', 'dev', 'eth0');
   lab?.readdress(rung.host, '10.77.0.1', '10.77.0.11');
   await watcher.waitFor('seen at the new address', sees(here, '10.77.0.11'), 15_000);
   const dump = (await rung.ask({ do: 'dump' })) as { records: { type: string; data: unknown }[] }[];
   const hosts = dump.flatMap(({ records }) => records.filter((record) => record.type === 'A'));
   expect(hosts.map((record) => record.data)).toEqual(['10.77.0.11']);
-  const browser = await bareAt('10.77.0.4');
-  lab?.within(browser.host, 'ip', 'route', 'add', 'default', 'dev', 'eth0');
-  await browser.ask({ do: 'find', withTxt: false });
-  await expect
-    .poll(
-      async () =>
-        (await listOf(browser)).find((service) => service.name === 'bare')?.addresses?.[0],
-    )
-    .toBe('10.77.0.3');
 });
 
 test('two devices with one identity do not silence each other', async () => {
@@ -216,7 +217,7 @@ test('packets from outside of the LAN are not believed', async () => {
   expect((await rung.records()).map((record) => record.node)).toEqual([here.node]);
 });
 
-test('a flood of questions is answered once a second, not once each', async () => {
+test('a flood of 6000 questions is answered by a few packets', async () => {
   const rung = await rungAt('10.77.0.1');
   const asker = await bareAt('10.77.0.2');
   const watcher = await rungAt('10.77.0.3');
@@ -224,13 +225,16 @@ test('a flood of questions is answered once a second, not once each', async () =
   await watcher.waitFor('seen', sees(here), 5_000);
   const before = sentBy(rung);
   const startedAt = performance.now();
-  const flood = Array.from({ length: 100 }, () => queryPacket('_mycel._tcp.local', 100));
+  const flood = Array.from({ length: 100 }, () => queryPacket('_mycel._tcp.local', 60));
   await inject(asker, flood);
   const changed = { ...here, state: 'open' } as const;
   await rung.announce(changed);
   await watcher.waitFor('still there', sees(changed), 5_000);
   const seconds = (performance.now() - startedAt) / 1_000;
-  expect(sentBy(rung) - before).toBeLessThan(8 + 2 * seconds);
+  const sent = sentBy(rung) - before;
+  // It was heard, so an answer to the asker alone is among them.
+  expect(sent).toBeGreaterThan(2);
+  expect(sent).toBeLessThan(26 + 10 * seconds);
 });
 
 test('services come and go at run time, and the node stays', async () => {
