@@ -10,6 +10,7 @@ import {
   createPrivateKey,
   createPublicKey,
   diffieHellman,
+  generateKeyPairSync,
   hkdfSync,
   randomBytes as systemRandomBytes,
   sign,
@@ -46,22 +47,19 @@ export interface NodeKeys {
   readonly binding: Uint8Array;
 }
 
-// DER wrapping of raw keys (RFC 8410): fixed prefixes, the 32 raw bytes at the end.
+// PKCS #8 wrapping of raw seeds (RFC 8410): a fixed prefix, the 32 raw bytes at the end.
 const pkcs8Prefix = {
   ed: fromHex('302e020100300506032b657004220420'),
   x: fromHex('302e020100300506032b656e04220420'),
 };
-const spkiPrefix = {
-  ed: fromHex('302a300506032b6570032100'),
-  x: fromHex('302a300506032b656e032100'),
-};
+const curve = { ed: 'Ed25519', x: 'X25519' };
 
 const bindingLabel = utf8('mycel/bind/1');
 const nodeLabel = utf8('mycel/node/1');
 const boxLabel = utf8('mycel/box/1');
 
 const publicKeys = new BoundedMap<string, KeyObject>(publicKeyCacheMax);
-// Keyed by the array itself, so that a seed never becomes a string and is forgotten with its owner.
+// Keyed by the array itself, so that a parsed key is forgotten with its owner.
 const privateKeys = new WeakMap<Uint8Array, KeyObject>();
 
 /** Fresh keys from the operating system's randomness. */
@@ -108,7 +106,7 @@ export function decodeNodeKeys(bytes: Uint8Array): NodeKeys {
 }
 
 /** Whether the value is 32 bytes. */
-export function isKey(value: unknown): value is Uint8Array {
+function isKey(value: unknown): value is Uint8Array {
   return value instanceof Uint8Array && value.byteLength === keyBytes;
 }
 
@@ -153,6 +151,15 @@ export function sharedSecret(xSeed: Uint8Array, xPublic: Uint8Array): Uint8Array
   } catch {
     return undefined;
   }
+}
+
+/** A fresh X25519 pair for one handshake, made and parsed in one go: ten times faster than by way of a seed. */
+export function generateXPair(): { readonly xSeed: Uint8Array; readonly xPublic: Uint8Array } {
+  const pair = generateKeyPairSync('x25519');
+  const { d, x } = pair.privateKey.export({ format: 'jwk' });
+  const xSeed = fromJwk(d);
+  privateKeys.set(xSeed, pair.privateKey);
+  return { xSeed, xPublic: fromJwk(x) };
 }
 
 /** The public half of an X25519 seed. */
@@ -222,12 +229,16 @@ function cachedEdPublic(raw: Uint8Array): KeyObject {
   return parsed;
 }
 
+/** Public keys go in and out as JWK (RFC 8037): OpenSSL's DER decoder takes ten times as long. */
 function parsePublicKey(kind: 'ed' | 'x', raw: Uint8Array): KeyObject {
-  const der = Buffer.from(concatBytes(spkiPrefix[kind], raw));
-  return createPublicKey({ key: der, format: 'der', type: 'spki' });
+  const x = Buffer.from(raw.buffer, raw.byteOffset, raw.byteLength).toString('base64url');
+  return createPublicKey({ key: { kty: 'OKP', crv: curve[kind], x }, format: 'jwk' });
 }
 
 function publicOf(kind: 'ed' | 'x', seed: Uint8Array): Uint8Array {
-  const der = createPublicKey(privateKey(kind, seed)).export({ format: 'der', type: 'spki' });
-  return new Uint8Array(der.subarray(spkiPrefix[kind].byteLength));
+  return fromJwk(createPublicKey(privateKey(kind, seed)).export({ format: 'jwk' }).x);
+}
+
+function fromJwk(text: string | undefined): Uint8Array {
+  return new Uint8Array(Buffer.from(text ?? '', 'base64url'));
 }

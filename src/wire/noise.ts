@@ -8,7 +8,7 @@ import { MycelError } from '../kernel/errors.ts';
 import { invariant } from '../kernel/invariant.ts';
 import { nonceBytes, openAead, sealAead, tagBytes } from './aead.ts';
 import { concatBytes, plainBytes, utf8 } from './bytes.ts';
-import { keyBytes, randomBytes, sha256, sharedSecret, xPublicOf } from './keys.ts';
+import { generateXPair, keyBytes, sha256, sharedSecret, xPublicOf } from './keys.ts';
 
 /** Longest Noise message, in bytes (section 3). */
 export const noiseMessageMax = 65_535;
@@ -77,8 +77,10 @@ export function createNoise(options: NoiseOptions): NoiseHandshake {
   const messages = patterns[pattern];
   const symmetric = createSymmetricState(`Noise_${pattern}_25519_ChaChaPoly_SHA256`);
   symmetric.mixHash(options.prologue);
-  const eSeed = options.ephemeral ?? randomBytes(keyBytes);
-  const ePublic = xPublicOf(eSeed);
+  const { xSeed: eSeed, xPublic: ePublic } =
+    options.ephemeral === undefined
+      ? generateXPair()
+      : { xSeed: options.ephemeral, xPublic: xPublicOf(options.ephemeral) };
   let remoteEphemeral: Uint8Array | undefined;
   let remoteStatic: Uint8Array | undefined;
   let round = 0;

@@ -8,6 +8,7 @@ import {
   decodeNodeKeys,
   encodeNodeKeys,
   generateNodeKeys,
+  generateXPair,
   hkdf,
   isBound,
   nodeIdOf,
@@ -60,6 +61,20 @@ test('Diffie–Hellman agrees with tweetnacl from the same raw keys', () => {
     }),
     { numRuns: 20 },
   );
+});
+
+test('a pair made for one handshake is a raw key pair like any other', () => {
+  for (let run = 0; run < 20; run += 1) {
+    const pair = generateXPair();
+    const other = generateNodeKeys();
+    expect(toHex(pair.xPublic)).toBe(toHex(nacl.scalarMult.base(pair.xSeed)));
+    expect(sharedSecret(pair.xSeed, other.xPublic)).toEqual(
+      sharedSecret(other.xSeed, pair.xPublic),
+    );
+    expect(sharedSecret(pair.xSeed.slice(), other.xPublic)).toEqual(
+      sharedSecret(pair.xSeed, other.xPublic),
+    );
+  }
 });
 
 test('a low-order public key gives no secret', () => {
