@@ -143,6 +143,8 @@ function describe(event: DemoEvent): string {
   switch (event.event) {
     case 'ready':
       return `${event.node} is ready, MQTT on port ${event.mqttPort}`;
+    case 'joined':
+      return `${event.node} has joined by its invite`;
     case 'sees':
       return `${event.node} sees ${event.member} ${event.state}`;
     case 'heard':

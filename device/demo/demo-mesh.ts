@@ -18,6 +18,7 @@ const factsEveryMs = 1000;
 /** What happens, for those who watch without a table. */
 export type DemoEvent =
   | { readonly event: 'ready'; readonly node: string; readonly mqttPort: number }
+  | { readonly event: 'joined'; readonly node: string }
   | {
       readonly event: 'sees';
       readonly node: string;
@@ -90,9 +91,11 @@ export async function startDemoMesh(
   try {
     const [first, ...others] = seats.map(({ node }) => node);
     await first?.start(undefined);
+    signal.throwIfAborted();
     const made = await first?.control?.call('invite', { uses: others.length });
     signal.throwIfAborted();
-    await Promise.all(others.map((node) => node.start(made?.invite)));
+    // One after the other, as a person would: the inviter takes one attempt a second from an address.
+    for (const node of others) await node.start(made?.invite);
   } catch (error) {
     await stop();
     throw error;
@@ -130,6 +133,7 @@ function createSeat(
     facts: new Map(),
     heardCount: 0,
     node: createDemoNode(name, dataDir, {
+      joined: () => tell({ event: 'joined', node: name }),
       ready: () => tell({ event: 'ready', node: name, mqttPort: seat.node.mqttPort ?? 0 }),
       member(member, state) {
         seat.sees.set(member, state);

@@ -9,7 +9,7 @@ import type { ControlMessage } from '../control-protocol.ts';
 import { Failure } from '../failure.ts';
 import { createLineSplitter } from '../line-splitter.ts';
 
-/** How long a node may take to get ready, in ms; a Pi Zero needs a few seconds. */
+/** How long a node may take to get ready and to join, in ms; a Pi Zero needs a few seconds. */
 const readyMs = 60_000;
 
 /** How long a node may take to stop before it is killed, in ms. */
@@ -24,6 +24,8 @@ const lastWordsMax = 2000;
 /** What a node reports to the demo. */
 export interface DemoNodeHandlers {
   ready(): void;
+  /** It has given up its own mesh for the one of its invite. */
+  joined(): void;
   /** It changed its mind about another node. */
   member(name: string, state: MemberState): void;
   heard(message: ControlMessage): void;
@@ -40,7 +42,7 @@ export interface DemoNode {
   readonly mqttPort: number | undefined;
   /** Its control socket, while it is up. */
   readonly control: ControlClient | undefined;
-  /** Starts it and waits until it is ready and its messages flow here. The invite goes by the environment, not by `ps`. */
+  /** Starts it and waits until it is ready, has joined when it is invited, and its messages flow here. The invite goes by the environment, not by `ps`. */
   start(invite: string | undefined): Promise<void>;
   /** `kill -9`: no goodbye, as when the power is cut. */
   kill(): void;
@@ -87,7 +89,7 @@ export function createDemoNode(
         mine.control?.close();
         if (running === mine) running = undefined;
       });
-      mine.mqttPort = await whenReady(child, name, handlers);
+      mine.mqttPort = await whenReady(child, name, invite !== undefined, handlers);
       const control = await connectControl(dataDir);
       await control.stream(
         'subscribe',
@@ -127,22 +129,32 @@ function spawnNode(name: string, dataDir: string, invite: string | undefined): C
 }
 
 /** Reads the node's lines; resolves with its MQTT port. @throws {Failure} MYCEL_DEMO when it ends first. */
-function whenReady(child: ChildProcess, name: string, handlers: DemoNodeHandlers): Promise<number> {
+function whenReady(
+  child: ChildProcess,
+  name: string,
+  mustJoin: boolean,
+  handlers: DemoNodeHandlers,
+): Promise<number> {
   return new Promise((resolve, reject) => {
     let lastWords = '';
     let isReady = false;
+    let mqttPort = 0;
     const timer = setTimeout(() => {
       child.kill('SIGKILL');
-      reject(startFailure(name, 'it was not ready in time'));
+      reject(
+        startFailure(name, mqttPort > 0 ? 'its invite did not work' : 'it was not ready in time'),
+      );
     }, readyMs);
     const splitter = createLineSplitter(lineBytesMax);
     child.stdout?.on('data', (chunk: Buffer) => {
       for (const line of splitter.push(chunk).lines) {
         const report = parseReport(line);
-        if (report?.['event'] === 'ready') {
+        if (report?.['event'] === 'ready') mqttPort = Number(report['mqttPort']);
+        if (report?.['event'] === 'joined') handlers.joined();
+        if (!isReady && report?.['event'] === (mustJoin ? 'joined' : 'ready')) {
           isReady = true;
           clearTimeout(timer);
-          resolve(Number(report['mqttPort']));
+          resolve(mqttPort);
         }
         if (report?.['event'] === 'member') {
           handlers.member(String(report['name']), report['state'] as MemberState);
