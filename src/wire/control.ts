@@ -35,7 +35,7 @@ export type ControlMessage =
   | { readonly kind: 'bye'; readonly reason: string };
 
 /** Largest control record, in bytes: it must fit one frame. */
-export const controlBytesMax: number = 256 * 1024 - 4;
+const controlBytesMax: number = 256 * 1024 - 4;
 
 /** Ids in one list. */
 const idsMax = 1024;

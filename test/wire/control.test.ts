@@ -30,7 +30,7 @@ const address = fc.record({
 });
 
 /** Anything a runtime may send. */
-export const controlMessages: fc.Arbitrary<ControlMessage> = fc.oneof(
+const controlMessages: fc.Arbitrary<ControlMessage> = fc.oneof(
   fc.record({
     kind: fc.constant('hello' as const),
     boot: u48,

@@ -18,7 +18,7 @@ const topics = fc
   .filter((topic) => topicProblem(topic) === undefined && !isReservedTopic(topic));
 
 /** Anything a router may send. */
-export const envelopes: fc.Arbitrary<Envelope> = fc
+const envelopes: fc.Arbitrary<Envelope> = fc
   .record({
     ttl: fc.nat(255),
     class: fc.constantFrom('signal' as const, 'event' as const),

@@ -6,7 +6,7 @@ import type { NodeId } from '../../kernel/ids.ts';
 export type DedupVerdict = 'new' | 'duplicate' | 'stale';
 
 /** Sequence numbers below the highest one seen that are still told apart. */
-export const dedupWindowSeqs = 1024;
+const dedupWindowSeqs = 1024;
 
 /** Remembers which sequence numbers it has let in. */
 export interface DedupWindow {

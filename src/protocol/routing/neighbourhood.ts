@@ -10,7 +10,7 @@ const routesMax = 4096;
 const targetsMax = 4096;
 
 /** Neighbours whose own neighbours are heard of, and ids taken from one of them. */
-export const neighboursMax = 1024;
+const neighboursMax = 1024;
 
 /** This node's links and what its neighbours say about theirs. */
 export interface Neighbourhood {

@@ -26,7 +26,7 @@ export interface RetainedMapConfig {
 }
 
 /** Buckets of a digest. */
-export const retainedBuckets = 64;
+const retainedBuckets = 64;
 
 /** The retained messages of the mesh, as far as this node knows. */
 export interface RetainedMap {
