@@ -6,13 +6,8 @@
 
 import { nodeIdBytes, nodeIdToBytes } from '../kernel/ids.ts';
 import type { NodeId } from '../kernel/ids.ts';
-import { digestBytes } from '../protocol/membership/digest.ts';
-import {
-  bucketCount,
-  listingEntriesMax,
-  riderBytesMax,
-  wantsMax,
-} from '../protocol/membership/messages.ts';
+import type * as digest from '../protocol/membership/digest.ts';
+import type * as messages from '../protocol/membership/messages.ts';
 import type {
   ListingEntry,
   LiveState,
@@ -35,8 +30,15 @@ import type { ProofCounts, ProofKeys } from './membership-updates.ts';
 export { metaTrouble } from './membership-fields.ts';
 export type { ProofKeys } from './membership-updates.ts';
 
+// The core's bounds, which the compiler keeps equal: this layer knows the types of a protocol, not its code.
+const digestBytes: typeof digest.digestBytes = 8;
+const bucketCount: typeof messages.bucketCount = 32;
+const listingEntriesMax: typeof messages.listingEntriesMax = 36;
+const riderBytesMax: typeof messages.riderBytesMax = 64;
+const wantsMax: typeof messages.wantsMax = 64;
+
 /** Largest message taken, in bytes: one datagram. */
-export const swimBytesMax = 1_400;
+const swimBytesMax = 1_400;
 
 /** Updates in one message; a longer list is malformed. */
 const updatesMax = 64;
@@ -61,7 +63,7 @@ const stateCode = { alive: 1, suspect: 2, dormant: 3 } as const;
 const stateNames: Readonly<Record<number, LiveState>> = { 1: 'alive', 2: 'suspect', 3: 'dormant' };
 
 /** What the codec has refused and verified so far. */
-export interface MembershipCodecCounts extends Readonly<ProofCounts> {
+interface MembershipCodecCounts extends Readonly<ProofCounts> {
   /** Messages that were not as agreed and were dropped whole. */
   readonly malformed: number;
 }

@@ -4,7 +4,7 @@ import type { Address } from '../kernel/address.ts';
 import { nodeIdBytes, nodeIdFromHash } from '../kernel/ids.ts';
 import type { NodeId } from '../kernel/ids.ts';
 import type { Incarnation } from '../protocol/membership/incarnation.ts';
-import { memberAddressesMax } from '../protocol/membership/messages.ts';
+import type * as messages from '../protocol/membership/messages.ts';
 import type { MemberMeta } from '../protocol/membership/messages.ts';
 import { encodeCbor } from './cbor.ts';
 
@@ -12,7 +12,7 @@ import { encodeCbor } from './cbor.ts';
 export const metaBytesMax = 512;
 
 /** Bounds of the parts of a member's metadata. Lengths in UTF-16 units. */
-export const metaLimits = {
+const metaLimits = {
   nameLength: 64,
   versionLength: 32,
   roleCount: 16,
@@ -24,6 +24,8 @@ export const metaLimits = {
   capabilityLength: 64,
 } as const;
 
+// The core's bound, which the compiler keeps equal.
+const memberAddressesMax: typeof messages.memberAddressesMax = 8;
 const bootMax = 2 ** 48;
 const refutationsMax = 2 ** 48;
 const durationMsMax = 31 * 86_400_000;

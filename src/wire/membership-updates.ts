@@ -28,7 +28,7 @@ import {
 export const verifiedProofsMax = 8_192;
 
 /** Public keys learned from verified updates. The oldest is forgotten and asked for through `edPublicOf`. */
-export const learnedKeysMax = 4_096;
+const learnedKeysMax = 4_096;
 
 const signatureLength = 64;
 const publicKeyLength = 32;

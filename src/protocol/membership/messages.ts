@@ -116,7 +116,7 @@ export interface PingReqMessage {
 }
 
 /** "I am well, but the one you asked about does not answer me either." */
-export interface NackMessage {
+interface NackMessage {
   readonly kind: 'nack';
   readonly from: NodeId;
   readonly seq: number;
@@ -131,7 +131,7 @@ export interface StalledMessage {
 }
 
 /** Queued news, to whoever. */
-export interface GossipMessage {
+interface GossipMessage {
   readonly kind: 'gossip';
   readonly from: NodeId;
   readonly updates: readonly Update[];

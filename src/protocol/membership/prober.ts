@@ -17,13 +17,13 @@ import type { SelfMember } from './self.ts';
 import type { SwimState } from './swim-state.ts';
 
 /** Rounds under way at once: the scheduled one and those that closed links ask for. More are not begun. */
-export const roundsMax = 64;
+const roundsMax = 64;
 
 /** Probes relayed for others at once. One more is answered with a nack. */
-export const relaysMax = 256;
+const relaysMax = 256;
 
 /** Default of `SwimConfig.stallMsMax`. */
-export const stallMsMaxDefault = 30_000;
+const stallMsMaxDefault = 30_000;
 
 /** A helper gives up after this share of the timeout, so that its nack arrives within the round (Lifeguard, IV-A). */
 const nackShare = 0.8;

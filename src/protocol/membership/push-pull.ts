@@ -43,7 +43,7 @@ const contactQuickTries = 12;
 const contactAgainMs = 400;
 
 /** New links whose member is not yet known. More wait for the periodic exchange. */
-export const contactsMax = 256;
+const contactsMax = 256;
 
 const hashMax = 0xffff_ffff;
 const stateRank = { alive: 1, suspect: 2, dormant: 3 } as const;

@@ -16,13 +16,13 @@ import { ProbeList } from './probe-list.ts';
 import type { Lifeguard, SwimConfig, SwimEffect, SwimNoteCode } from './swim-types.ts';
 
 /** Default of `SwimConfig.packetBytesMax`: 1400 on the wire less the seal (35) and a margin for its growth. */
-export const packetBytesMaxDefault = 1_360;
+const packetBytesMaxDefault = 1_360;
 
 /** Default of `SwimConfig.membersMax`. */
-export const membersMaxDefault = 4_096;
+const membersMaxDefault = 4_096;
 
 /** Steps of the local health multiplier. */
-export const awarenessMax = 8;
+const awarenessMax = 8;
 
 /** Bytes of a ping or ack besides its updates and its rider. */
 const probeBytes = 88;
