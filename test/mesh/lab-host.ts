@@ -13,7 +13,9 @@ import {
 } from '../process.ts';
 import { batch, lanPrefixLength, type Switch } from './lab-switch.ts';
 
-const command = fileURLToPath(new URL('../../dist/mycel.mjs', import.meta.url));
+/** The bundle under test; `MYCEL_BUNDLE` names another one than the last build's. */
+const command =
+  process.env['MYCEL_BUNDLE'] ?? fileURLToPath(new URL('../../dist/mycel.mjs', import.meta.url));
 
 /** A line of `--json` output. */
 export type JsonEvent = Readonly<Record<string, unknown>>;
@@ -191,7 +193,7 @@ export async function startCapture(space: string, device: string, file: string):
 }
 
 function requireCommand(): string {
-  if (!existsSync(command)) throw new Error('dist/mycel.mjs is missing. Run: npm run build');
+  if (!existsSync(command)) throw new Error(`${command} is missing. Run: npm run build`);
   return command;
 }
 
