@@ -19,11 +19,7 @@ const bootMax = 0xff_ffff;
  */
 export async function nextBoot(store: Store): Promise<number> {
   if ((await store.read(lostMark)) !== undefined) throw new MycelError('MYCEL_BOOT_COUNTER_LOST');
-  const boots: number[] = [];
-  for (const name of copies) {
-    const bytes = await store.read(name);
-    if (bytes !== undefined && bytes.length === 4) boots.push(Buffer.from(bytes).readUInt32BE());
-  }
+  const boots = await readBoots(store);
   if (boots.length === 0 && store.damage().some(({ name }) => name.startsWith('boot'))) {
     await store.write(lostMark, Uint8Array.of(1));
     throw new MycelError('MYCEL_BOOT_COUNTER_LOST');
@@ -39,7 +35,17 @@ export async function nextBoot(store: Store): Promise<number> {
  * restored from an old image. The next start counts on from there.
  */
 export async function raiseBoot(store: Store, boot: number): Promise<void> {
-  await writeBoot(store, Math.min(boot, bootMax));
+  const known = await readBoots(store);
+  if (boot > Math.max(0, ...known)) await writeBoot(store, Math.min(boot, bootMax));
+}
+
+async function readBoots(store: Store): Promise<number[]> {
+  const boots: number[] = [];
+  for (const name of copies) {
+    const bytes = await store.read(name);
+    if (bytes !== undefined && bytes.length === 4) boots.push(Buffer.from(bytes).readUInt32BE());
+  }
+  return boots;
 }
 
 async function writeBoot(store: Store, boot: number): Promise<void> {
