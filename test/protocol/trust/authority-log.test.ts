@@ -92,6 +92,20 @@ describe('what the log says', () => {
     expect(revoked.get(keyOf('dan'))).toBe('node-dan');
   });
 
+  test('of two admins the one who wrote later, having seen the other, has the last word', () => {
+    for (const order of [
+      [ann, bob],
+      [bob, ann],
+    ]) {
+      const one = log();
+      say(one, ann, { kind: 'add-admin', ...subject('bob') });
+      for (const [at, author] of order.entries()) {
+        say(one, author, { kind: 'policy', autoApprove: false, epochLagMax: at });
+      }
+      expect(one.view().policy.epochLagMax).toBe(1);
+    }
+  });
+
   test('two admins who write while apart agree after they meet', () => {
     const left = log();
     say(left, ann, { kind: 'add-admin', ...subject('bob') });
@@ -293,6 +307,22 @@ describe('spreading', () => {
       expect(each.view().heads[0]).toMatchObject({ seq: 20, isFrozen: true });
     }
     expect(sync(left, right)).toBe(2);
+  });
+
+  test('an entry that does not follow its author’s last one is not taken, and its past is asked for', () => {
+    const one = log();
+    say(one, ann, epoch(1));
+    const link = { ...one.next(ann), prev: keyOf('elsewhere') };
+    const entries = [entryOf(ann, link, epoch(2))];
+    const effects = one.step(0, { type: 'received', from: peer, entries });
+    expect(effects).toEqual([{ type: 'pull', from: peer, author: ann, fromSeq: 1 }]);
+    expect(one.view().epoch?.number).toBe(1);
+  });
+
+  test('a first entry of another mesh is not taken', () => {
+    const entry = entryOf(ann, { ...log().next(ann), prev: keyOf('other genesis') }, epoch(1));
+    const effects = log().step(0, { type: 'received', from: peer, entries: [entry] });
+    expect(effects).toEqual([{ type: 'alert', code: 'bad', author: ann }]);
   });
 
   test('a chain ends at its limit, for everyone alike, with an alert', () => {
