@@ -3,36 +3,31 @@
 import type { Address } from '../kernel/address.ts';
 import { MycelError } from '../kernel/errors.ts';
 import type { NodeId } from '../kernel/ids.ts';
-import type { Random } from '../kernel/random.ts';
-import type { Log } from '../ports/log.ts';
-import type { Metrics } from '../ports/metrics.ts';
-import type { Sighting } from '../ports/discovery.ts';
-import type { Store } from '../ports/store.ts';
-import type { MemberMeta } from '../protocol/membership/messages.ts';
+import type { LinkSession } from '../ports/link.ts';
 import type { ProfileName } from '../protocol/membership/profiles.ts';
 import type { SwimMember } from '../protocol/membership/swim-types.ts';
 import type { AuthorityView } from '../protocol/trust/authority-log.ts';
 import type { AuthorityEntry } from '../protocol/trust/messages.ts';
 import { keyTextOf, meshTagOf } from '../wire/authority-entry.ts';
 import { readCertificate } from '../wire/certificate.ts';
-import type { ControlMessage } from '../wire/control.ts';
 import { encodeMeshRecord } from '../wire/mesh-record.ts';
 import type { MeshRecord } from '../wire/mesh-record.ts';
 import { encodeTrustMessage } from '../wire/trust-message.ts';
-import type { Ground, NodeAdapters, PeerBook } from './adapters.ts';
+import { datagramAddress, dispatchControl } from './control-dispatch.ts';
+import type { ControlRooms } from './control-dispatch.ts';
 import { createDoor } from './door.ts';
 import type { Door } from './door.ts';
 import { readUses, writeUses } from './invite-uses.ts';
-import type { Identity } from './identity.ts';
+import type { Life, LifeWorld } from './life-world.ts';
 import type { Hello, LinkInfo, LinkPace } from './links.ts';
 import { startMembership } from './membership.ts';
 import type { Membership } from './membership.ts';
-import type { MemberInfo, MemberState, PendingMember } from './mesh-node.ts';
+import { goneInfo, infoOf } from './member-info.ts';
+import type { MemberState } from './mesh-node.ts';
 import { createMessaging } from './messaging.ts';
 import type { Messaging } from './messaging.ts';
 import { selfRefusal, startPeering } from './peering.ts';
 import type { Peering } from './peering.ts';
-import type { Subscriptions } from './subscriptions.ts';
 import { linkPrologue, startTrust } from './trust.ts';
 import type { Trust } from './trust.ts';
 
@@ -47,64 +42,13 @@ const linkPaces: Readonly<Record<ProfileName, LinkPace>> = {
 /** Topics that a member on probation may publish to. */
 const probationRoot = 'guest/';
 
-/** What the node around it provides. */
-export interface LifeWorld {
-  readonly adapters: NodeAdapters;
-  readonly log: Log;
-  readonly metrics: Metrics;
-  readonly random: Random;
-  readonly store: Store;
-  readonly identity: Identity;
-  /** Raised and on disk before this life began. */
-  readonly boot: number;
-  readonly profile: ProfileName;
-  readonly isDev: boolean;
-  readonly book: PeerBook;
-  readonly subscriptions: Subscriptions;
-  ground(): Ground;
-  /** Local address for membership datagrams. */
-  readonly datagramHost: string;
-  addresses(): readonly Address[];
-  meta(roles: readonly string[]): MemberMeta;
-  memberChanged(info: MemberInfo, before: MemberState | undefined): void;
-  linkChanged(peer: NodeId, isOpen: boolean, reason: string): void;
-  pending(newcomer: PendingMember): void;
-  alert(code: string, text: string): void;
-  /** What strangers are told changed: the window opened, the mesh became real. */
-  beaconChanged(): void;
-  /** This device was thrown out, or met its own clone. */
-  expelled(reason: string): void;
-}
-
-/** A life. */
-export interface Life {
-  readonly boot: number;
-  readonly trust: Trust;
-  readonly door: Door;
-  readonly messaging: Messaging;
-  readonly peering: Peering;
-  membership(): Membership | undefined;
-  /** Opens membership; for a real mesh. Idempotent. */
-  goPublic(): Promise<void>;
-  sighted(sighting: Sighting): void;
-  members(): readonly MemberInfo[];
-  addressesChanged(): void;
-  /** Judges a peer's certificate in a link handshake. */
-  admit: Trust['admit'];
-  prologue(): Uint8Array;
-  /** Throws a member out, as admin: log entry, then a new epoch key that it does not get. */
-  revoke(node: NodeId): Promise<void>;
-  /** Tells the mesh that this node goes for good. */
-  leave(): Promise<void>;
-  stop(): Promise<void>;
-}
-
 /** Begins a life from the record of a mesh. */
 export async function startLife(world: LifeWorld, record: MeshRecord): Promise<Life> {
   const { adapters, identity, log, metrics, random, store } = world;
   const { clock } = adapters;
   const self = identity.node;
   const states = new Map<NodeId, MemberState>();
+  const onProbation = new WeakMap<LinkSession, boolean>();
   /** Grows with the revocations of the authority log, which is bounded. */
   const thrownOut = new Set<NodeId>();
   let membership: Membership | undefined;
@@ -133,35 +77,33 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     // The handshake judged the certificate; a revocation may have come in the meantime.
     greeted: (link) => !thrownOut.has(link.session.peer),
     neighbourUp(node, link) {
-      const { remote } = link.session;
-      const port = link.hello?.port ?? remote.port;
-      log.info({ peer: node, remote: remote.host }, 'linked');
-      rooms.messaging?.step((router, now) => router.linkUp(now, node));
-      membership?.linkOpened(node, { host: remote.host, port });
+      const address = datagramAddress(link);
+      log.info({ peer: node, remote: address.host }, 'linked');
+      const boot = link.hello?.boot;
+      rooms.messaging?.step((router, now) => {
+        // A linked peer is a member, whatever membership has heard of it so far: from here on it is owed every event.
+        if (boot !== undefined) router.memberJoined(now, node, boot);
+        router.linkUp(now, node);
+      });
+      membership?.linkOpened(node, address);
       rooms.trust?.linked(node);
       const digest = rooms.messaging?.router.retained.digest();
       if (digest !== undefined) peering.links.control(node, { kind: 'retained-digest', digest });
-      world.book.remember(node, [{ host: remote.host, port }], meshTagOf(life.trust.meshId));
+      world.book.remember(node, [address], meshTagOf(life.trust.meshId));
       tellPeers(node);
       certifyIfApproved(node, link);
       world.linkChanged(node, true, '');
     },
-    neighbourMoved(node) {
-      // What was under way on the old session may be lost with it: the router starts that link anew.
-      rooms.messaging?.step((router, now) => {
-        router.linkDown(now, node);
-        router.linkUp(now, node);
-      });
-    },
+    // Whatever was under way on the old session may be lost with it: the router sends what is unacknowledged again.
+    neighbourMoved: (node) => rooms.messaging?.step((router, now) => router.linkUp(now, node)),
     neighbourDown(node, reason) {
       rooms.messaging?.step((router, now) => router.linkDown(now, node));
       membership?.linkClosed(node);
       world.linkChanged(node, false, reason);
     },
-    control,
+    control: (link, message) => dispatchControl(controlRooms, link, message),
     data(link, envelope, raw) {
       const { peer } = link.session;
-      if (peering.links.current(peer) !== link && !isLingering(link)) return;
       if (isOnProbation(link) && !envelope.topic.startsWith(probationRoot)) {
         return metrics.drop('link', 'on probation');
       }
@@ -170,49 +112,27 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     drained: (peer) => rooms.messaging?.step((router, now) => router.drained(now, peer)),
   });
 
-  /** A session that was replaced is still read: what it carries was sent before the change. */
-  function isLingering(link: LinkInfo): boolean {
-    return peering.links.byId(link.id) !== undefined;
-  }
-
-  function isOnProbation(link: LinkInfo): boolean {
-    return readCertificate(link.session.certificate)?.roles.includes('probation') === true;
-  }
-
-  function control(link: LinkInfo, message: ControlMessage): void {
-    const { peer, remote } = link.session;
-    switch (message.kind) {
-      case 'neighbours':
-        peering.feed({ type: 'neighboursHeard', node: peer, neighbours: message.ids });
-        return rooms.messaging?.step((router) => router.neighboursHeard(peer, message.ids));
-      case 'letter':
-        return rooms.messaging?.step((router, now) =>
-          router.letterReceived(now, peer, message.letter),
-        );
-      case 'swim':
-        return membership?.receivedViaLink(
-          peer,
-          { host: remote.host, port: link.hello?.port ?? remote.port },
-          message.bytes,
-        );
-      case 'trust':
-        return rooms.trust?.received(peer, message.bytes);
-      case 'retained-digest':
-        return rooms.messaging?.retainedAsked(peer, message.digest);
-      case 'retained':
-        return rooms.messaging?.retainedReceived(message.entries);
-      case 'peers':
-        return world.book.told(peer, message.peers);
-      case 'bye':
-        log.info({ peer, reason: message.reason }, 'a peer said goodbye');
-        if (message.reason === 'revoked') world.expelled('This device was revoked by an admin.');
-        return undefined;
-      case 'hello':
-      case 'ping':
-      case 'pong':
-        return undefined;
+  /** Asked for every message: the certificate is read (and its signature checked) once a session. */
+  function isOnProbation({ session }: LinkInfo): boolean {
+    let answer = onProbation.get(session);
+    if (answer === undefined) {
+      answer = readCertificate(session.certificate)?.roles.includes('probation') !== false;
+      onProbation.set(session, answer);
     }
+    return answer;
   }
+
+  const controlRooms: ControlRooms = {
+    book: world.book,
+    overlay: (input) => peering.feed(input),
+    messaging: () => rooms.messaging,
+    membership: () => membership,
+    trust: () => rooms.trust,
+    goodbye(peer, reason) {
+      log.info({ peer, reason }, 'a peer said goodbye');
+      if (reason === 'revoked') world.expelled('This device was revoked by an admin.');
+    },
+  };
 
   function tellPeers(node: NodeId): void {
     const peers = (membership?.view().members ?? [])
@@ -252,22 +172,6 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     const last = states.get(node);
     states.delete(node);
     if (last !== undefined) world.memberChanged(goneInfo(node, 'left'), last);
-  }
-
-  function goneInfo(node: NodeId, state: MemberState): MemberInfo {
-    return {
-      id: node,
-      name: '',
-      state,
-      address: undefined,
-      incarnation: '',
-      rttMs: undefined,
-      labels: {},
-      roles: [],
-      version: '',
-      isStalled: false,
-      isSelf: false,
-    };
   }
 
   const trust: Trust = startTrust(
@@ -359,30 +263,16 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
   });
   rooms.messaging = messaging;
 
-  function infoOf(member: SwimMember, isSelf: boolean): MemberInfo {
-    const { incarnation, address } = member;
-    return {
-      id: member.node,
-      name: member.meta.name,
-      state: member.state,
-      address: address === undefined ? undefined : `${address.host}:${address.port}`,
-      incarnation: `${incarnation.boot}.${incarnation.n}`,
-      rttMs: isSelf ? 0 : member.rttMs,
-      labels: member.meta.labels,
-      roles: member.meta.roles,
-      version: member.meta.version,
-      isStalled: member.isStalled,
-      isSelf,
-    };
-  }
-
   function announced(member: SwimMember): void {
     const { node, state } = member;
     if (node === self) return;
     if (state === 'alive' || state === 'suspect') {
       peering.feed({ type: 'memberUp', node, addresses: member.addresses });
       messaging.step((router, now) => router.memberJoined(now, node, member.incarnation.boot));
-    } else if (state === 'dead' || state === 'left') {
+    } else if (state === 'dormant') {
+      // It is owed what the outbox can keep, and holds nobody up meanwhile.
+      messaging.step((router, now) => router.memberGone(now, node, 'dead'));
+    } else {
       peering.feed({ type: 'memberGone', node, reason: state });
       messaging.step((router, now) => router.memberGone(now, node, state));
       if (state === 'left') world.book.forget(node);
@@ -440,8 +330,7 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     for (const { node, session } of peering.view().neighbours) {
       const link = peering.links.byId(session);
       if (link === undefined) continue;
-      const port = link.hello?.port ?? link.session.remote.port;
-      membership.linkOpened(node, { host: link.session.remote.host, port });
+      membership.linkOpened(node, datagramAddress(link));
     }
   }
 

@@ -1,32 +1,20 @@
 /** What `status` says: every number and every sentence a person needs to see why something does not work. */
 
-import type { MycelError } from '../kernel/errors.ts';
 import type { NodeId } from '../kernel/ids.ts';
 import type { NodeAdapters } from './adapters.ts';
-import type { Ground } from './adapters.ts';
-import type { Identity } from './identity.ts';
-import type { Life } from './life.ts';
-import type { Lookout } from './lookout.ts';
+import type { Household } from './household.ts';
 import type { MemberState, NodeStatus } from './mesh-node.ts';
 import type { Store } from '../ports/store.ts';
 
 /** What is looked at. */
 export interface StatusWorld {
+  readonly node: NodeId;
   readonly name: string;
   readonly version: string;
   readonly isDev: boolean;
   readonly adapters: NodeAdapters;
   readonly store: Store;
-  readonly identity: Identity;
-  readonly ground: Ground;
-  readonly lookout: Lookout;
-  readonly life: Life;
-  readonly joining: { trouble(): MycelError | undefined };
-  readonly guestPort: number | undefined;
-  readonly probationCode: string | undefined;
-  readonly expelled: string | undefined;
-  readonly startedAt: number;
-  loopLagMs(): number;
+  readonly household: Household;
 }
 
 /** Loop lag that is worth a warning, in ms. */
@@ -34,7 +22,9 @@ const lagWarnMs = 1_000;
 
 /** Takes the picture. */
 export function statusOf(world: StatusWorld): NodeStatus {
-  const { life, ground, adapters } = world;
+  const { household, adapters } = world;
+  const life = household.life();
+  const ground = household.ground();
   const { trust, door, peering, messaging } = life;
   const now = adapters.clock.now();
   const members = life.members();
@@ -44,7 +34,7 @@ export function statusOf(world: StatusWorld): NodeStatus {
   );
   const isOnProbation = trust.certificate().roles.includes('probation');
   return {
-    node: world.identity.node,
+    node: world.node,
     name: world.name,
     version: world.version,
     mesh: {
@@ -55,11 +45,11 @@ export function statusOf(world: StatusWorld): NodeStatus {
       epoch: trust.view().epoch?.number ?? 0,
       joinWindowMs: door.windowMs(),
       isAdmin: trust.isAdmin(),
-      probationCode: isOnProbation ? world.probationCode : undefined,
+      probationCode: isOnProbation ? household.probationCode() : undefined,
     },
     mqttPort: ground.port,
-    guestPort: world.guestPort,
-    uptimeMs: now - world.startedAt,
+    guestPort: household.guestPort(),
+    uptimeMs: now - household.startedAt,
     members: countStates(members.map((one) => one.state)),
     links: peering.links.all().map(({ session, since, rttMs, hello }) => ({
       peer: session.peer,
@@ -77,10 +67,10 @@ export function statusOf(world: StatusWorld): NodeStatus {
       remote,
       queuedBytes,
     })),
-    discovery: world.lookout
+    discovery: household.lookout
       .report()
       .rungs.map(({ rung, trouble }) => ({ rung, trouble: trouble?.reason })),
-    loopLagMs: world.loopLagMs(),
+    loopLagMs: household.loopLagMs(),
     rssBytes: adapters.rssBytes(),
     metrics: adapters.metrics.snapshot(),
     warnings: warningsOf(world, isOnProbation),
@@ -95,23 +85,28 @@ function countStates(states: readonly MemberState[]): Record<MemberState, number
 }
 
 function warningsOf(world: StatusWorld, isOnProbation: boolean): string[] {
-  const { life, store, lookout } = world;
+  const { household, store } = world;
+  const { lookout } = household;
+  const { trust } = household.life();
+  const expelled = household.expelled();
+  const code = household.probationCode();
+  const lagMs = household.loopLagMs();
   const warnings: string[] = [];
   if (world.isDev) {
     warnings.push('This is an open mesh for development: everybody who reaches it is let in.');
   }
-  if (world.expelled !== undefined) {
+  if (expelled !== undefined) {
     warnings.push(
-      `${world.expelled} It serves its local clients only. Remove its data directory to start over.`,
+      `${expelled} It serves its local clients only. Remove its data directory to start over.`,
     );
   }
-  const trouble = world.joining.trouble();
-  if (trouble !== undefined && life.trust.isProvisional()) {
+  const trouble = household.joining().trouble();
+  if (trouble !== undefined && trust.isProvisional()) {
     warnings.push(`Joining did not work: ${trouble.message} ${trouble.fix}`);
   }
   if (isOnProbation) {
-    const code = world.probationCode === undefined ? '' : ` Its code is ${world.probationCode}.`;
-    warnings.push(`This node is on probation.${code} Run "mycel approve" on an admin node.`);
+    const shown = code === undefined ? '' : ` Its code is ${code}.`;
+    warnings.push(`This node is on probation.${shown} Run "mycel approve" on an admin node.`);
   }
   for (const { rung, trouble: problem } of lookout.report().rungs) {
     if (problem !== undefined)
@@ -120,9 +115,9 @@ function warningsOf(world: StatusWorld, isOnProbation: boolean): string[] {
   for (const { name, action } of store.damage()) {
     warnings.push(`The record '${name}' was damaged: ${action}`);
   }
-  if (world.loopLagMs() > lagWarnMs) {
+  if (lagMs > lagWarnMs) {
     warnings.push(
-      `The event loop was stuck for ${Math.round(world.loopLagMs())} ms in the last seconds: something on this machine takes its processor.`,
+      `The event loop was stuck for ${Math.round(lagMs)} ms in the last seconds: something on this machine takes its processor.`,
     );
   }
   return warnings;

@@ -1,0 +1,62 @@
+/** Which room a control message of a link is for. */
+
+import type { Address } from '../kernel/address.ts';
+import type { NodeId } from '../kernel/ids.ts';
+import type { OverlayInput } from '../protocol/overlay/overlay.ts';
+import type { ControlMessage } from '../wire/control.ts';
+import type { PeerBook } from './adapters.ts';
+import type { LinkInfo } from './links.ts';
+import type { Membership } from './membership.ts';
+import type { Messaging } from './messaging.ts';
+import type { Trust } from './trust.ts';
+
+/** The rooms; one that is not open yet hears nothing. */
+export interface ControlRooms {
+  readonly book: PeerBook;
+  overlay(input: OverlayInput): void;
+  messaging(): Messaging | undefined;
+  membership(): Membership | undefined;
+  trust(): Trust | undefined;
+  /** The peer hangs up, and why. */
+  goodbye(peer: NodeId, reason: string): void;
+}
+
+/** Where a peer's datagrams come from, as far as its link tells. */
+export function datagramAddress(link: LinkInfo): Address {
+  const { remote } = link.session;
+  return { host: remote.host, port: link.hello?.port ?? remote.port };
+}
+
+/** Hands a message on. Greetings and pings are the link table's own. */
+export function dispatchControl(
+  rooms: ControlRooms,
+  link: LinkInfo,
+  message: ControlMessage,
+): void {
+  const { peer } = link.session;
+  switch (message.kind) {
+    case 'neighbours':
+      rooms.overlay({ type: 'neighboursHeard', node: peer, neighbours: message.ids });
+      return rooms.messaging()?.step((router) => router.neighboursHeard(peer, message.ids));
+    case 'letter':
+      return rooms
+        .messaging()
+        ?.step((router, now) => router.letterReceived(now, peer, message.letter));
+    case 'swim':
+      return rooms.membership()?.receivedViaLink(peer, datagramAddress(link), message.bytes);
+    case 'trust':
+      return rooms.trust()?.received(peer, message.bytes);
+    case 'retained-digest':
+      return rooms.messaging()?.retainedAsked(peer, message.digest);
+    case 'retained':
+      return rooms.messaging()?.retainedReceived(message.entries);
+    case 'peers':
+      return rooms.book.told(peer, message.peers);
+    case 'bye':
+      return rooms.goodbye(peer, message.reason);
+    case 'hello':
+    case 'ping':
+    case 'pong':
+      return undefined;
+  }
+}

@@ -1,0 +1,392 @@
+/** A started node: its ground floor, its lookout, and one life after another as it founds, joins and leaves meshes. */
+
+import type { Address } from '../kernel/address.ts';
+import { MycelError } from '../kernel/errors.ts';
+import { createRandom } from '../kernel/random.ts';
+import type { BeaconState } from '../ports/discovery.ts';
+import type { Store } from '../ports/store.ts';
+import type { MemberMeta } from '../protocol/membership/messages.ts';
+import { meshTagOf } from '../wire/authority-entry.ts';
+import type { MeshRecord } from '../wire/mesh-record.ts';
+import { decodeMeshRecord, encodeMeshRecord } from '../wire/mesh-record.ts';
+import type { Ground, Interfaces, NodeAdapters } from './adapters.ts';
+import type { Emitter } from './events.ts';
+import { loadGuests } from './guests.ts';
+import type { Guests } from './guests.ts';
+import type { Identity } from './identity.ts';
+import { createJoining } from './joining.ts';
+import type { Joining } from './joining.ts';
+import { startLife } from './life.ts';
+import type { Life } from './life-world.ts';
+import { createLookout } from './lookout.ts';
+import type { Lookout } from './lookout.ts';
+import { devRecord, provisionalRecord } from './mesh-founding.ts';
+import type { MemberInfo, MemberState, MeshEvents, NodeOptions } from './mesh-node.ts';
+import { portDefault } from './options.ts';
+import type { Subscriptions } from './subscriptions.ts';
+import { version } from './version.ts';
+
+/** Port of the guest listener when nobody says otherwise. */
+export const guestPortDefault = 1884;
+
+const loopbackHost = '127.0.0.1';
+
+/** Addresses that one node offers to its peers. */
+const addressesMax = 8;
+
+/** What a household is made of. */
+export interface HouseholdWorld {
+  readonly name: string;
+  readonly options: NodeOptions;
+  readonly adapters: NodeAdapters;
+  readonly store: Store;
+  readonly identity: Identity;
+  readonly emitter: Emitter<MeshEvents>;
+  readonly subscriptions: Subscriptions;
+}
+
+/** A started node. */
+export interface Household {
+  readonly lookout: Lookout;
+  readonly startedAt: number;
+  ground(): Ground;
+  guests(): Guests;
+  joining(): Joining;
+  life(): Life;
+  guestPort(): number | undefined;
+  /** The six digits of a newcomer on probation. */
+  probationCode(): string | undefined;
+  /** Why this node was thrown out of its mesh. */
+  expelled(): string | undefined;
+  loopLagMs(): number;
+  addresses(): readonly Address[];
+  /** Makes a provisional mesh real. @throws {MycelError} MYCEL_ALREADY_MEMBER when it is real under another name */
+  found(meshName: string | undefined): Promise<void>;
+  /** Says goodbye to the mesh and is a provisional mesh of one again. */
+  leave(): Promise<void>;
+  /** Frees every handle but the store. */
+  close(): Promise<void>;
+}
+
+/** Opens everything. What was opened is closed again when it fails. */
+export async function openHousehold(world: HouseholdWorld): Promise<Household> {
+  const { options, adapters, store, identity, emitter, name } = world;
+  const { clock, log, metrics } = adapters;
+  const isDev = options.dev === true;
+  const random = createRandom(adapters.seed());
+  const startedAt = clock.now();
+  const rooms: { ground?: Ground; guests?: Guests; joining?: Joining; life?: Life } = {};
+  let guestPort: number | undefined;
+  let probationCode: string | undefined;
+  let expulsion: string | undefined;
+  let isOpen = false;
+
+  const interfaces: Interfaces = adapters.watchInterfaces(
+    isLoopbackOnly() ? ['lo'] : options.interfaces,
+    interfacesChanged,
+  );
+  const { rungs, book } = adapters.lookOut({
+    interfaces,
+    mdns: options.mdns !== false,
+    multicast: options.multicast !== false,
+    seeds: options.seeds ?? [],
+    store,
+    log,
+  });
+  const lookout = createLookout(rungs, log);
+  const loop = adapters.watchLoop((lagMs) => rooms.life?.membership()?.lagged(lagMs));
+  const suspend = adapters.watchSuspend(woke);
+
+  function ground(): Ground {
+    if (rooms.ground === undefined) throw new MycelError('MYCEL_NOT_RUNNING');
+    return rooms.ground;
+  }
+
+  function life(): Life {
+    if (rooms.life === undefined) throw new MycelError('MYCEL_NOT_RUNNING');
+    return rooms.life;
+  }
+
+  function isLoopbackOnly(): boolean {
+    if (isDev && options.interfaces === undefined) return true;
+    return options.interfaces?.every((one) => one === 'lo') === true;
+  }
+
+  /** Addresses that this node offers to peers; loopback only when there is nothing else to offer. */
+  function hosts(): readonly string[] {
+    if (isLoopbackOnly()) return [loopbackHost];
+    const found = interfaces.current().flatMap((one) => one.hosts);
+    return found.length > 0 ? found : [loopbackHost];
+  }
+
+  function addresses(): readonly Address[] {
+    const port = rooms.ground?.port ?? 0;
+    return hosts()
+      .filter((host) => !host.includes(':'))
+      .slice(0, addressesMax)
+      .map((host) => ({ host, port }));
+  }
+
+  function meta(roles: readonly string[]): MemberMeta {
+    return { name, version, roles, labels: options.labels ?? {}, capabilities: [] };
+  }
+
+  function announce(): void {
+    const { trust, door } = life();
+    const isWindowOpen = door.windowMs() > 0;
+    const isProvisional = trust.isProvisional();
+    const state: BeaconState = isProvisional ? 'unclaimed' : isWindowOpen ? 'open' : 'member';
+    const meshTag = meshTagOf(trust.meshId);
+    lookout.announce({ node: identity.node, meshTag, state, port: ground().port });
+  }
+
+  function memberChanged(info: MemberInfo, before: MemberState | undefined): void {
+    emitter.emit('member', info);
+    const isUp = info.state === 'alive';
+    const isDown = info.state === 'dead' || info.state === 'left';
+    const wasUp = before !== undefined && before !== 'dead' && before !== 'left';
+    if (wasUp && isDown) emitter.emit('member-down', info);
+    if (wasUp || !isUp) return;
+    emitter.emit('member-up', info);
+    lookout.burst();
+  }
+
+  async function beginLife(record: MeshRecord): Promise<Life> {
+    // A number of its own for every life: sequence numbers and nonces start again with each.
+    const boot = await adapters.nextBoot(store);
+    return startLife(
+      {
+        adapters,
+        log,
+        metrics,
+        random: random.split(),
+        store,
+        identity,
+        boot,
+        profile: options.profile ?? (isDev ? 'loopback' : 'wired'),
+        isDev,
+        book,
+        subscriptions: world.subscriptions,
+        ground,
+        datagramHost: isLoopbackOnly() ? loopbackHost : '0.0.0.0',
+        addresses,
+        meta,
+        memberChanged,
+        linkChanged: (peer, isUp, reason) => emitter.emit('link', { peer, isOpen: isUp, reason }),
+        pending: (newcomer) => emitter.emit('pending', newcomer),
+        alert(code, text) {
+          log.error({ code }, text);
+          emitter.emit('alert', { code, text });
+        },
+        beaconChanged: () => (isOpen ? announce() : undefined),
+        expelled,
+      },
+      record,
+    );
+  }
+
+  /** Out of the mesh: the node goes on serving its local clients, alone, and says so. */
+  function expelled(reason: string): void {
+    if (expulsion !== undefined) return;
+    expulsion = reason;
+    log.error({ reason }, 'this node was expelled; it serves its local clients only');
+    emitter.emit('expelled', { reason });
+    goPrivate().catch((error: unknown) => log.error({ error }, 'the node could not go private'));
+  }
+
+  /** The record on disk stays: after a restart the mesh says again that this device is out. */
+  async function goPrivate(): Promise<void> {
+    await life().stop();
+    rooms.life = await beginLife(provisionalRecord(identity.keys, options.mesh));
+    await ground().openTo([]);
+    announce();
+  }
+
+  async function goPublic(): Promise<void> {
+    const current = life();
+    if (current.trust.isProvisional()) return;
+    rooms.joining?.cancel();
+    await ground().openTo(hosts().filter((host) => host !== loopbackHost));
+    await current.goPublic();
+    await openGuestDoor(rooms.guests?.list().length ?? 0);
+    for (const sighting of lookout.recent()) current.sighted(sighting);
+    announce();
+  }
+
+  /** Leaves the life of a provisional mesh for the mesh that granted this record. */
+  async function adopt(record: MeshRecord, code: string | undefined): Promise<void> {
+    await store.write('mesh', encodeMeshRecord(record));
+    await life().stop();
+    rooms.life = await beginLife(record);
+    probationCode = code;
+    await goPublic();
+    emitter.emit('joined', { mesh: life().trust.meshId, name: record.name });
+  }
+
+  async function openGuestDoor(count: number): Promise<void> {
+    const isWanted = count > 0 && rooms.life?.trust.isProvisional() === false;
+    const host = isLoopbackOnly() ? loopbackHost : '0.0.0.0';
+    const listen = (port: number) =>
+      ground().openGuests(isWanted ? { port, hosts: [host] } : undefined);
+    try {
+      guestPort = await listen(guestPort ?? options.guestPort ?? guestPortDefault);
+    } catch (error) {
+      if (options.guestPort !== undefined || !MycelError.is(error)) throw error;
+      guestPort = await listen(0);
+    }
+  }
+
+  async function loadRecord(): Promise<MeshRecord> {
+    if (isDev) return devRecord(identity.keys);
+    const bytes = await store.read('mesh');
+    const record = bytes === undefined ? undefined : decodeMeshRecord(bytes);
+    if (record !== undefined) return record;
+    if (bytes !== undefined) {
+      log.error(
+        {},
+        'the mesh record cannot be read; this node starts as a provisional mesh of one',
+      );
+    }
+    const fresh = provisionalRecord(identity.keys, options.mesh);
+    await store.write('mesh', encodeMeshRecord(fresh));
+    return fresh;
+  }
+
+  function openGround(): Promise<Ground> {
+    return adapters.openGround({
+      port: options.port ?? portDefault,
+      mayMove: options.port === undefined,
+      brokerId: identity.node,
+      credentials: {
+        node: identity.node,
+        keys: identity.keys,
+        prologue: () => life().prologue(),
+        certificate: () => rooms.life?.trust.certificate().bytes,
+        admit: (certificate, xPublic) =>
+          rooms.life?.admit(certificate, xPublic) ?? { refusal: 'the node is starting' },
+      },
+      handlers: {
+        published(message, _client, taken) {
+          if (rooms.life === undefined) taken('the node is starting');
+          else rooms.life.messaging.fromClient(message, taken);
+        },
+        interest() {},
+        opened: (session) => void rooms.life?.peering.links.opened(session),
+        frame: (session, lane, bytes) => rooms.life?.peering.links.frame(session, lane, bytes),
+        drained: (session) => rooms.life?.peering.links.drained(session),
+        closed: (session, reason) => rooms.life?.peering.links.closed(session, reason),
+        knocked: (kind, remote) => rooms.life?.door.knocked(kind, remote),
+      },
+      log,
+      metrics,
+    });
+  }
+
+  function interfacesChanged(): void {
+    if (!isOpen) return;
+    log.info({ hosts: hosts() }, 'the network interfaces changed');
+    goPublic()
+      .then(() => life().addressesChanged())
+      .catch((error: unknown) => log.warn({ error }, 'the node could not follow its interfaces'));
+    lookout.burst();
+  }
+
+  function woke(gapMs: number): void {
+    log.info({ gapMs }, 'this machine slept or this process was stopped');
+    rooms.life?.membership()?.woke(gapMs);
+    interfaces.refresh();
+    lookout.burst();
+  }
+
+  async function close(): Promise<void> {
+    isOpen = false;
+    rooms.joining?.cancel();
+    loop.stop();
+    suspend.stop();
+    await rooms.life?.stop();
+    await lookout.stop();
+    interfaces.stop();
+    await rooms.ground?.stop();
+  }
+
+  async function open(): Promise<void> {
+    const record = await loadRecord();
+    rooms.ground = await openGround();
+    const joining = createJoining({
+      identity,
+      name,
+      clock,
+      log,
+      ground: rooms.ground,
+      isProvisional: () => life().trust.isProvisional() && expulsion === undefined,
+      adopt,
+    });
+    rooms.joining = joining;
+    rooms.life = await beginLife(record);
+    rooms.guests = await loadGuests({
+      store,
+      ground: rooms.ground,
+      hashPassword: adapters.hashPassword,
+      changed: openGuestDoor,
+    });
+    isOpen = true;
+    await lookout.start((sighting) => {
+      rooms.life?.sighted(sighting);
+      joining.seen(sighting);
+    });
+    await goPublic();
+    announce();
+    if (options.join !== undefined && life().trust.isProvisional()) {
+      joining.invited(options.join, lookout.recent());
+    }
+  }
+
+  try {
+    await open();
+  } catch (error) {
+    await close();
+    throw error;
+  }
+
+  return {
+    lookout,
+    startedAt,
+    ground,
+    life,
+    addresses,
+    close,
+    guests: () => rooms.guests as Guests,
+    joining: () => rooms.joining as Joining,
+    guestPort: () => guestPort,
+    probationCode: () => probationCode,
+    expelled: () => expulsion,
+    loopLagMs: () => loop.lagMs(),
+    async found(meshName) {
+      const { trust } = life();
+      if (!trust.isProvisional()) {
+        if (meshName === undefined || meshName === trust.record().name) return;
+        throw new MycelError('MYCEL_ALREADY_MEMBER');
+      }
+      if (expulsion !== undefined) throw new MycelError('MYCEL_REVOKED');
+      rooms.joining?.cancel();
+      if (meshName !== undefined && meshName !== trust.record().name) {
+        // Nobody knows the provisional mesh yet: a new genesis carries the new name.
+        await life().stop();
+        rooms.life = await beginLife(provisionalRecord(identity.keys, meshName));
+      }
+      await life().trust.found();
+      await goPublic();
+    },
+    async leave() {
+      if (life().trust.isProvisional()) return;
+      await life().leave();
+      await life().stop();
+      const record = provisionalRecord(identity.keys, options.mesh);
+      await store.write('mesh', encodeMeshRecord(record));
+      rooms.life = await beginLife(record);
+      await ground().openTo([]);
+      await openGuestDoor(0);
+      announce();
+    },
+  };
+}

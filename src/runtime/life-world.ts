@@ -1,0 +1,72 @@
+/** A life's two faces: what the node provides to it, and what it offers to the node. */
+
+import type { Address } from '../kernel/address.ts';
+import type { NodeId } from '../kernel/ids.ts';
+import type { Random } from '../kernel/random.ts';
+import type { Sighting } from '../ports/discovery.ts';
+import type { Log } from '../ports/log.ts';
+import type { Metrics } from '../ports/metrics.ts';
+import type { Store } from '../ports/store.ts';
+import type { MemberMeta } from '../protocol/membership/messages.ts';
+import type { ProfileName } from '../protocol/membership/profiles.ts';
+import type { Ground, NodeAdapters, PeerBook } from './adapters.ts';
+import type { Door } from './door.ts';
+import type { Identity } from './identity.ts';
+import type { Membership } from './membership.ts';
+import type { MemberInfo, MemberState, PendingMember } from './mesh-node.ts';
+import type { Messaging } from './messaging.ts';
+import type { Peering } from './peering.ts';
+import type { Subscriptions } from './subscriptions.ts';
+import type { Trust } from './trust.ts';
+
+/** What the node around it provides. */
+export interface LifeWorld {
+  readonly adapters: NodeAdapters;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly random: Random;
+  readonly store: Store;
+  readonly identity: Identity;
+  /** Raised and on disk before this life began. */
+  readonly boot: number;
+  readonly profile: ProfileName;
+  readonly isDev: boolean;
+  readonly book: PeerBook;
+  readonly subscriptions: Subscriptions;
+  ground(): Ground;
+  /** Local address for membership datagrams. */
+  readonly datagramHost: string;
+  addresses(): readonly Address[];
+  meta(roles: readonly string[]): MemberMeta;
+  memberChanged(info: MemberInfo, before: MemberState | undefined): void;
+  linkChanged(peer: NodeId, isOpen: boolean, reason: string): void;
+  pending(newcomer: PendingMember): void;
+  alert(code: string, text: string): void;
+  /** What strangers are told changed: the window opened, the mesh became real. */
+  beaconChanged(): void;
+  /** This device was thrown out, or met its own clone. */
+  expelled(reason: string): void;
+}
+
+/** A life. */
+export interface Life {
+  readonly boot: number;
+  readonly trust: Trust;
+  readonly door: Door;
+  readonly messaging: Messaging;
+  readonly peering: Peering;
+  membership(): Membership | undefined;
+  /** Opens membership; for a real mesh. Idempotent. */
+  goPublic(): Promise<void>;
+  sighted(sighting: Sighting): void;
+  members(): readonly MemberInfo[];
+  addressesChanged(): void;
+  /** Judges a peer's certificate in a link handshake. */
+  admit: Trust['admit'];
+  prologue(): Uint8Array;
+  /** Throws a member out, as admin: log entry, then a new epoch key that it does not get. */
+  revoke(node: NodeId): Promise<void>;
+  /** Tells the mesh that this node goes for good. */
+  leave(): Promise<void>;
+  stop(): Promise<void>;
+}

@@ -1,0 +1,40 @@
+/** Members as people and programs see them. */
+
+import type { NodeId } from '../kernel/ids.ts';
+import type { SwimMember } from '../protocol/membership/swim-types.ts';
+import type { MemberInfo, MemberState } from './mesh-node.ts';
+
+/** What membership knows of one member. */
+export function infoOf(member: SwimMember, isSelf: boolean): MemberInfo {
+  const { incarnation, address } = member;
+  return {
+    id: member.node,
+    name: member.meta.name,
+    state: member.state,
+    address: address === undefined ? undefined : `${address.host}:${address.port}`,
+    incarnation: `${incarnation.boot}.${incarnation.n}`,
+    rttMs: isSelf ? 0 : member.rttMs,
+    labels: member.meta.labels,
+    roles: member.meta.roles,
+    version: member.meta.version,
+    isStalled: member.isStalled,
+    isSelf,
+  };
+}
+
+/** A member that is known by nothing but its id any more. */
+export function goneInfo(node: NodeId, state: MemberState): MemberInfo {
+  return {
+    id: node,
+    name: '',
+    state,
+    address: undefined,
+    incarnation: '',
+    rttMs: undefined,
+    labels: {},
+    roles: [],
+    version: '',
+    isStalled: false,
+    isSelf: false,
+  };
+}
