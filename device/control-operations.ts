@@ -146,7 +146,7 @@ const eventNames = Object.keys({
  * Finds the member a person means by its whole id, a unique prefix of the id, or its name.
  * @throws {Failure} MYCEL_UNKNOWN_MEMBER, or MYCEL_AMBIGUOUS when more than one fits.
  */
-export function resolveMember<Candidate extends Pick<MemberInfo, 'id' | 'name'>>(
+function resolveMember<Candidate extends Pick<MemberInfo, 'id' | 'name'>>(
   node: { members(): readonly Candidate[] },
   who: string,
 ): Candidate {

@@ -19,6 +19,7 @@ export interface UpFlags {
   readonly profile?: 'wired' | 'wifi' | 'fast' | 'loopback';
   readonly dev?: boolean;
   readonly mdns: boolean;
+  readonly stopWithStdin?: boolean;
   readonly multicast: boolean;
   readonly logLevel?: 'debug' | 'info' | 'warn' | 'error' | 'silent';
 }
@@ -129,6 +130,7 @@ function addUp(program: Command, withContext: WithContext): void {
     )
     .option('--dev', "open mesh for a developer's machine: everyone is let in, loopback only")
     .option('--no-mdns', 'do not use mDNS')
+    .option('--stop-with-stdin', 'stop when stdin ends, for programs that run a node')
     .option('--no-multicast', 'do not use UDP multicast and broadcast')
     .option(
       '--log-level <level>',

@@ -14,6 +14,9 @@ const drawEveryMs = 1000;
 /** How often the rates are told without a terminal, in ms. */
 const ratesEveryMs = 5000;
 
+/** Wipes the screen; what was there stays in the scrollback. */
+const clearScreen = '\u001b[2J\u001b[H';
+
 /** Runs until q, a signal, or the given time. */
 export async function demo(context: Context, flags: DemoFlags): Promise<void> {
   const { terminal, json } = context;
@@ -26,21 +29,28 @@ export async function demo(context: Context, flags: DemoFlags): Promise<void> {
     if (json) terminal.line(JSON.stringify(event));
     else if (!isLive) terminal.line(describe(event));
   };
+  let mesh: DemoMesh | undefined;
+  const stopKeys = listenForKeys({
+    k: () => mesh?.kill(),
+    r: () => revive(context, mesh),
+    q: askToEnd,
+  });
   if (isLive) terminal.line('Starting three nodes …');
   try {
-    const mesh = await startDemoMesh(tell, end.signal);
+    mesh = await startDemoMesh(tell, end.signal);
     await watch(context, mesh, { seconds: flags.seconds, isLive, end });
-    if (isLive) terminal.line('Stopping the nodes …');
+    if (isLive) terminal.line('\nStopping the nodes …');
     await mesh.stop();
   } catch (error) {
     // Ctrl-C during the start: the nodes are stopped already.
     if (!end.signal.aborted) throw error;
   } finally {
+    stopKeys();
     for (const signal of signals) process.off(signal, askToEnd);
   }
 }
 
-/** Shows the mesh and obeys the keys until the end is asked for. */
+/** Shows the mesh until the end is asked for. */
 async function watch(
   context: Context,
   mesh: DemoMesh,
@@ -53,6 +63,7 @@ async function watch(
   const { end, isLive } = how;
   if (end.signal.aborted) return;
   const [first] = mesh.rows();
+  if (isLive) context.terminal.line(clearScreen);
   const timers = [
     isLive
       ? setInterval(createPainter(context, mesh), drawEveryMs)
@@ -62,18 +73,12 @@ async function watch(
   if (!isLive && !context.json) {
     context.terminal.line(`listen in with: ${listenLine(first?.mqttPort ?? 0)}`);
   }
-  const stopKeys = listenForKeys({
-    k: mesh.kill,
-    r: () => revive(context, mesh),
-    q: () => end.abort(),
-  });
   await once(end.signal, 'abort');
   for (const timer of timers) clearTimeout(timer);
-  stopKeys();
 }
 
-function revive({ terminal }: Context, mesh: DemoMesh): void {
-  mesh.revive().catch((error: unknown) => terminal.note(toFailure(error).message));
+function revive({ terminal }: Context, mesh: DemoMesh | undefined): void {
+  mesh?.revive().catch((error: unknown) => terminal.note(toFailure(error).message));
 }
 
 /** Draws over the last picture; a terminal that is too narrow wraps, so each line is cut by the terminal itself. */
@@ -101,20 +106,28 @@ function createRateTeller({ terminal, json }: Context, mesh: DemoMesh): () => vo
   };
 }
 
-/** Messages a second of each node since it was asked last. */
+/** Looks that a rate is averaged over: publishing and drawing beat at the same pace, and one look would flicker. */
+const looksMax = 5;
+
+/** Messages a second of each node, averaged over the last few times it was asked. */
 function createRates(mesh: DemoMesh): () => ReadonlyMap<string, number> {
-  let before = new Map(mesh.rows().map(({ name, heardCount }) => [name, heardCount]));
-  let at = performance.now();
+  const look = () => ({
+    at: performance.now(),
+    counts: new Map(mesh.rows().map(({ name, heardCount }) => [name, heardCount])),
+  });
+  const looks = [look()];
   return () => {
-    const now = performance.now();
-    const seconds = Math.max(0.001, (now - at) / 1000);
-    const rows = mesh.rows();
-    const rates = new Map(
-      rows.map(({ name, heardCount }) => [name, (heardCount - (before.get(name) ?? 0)) / seconds]),
+    const now = look();
+    const then = looks[0] ?? now;
+    looks.push(now);
+    if (looks.length > looksMax) looks.shift();
+    const seconds = Math.max(0.001, (now.at - then.at) / 1000);
+    return new Map(
+      [...now.counts].map(([name, count]) => [
+        name,
+        (count - (then.counts.get(name) ?? 0)) / seconds,
+      ]),
     );
-    before = new Map(rows.map(({ name, heardCount }) => [name, heardCount]));
-    at = now;
-    return rates;
   };
 }
 

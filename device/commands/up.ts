@@ -28,7 +28,7 @@ export async function up(context: Context, flags: UpFlags): Promise<void> {
       if (json) terminal.line(JSON.stringify(report));
       else for (const line of describe(context, report, id)) terminal.line(line);
     },
-    onStopAsked: listenForSignals,
+    onStopAsked: (stop) => listenForStop(stop, flags.stopWithStdin === true),
   });
 }
 
@@ -57,7 +57,7 @@ export function toNodeOptions(
 }
 
 /** The first signal asks for a clean stop, the second one ends the process. */
-function listenForSignals(stop: (reason: string) => void): () => void {
+function listenForStop(stop: (reason: string) => void, alsoStdin: boolean): () => void {
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
   let force: NodeJS.Timeout | undefined;
   const onSignal = (signal: NodeJS.Signals): void => {
@@ -67,7 +67,10 @@ function listenForSignals(stop: (reason: string) => void): () => void {
     stop(signal);
   };
   for (const signal of signals) process.on(signal, onSignal);
+  const onEnd = (): void => stop('stdin has ended');
+  if (alsoStdin) process.stdin.on('end', onEnd).on('error', onEnd).resume();
   return () => {
+    if (alsoStdin) process.stdin.off('end', onEnd).pause().unref();
     clearTimeout(force);
     for (const signal of signals) process.off(signal, onSignal);
   };

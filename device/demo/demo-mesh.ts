@@ -3,6 +3,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 
 import type { MemberState } from 'mycel';
 
@@ -11,6 +12,9 @@ import { readFacts } from './facts.ts';
 
 /** The names, which are also the levels of their topics: `demo/anna/load`. */
 const nodeNames = ['anna', 'bert', 'cleo'] as const;
+
+/** Pause between two joins, in ms: an inviter takes one attempt a second from an address, and all of ours are loopback. */
+const joinPauseMs = 1200;
 
 /** How often each node publishes its facts, in ms. */
 const factsEveryMs = 1000;
@@ -94,8 +98,10 @@ export async function startDemoMesh(
     signal.throwIfAborted();
     const made = await first?.control?.call('invite', { uses: others.length });
     signal.throwIfAborted();
-    // One after the other, as a person would: the inviter takes one attempt a second from an address.
-    for (const node of others) await node.start(made?.invite);
+    for (const [at, node] of others.entries()) {
+      if (at > 0) await setTimeout(joinPauseMs, undefined, { signal });
+      await node.start(made?.invite);
+    }
   } catch (error) {
     await stop();
     throw error;

@@ -111,7 +111,10 @@ export function createDemoNode(
   };
 }
 
-/** In a group of its own, so that Ctrl-C reaches the demo alone and the demo stops its nodes in order. */
+/**
+ * In a group of its own, so that Ctrl-C reaches the demo alone and the demo stops its nodes in order.
+ * Its stdin is a pipe from us: should we be killed, the pipe ends and the node with it.
+ */
 function spawnNode(name: string, dataDir: string, invite: string | undefined): ChildProcess {
   const script = process.argv[1] ?? '';
   const { MYCEL_JOIN_FILE: _file, MYCEL_JOIN: _invite, ...env } = process.env;
@@ -119,10 +122,10 @@ function spawnNode(name: string, dataDir: string, invite: string | undefined): C
   const network = ['--interface', 'lo', '--profile', 'loopback'];
   return spawn(
     process.execPath,
-    [...process.execArgv, script, 'up', '--json', ...flags, ...network],
+    [...process.execArgv, script, 'up', '--json', '--stop-with-stdin', ...flags, ...network],
     {
       detached: true,
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['pipe', 'pipe', 'pipe'],
       env: invite === undefined ? env : { ...env, MYCEL_JOIN: invite },
     },
   );

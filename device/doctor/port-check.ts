@@ -8,7 +8,7 @@ import { describeHolders, holdersOf, listenersOn } from './sockets.ts';
 import type { SystemRoot } from './system-file.ts';
 
 /** MQTT's registered port, which a node takes when it is free. */
-export const portDefault = 1883;
+const portDefault = 1883;
 
 /** What the check needs to know. */
 export interface PortQuestion {

@@ -35,7 +35,7 @@ export function listenersOn(
 }
 
 /** Reads one of the kernel's tables. Lines it does not understand are left out. */
-export function parseSocketTable(table: string, port: number, state: string): SocketEntry[] {
+function parseSocketTable(table: string, port: number, state: string): SocketEntry[] {
   const suffix = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
   return table
     .split('\n')

@@ -112,6 +112,15 @@ describe('up', () => {
   });
 });
 
+describe('up --stop-with-stdin', () => {
+  it('ends when the program that holds its stdin has gone', async () => {
+    const node = await mycel.up('stdin', ['--stop-with-stdin']);
+    node.child.stdin?.end();
+    expect((await node.ended).code).toBe(0);
+    expect(node.lines.at(-2)).toEqual({ event: 'stopping', reason: 'stdin has ended' });
+  });
+});
+
 describe('members', () => {
   it('has exactly the promised fields', async () => {
     const members = (await json(['members', ...at('anna')])) as Record<string, unknown>[];
