@@ -20,6 +20,8 @@ import { openControlServer, type ControlServer } from '../../device/control-serv
 import { createNodeDouble, idOf, type NodeDouble } from './mesh-node-double.ts';
 import { connectRaw } from './raw-socket.ts';
 
+/** Everything a test makes, removed after it. */
+let home: string;
 let dataDir: string;
 let node: NodeDouble;
 let server: ControlServer;
@@ -34,14 +36,16 @@ const open = (): Promise<ControlServer> =>
   });
 
 beforeEach(async () => {
-  dataDir = await mkdtemp(join(tmpdir(), 'mycel-control-'));
+  home = await mkdtemp(join(tmpdir(), 'mycel-control-'));
+  dataDir = join(home, 'data');
+  await mkdir(dataDir);
   node = createNodeDouble();
   downCount = 0;
   server = await open();
 });
 afterEach(async () => {
   await server.stop('test over');
-  await rm(dataDir, { recursive: true, force: true });
+  await rm(home, { recursive: true, force: true });
 });
 const path = (): string => join(dataDir, 'control.sock');
 
@@ -275,7 +279,7 @@ describe('the place of the socket', () => {
     await expect(open()).rejects.toMatchObject({ code: 'MYCEL_DATA_DIR_BUSY', exitCode: 1 });
     await server.stop('test');
     // A socket file whose owner is gone: bound, then closed without unlinking.
-    const dead = await mkdtemp(join(tmpdir(), 'mycel-dead-'));
+    const dead = await mkdtemp(join(home, 'dead-'));
     dataDir = dead;
     await leaveStaleSocket(path());
     server = await open();
@@ -311,12 +315,11 @@ describe('the place of the socket', () => {
 
 describe('the client', () => {
   it('refuses to talk to something that is not a node', async () => {
-    const odd = await mkdtemp(join(tmpdir(), 'mycel-odd-'));
+    const odd = await mkdtemp(join(home, 'odd-'));
     const stranger = createServer((socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'));
     await new Promise<void>((resolve) => stranger.listen(join(odd, 'control.sock'), resolve));
     await expect(callNode(odd, 'status', {})).rejects.toMatchObject({ code: 'MYCEL_CONTROL_LOST' });
     stranger.close();
-    await rm(odd, { recursive: true });
   });
 });
 
