@@ -154,8 +154,7 @@ export function createAdmission(world: {
         else log.warn({ name: guest.name.slice(0, 32) }, 'ignored a guest with an unusable name');
       }
       guests = next;
-      return [...connections.values()].filter(({ guest, stream }) => {
-        if (stream.destroyed) return false;
+      return [...connections.values()].filter(({ guest }) => {
         const now = guest === undefined ? undefined : next.get(guest.name);
         return guest !== undefined && (now === undefined || !isSameGuest(guest, now));
       });

@@ -32,5 +32,4 @@ export interface AedesClient extends Client {
   deliverQoS: DeliverFunction;
   waitForDrain(callback: (error?: Error | null) => void): void;
   readonly subscriptions: Readonly<Record<string, { qos: 0 | 1 | 2 }>>;
-  readonly duplicates: Record<string, number>;
 }

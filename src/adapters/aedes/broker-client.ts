@@ -11,7 +11,7 @@ import { createGuestPace } from './guest-pace.ts';
 import type { GuestPace } from './guest-pace.ts';
 import { createPublishGate } from './publish-gate.ts';
 import type { PublishGate } from './publish-gate.ts';
-import type { AedesClient, BrokerPacket } from './aedes-types.ts';
+import type { AedesClient } from './aedes-types.ts';
 import type { GuestCredential } from './guest-rules.ts';
 import type { ZoneLimits } from './broker-limits.ts';
 
@@ -35,13 +35,14 @@ export interface Connection {
   refusal: { readonly returnCode: number; readonly reason: string } | undefined;
   willTopic: string | undefined;
   isReady: boolean;
-  /** The packet that was delivered last, by broker counter. */
-  lastCounter: number;
   /** The QoS granted to each of its filters; bounded by `limits.subscriptions`. */
   readonly granted: Map<string, 0 | 1 | 2>;
   /** The QoS of all filters when they agree; 'unknown' after every change. */
   commonQos: 0 | 1 | 2 | 'mixed' | 'unknown';
 }
+
+/** Disconnects a client for a reason and counts it; does nothing when it is gone already. */
+export type Evict = (connection: Connection, reason: string, counted: string) => void;
 
 /** Wraps a socket for aedes. `client` is filled in by `adopt`. */
 export function createConnection(
@@ -67,19 +68,14 @@ export function createConnection(
     refusal: undefined,
     willTopic: undefined,
     isReady: false,
-    lastCounter: -1,
     granted: new Map(),
     commonQos: 'unknown',
   };
 }
 
 /** Replaces the parts of an aedes client that do not hold under load. */
-export function adopt(connection: Connection, brokerId: string): void {
+export function adopt(connection: Connection): void {
   const { client, stream } = connection;
-  // aedes drops a packet whose counter is lower than the last one's: a QoS 1 message overtaken by a QoS 0 one
-  // is lost (aedes#994). `isRepeated` finds the repetitions that matter.
-  Object.defineProperty(client.duplicates, brokerId, { get: () => 0, set() {} });
-
   // aedes waits for an empty buffer; a slow reader under steady load never gets there and is killed.
   client.waitForDrain = (callback) => stream.whenRelieved(() => callback(null));
 
@@ -89,15 +85,6 @@ export function adopt(connection: Connection, brokerId: string): void {
     if (packet.qos > 0 && grantedQos(connection, packet.topic) > 0) setImmediate(done);
     else deliver0(packet, done);
   };
-}
-
-/** Whether this delivery repeats the last one: two filters of one client match the same message. */
-export function isRepeated(connection: Connection, packet: BrokerPacket): boolean {
-  const counter = packet.brokerCounter ?? 0;
-  if (packet.messageId !== undefined) return false;
-  if (counter === connection.lastCounter) return true;
-  connection.lastCounter = counter;
-  return false;
 }
 
 /** Notes what a filter was granted; undefined: it is gone. */

@@ -1,33 +1,24 @@
 /** The MQTT 3.1.1 broker of a node: aedes, with what it needs to stand hostile, frozen and forgetful clients. */
 
-import type { EventEmitter } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { Aedes } from 'aedes';
 import type { AuthenticateError, PublishPacket } from 'aedes';
-import { filterProblem, isReservedTopic, topicProblem } from '../../kernel/topic.ts';
+import { isReservedTopic, topicProblem } from '../../kernel/topic.ts';
 import type { Broker, BrokerHandlers, BrokerMessage } from '../../ports/broker.ts';
 import type { Log } from '../../ports/log.ts';
 import type { Metrics } from '../../ports/metrics.ts';
-import {
-  adopt,
-  createConnection,
-  describeClient,
-  grant,
-  grantedQos,
-  isRepeated,
-  raiseSubscriptions,
-  slownessOf,
-} from './broker-client.ts';
+import { adopt, createConnection, describeClient, slownessOf } from './broker-client.ts';
 import type { Connection } from './broker-client.ts';
 import { brokerLimits } from './broker-limits.ts';
 import type { BrokerLimits } from './broker-limits.ts';
 import { createAdmission } from './admission.ts';
-import { guestSubscribeProblem } from './guest-rules.ts';
 import type { GuestCredential } from './guest-rules.ts';
 import { createInterest } from './interest.ts';
 import { createPublishing } from './publishing.ts';
 import { SessionStore } from './session-store.ts';
-import type { AedesClient, BrokerPacket, BrokerSubscription } from './aedes-types.ts';
+import { createSubscribing, subscribeProblem } from './subscribing.ts';
+import { watchClients } from './broker-events.ts';
+import type { AedesClient, BrokerPacket } from './aedes-types.ts';
 
 /** How often slow readers and absent sessions are looked at, in ms. */
 const sweepMs = 500;
@@ -63,7 +54,7 @@ export async function createLocalBroker(config: LocalBrokerConfig): Promise<Loca
   const connections = new Map<AedesClient, Connection>();
   const interest = createInterest((filter, isWanted) => handlers.interest(filter, isWanted));
   const of = (client: unknown): Connection | undefined => connections.get(client as AedesClient);
-  const dropped = (reason: string, count?: number): void => metrics.drop('broker', reason, count);
+  const dropped = (reason: string): void => metrics.drop('broker', reason);
 
   const store = new SessionStore(limits, {
     wanted: (clientId, filter) => interest.add(`session:${clientId}`, filter),
@@ -75,21 +66,9 @@ export async function createLocalBroker(config: LocalBrokerConfig): Promise<Loca
     },
   });
 
-  function subscribeProblem(connection: Connection, filter: string): string | undefined {
-    if (connection.zone === 'guest') {
-      return connection.guest === undefined
-        ? 'not logged in'
-        : guestSubscribeProblem(connection.guest, filter);
-    }
-    const problem = filterProblem(filter);
-    if (problem !== undefined) return problem;
-    if (filter.includes('\ufffd')) return 'it is not well-formed Unicode';
-    if (isReservedTopic(filter)) return 'it belongs to the mesh';
-    return filter.startsWith('$share/') ? 'shared subscriptions are not supported' : undefined;
-  }
-
   function evict(connection: Connection, reason: string, counted: string): void {
     const { client, zone, remote, stream } = connection;
+    if (stream.destroyed) return;
     dropped(counted);
     log.warn(
       { client: client.id, zone, remote, queuedBytes: stream.queuedBytes(), reason },
@@ -100,6 +79,7 @@ export async function createLocalBroker(config: LocalBrokerConfig): Promise<Loca
 
   const admission = createAdmission({ limits, connections, log, metrics });
   const publishing = createPublishing({ limits, store, handlers, metrics, evict });
+  const subscribing = createSubscribing({ limits, log, metrics, evict });
 
   const aedes = await Aedes.createBroker({
     id: config.brokerId,
@@ -128,58 +108,31 @@ export async function createLocalBroker(config: LocalBrokerConfig): Promise<Loca
     },
     authorizeSubscribe: (client, subscription, done) => {
       const connection = of(client);
-      const problem =
-        connection === undefined ? 'unknown client' : grantProblem(connection, subscription.topic);
-      if (problem === undefined && connection !== undefined) {
-        grant(connection, subscription.topic, subscription.qos);
-        done(null, subscription);
-      } else {
-        log.info(
-          { client: client.id, filter: subscription.topic, problem },
-          'refused a subscription',
-        );
-        dropped('subscription-refused');
-        done(null, null);
-      }
+      const isGranted = connection !== undefined && subscribing.authorize(connection, subscription);
+      done(null, isGranted ? subscription : null);
     },
     authorizeForward: (client, packet) => {
       const connection = of(client);
-      return connection === undefined
-        ? null
-        : (forward(connection, packet as unknown as BrokerPacket) as unknown as typeof packet);
+      if (connection === undefined) return null;
+      const forwarded = subscribing.forward(connection, packet as unknown as BrokerPacket);
+      return forwarded as unknown as typeof packet | null;
     },
   });
-
-  function grantProblem(connection: Connection, filter: string): string | undefined {
-    const { granted, limits: zone } = connection;
-    const isFull = !granted.has(filter) && granted.size >= zone.subscriptions;
-    if (isFull) return 'it has too many subscriptions';
-    return subscribeProblem(connection, filter);
-  }
-
-  function forward(connection: Connection, packet: BrokerPacket): BrokerPacket | null {
-    if (isReservedTopic(packet.topic) || isRepeated(connection, packet)) return null;
-    // Kept for a guest's session under rules that may have changed since.
-    const isKept = packet.messageId !== undefined && connection.guest !== undefined;
-    if (isKept && subscribeProblem(connection, packet.topic) !== undefined) return null;
-    const slowness = slownessOf(connection, limits.frozenMs);
-    if (slowness !== undefined) {
-      if (!connection.stream.destroyed) evict(connection, slowness, 'slow-reader');
-      return null;
-    }
-    if (packet.qos === 0) return packet;
-    const granted = grantedQos(connection, packet.topic);
-    if (granted >= packet.qos) return packet;
-    packet.qos = granted;
-    return packet;
-  }
+  watchClients(aedes, {
+    of,
+    readyCount: () => readyClients().length,
+    store,
+    interest,
+    log,
+    metrics,
+  });
 
   function accept(socket: Duplex, zone: 'local' | 'guest'): void {
     const partial = createConnection(socket, zone, limits[zone]);
     const client = aedes.handle(partial.stream) as unknown as AedesClient;
     const connection: Connection = Object.assign(partial, { client });
     connections.set(client, connection);
-    adopt(connection, aedes.id);
+    adopt(connection);
     partial.stream.once('close', () => {
       connection.pace.stop();
       // aedes asks about the will a few turns after the stream has closed.
@@ -187,55 +140,11 @@ export async function createLocalBroker(config: LocalBrokerConfig): Promise<Loca
     });
   }
 
-  aedes.on('clientReady', (client) => {
-    const connection = of(client);
-    if (connection === undefined) return;
-    connection.isReady = true;
-    raiseSubscriptions(connection);
-    if (!client.clean) store.arrived(client.id);
-    metrics.gauge('broker.clients', readyClients().length);
-  });
-  aedes.on('clientDisconnect', (client) => {
-    const connection = of(client);
-    if (connection !== undefined) connection.isReady = false;
-    interest.removeAll(client);
-    if (!client.clean) store.departed(client.id, performance.now());
-    metrics.gauge('broker.clients', readyClients().length);
-  });
-  aedes.on('subscribe', (subscriptions, client) => {
-    const connection = of(client);
-    if (connection === undefined) return;
-    raiseSubscriptions(connection);
-    for (const { topic, qos } of subscriptions as readonly BrokerSubscription[]) {
-      if ((qos as number) !== 128 && client.clean) interest.add(client, topic);
-    }
-  });
-  aedes.on('unsubscribe', (filters, client) => {
-    const connection = of(client);
-    if (connection !== undefined) {
-      for (const filter of filters) grant(connection, filter, undefined);
-    }
-    if (client.clean) for (const filter of filters) interest.remove(client, filter);
-  });
-  aedes.on('clientError', (client, error) => {
-    log.info({ client: client.id, reason: error.message }, 'an MQTT client failed');
-    if (error.message.startsWith('malformed MQTT')) dropped('malformed');
-  });
-  aedes.on('connectionError', (client, error) => {
-    log.info({ remote: of(client)?.remote, reason: error.message }, 'an MQTT connection failed');
-    dropped(error.message.startsWith('malformed MQTT') ? 'malformed' : 'connect-failed');
-  });
-  (aedes as EventEmitter).on('error', (error: Error) => {
-    log.error({ reason: error.message }, 'the MQTT broker failed');
-  });
-
   const sweeper = setInterval(() => {
     store.sweep(performance.now());
     for (const connection of connections.values()) {
       const slowness = slownessOf(connection, limits.frozenMs);
-      if (slowness !== undefined && !connection.stream.destroyed) {
-        evict(connection, slowness, 'slow-reader');
-      }
+      if (slowness !== undefined) evict(connection, slowness, 'slow-reader');
     }
   }, sweepMs);
   sweeper.unref();
@@ -254,7 +163,7 @@ export async function createLocalBroker(config: LocalBrokerConfig): Promise<Loca
     clients: () => readyClients().map(describeClient),
     evictGuest(guest, reason) {
       for (const one of connections.values()) {
-        if (one.guest?.name === guest && !one.stream.destroyed) evict(one, reason, 'guest-removed');
+        if (one.guest?.name === guest) evict(one, reason, 'guest-removed');
       }
     },
     setGuests(guests) {

@@ -4,7 +4,7 @@ import { isReservedTopic, reservedRoot, topicProblem } from '../../kernel/topic.
 import type { BrokerHandlers } from '../../ports/broker.ts';
 import type { Metrics } from '../../ports/metrics.ts';
 import { describeClient } from './broker-client.ts';
-import type { Connection } from './broker-client.ts';
+import type { Connection, Evict } from './broker-client.ts';
 import type { BrokerLimits } from './broker-limits.ts';
 import type { BrokerPacket } from './aedes-types.ts';
 import { guestPublishProblem } from './guest-rules.ts';
@@ -32,7 +32,7 @@ export function createPublishing(world: {
   readonly store: SessionStore;
   readonly handlers: BrokerHandlers;
   readonly metrics: Metrics;
-  readonly evict: (connection: Connection, reason: string, counted: string) => void;
+  readonly evict: Evict;
 }): Publishing {
   const { limits, store, handlers, metrics, evict } = world;
   const guestRetained = new Set<string>();

@@ -30,7 +30,10 @@ export interface SessionStoreHandlers {
   maySubscribe(clientId: string, filter: string): boolean;
 }
 
-/** Answers at once, in the caller's turn: a promise would let a later message overtake an earlier one. */
+/**
+ * Answers at once, in the caller's turn. With a promise a later message would overtake an earlier one, and aedes
+ * would then take the earlier one for a repetition and lose it (aedes#994).
+ */
 function settled<Value>(value?: Value): PromiseLike<Value> {
   return {
     // oxlint-disable-next-line unicorn/no-thenable -- aedes only ever calls `.then(onValue, onError)` on it

@@ -154,6 +154,19 @@ test('interest is reported once per filter, over all clients and sessions', asyn
   expect(fixture.interest.slice(3)).toEqual([['i/#', false]]);
 });
 
+test('a filter that was refused is not wanted, whatever else the SUBSCRIBE asked for', async () => {
+  const fixture = await start();
+  const client = await join(fixture, { isClean: false });
+  const granted = await client.subscribe([
+    ['fine', 1],
+    ['$share/g/x', 1],
+    ['$mycel/#', 1],
+  ]);
+  expect(granted).toEqual([1, 0x80, 0x80]);
+  await client.ping();
+  expect(fixture.interest).toEqual([['fine', true]]);
+});
+
 test('interest of a client that breaks off is withdrawn', async () => {
   const fixture = await start();
   const ann = await join(fixture, { clientId: 'ann' });
