@@ -161,6 +161,30 @@ describe('routers', () => {
     expectExactlyOnce(mesh, 6);
   });
 
+  test('fill the holes of an origin that was taken for dead, when it is back', () => {
+    for (let seed = 1; seed <= seeds; seed += 1) {
+      const mesh = quietMesh({ seed, count: 3, edges: full(3), latencyMs: { min: 1, spread: 30 } });
+      const [direct] = mesh.links;
+      if (direct === undefined) throw new Error('a full mesh of 3 has links');
+      for (let count = 0; count < 20; count += 1) {
+        mesh.at(mesh.now + 5 * count, () => mesh.publishEvent(0));
+      }
+      // What the direct link loses is a hole before what the detour brings; then every way is cut.
+      mesh.at(240 + mesh.random.below(40), () => mesh.cut(direct));
+      mesh.runUntil(290 + mesh.random.below(40));
+      for (const link of mesh.links) mesh.cut(link);
+      for (const node of mesh.nodes) {
+        for (const other of mesh.nodes) {
+          if (node !== other) node.router.memberGone(mesh.now, other.id, 'dead');
+        }
+      }
+      mesh.runUntil(60_000);
+      mesh.start();
+      mesh.runUntil(70_000);
+      expectExactlyOnce(mesh, seed);
+    }
+  });
+
   test('owe a restarted member only what is published after its return', () => {
     const mesh = quietMesh({ seed: 7, count: 3, edges: full(3) });
     for (let count = 0; count < 10; count += 1) mesh.publishEvent(0);

@@ -17,9 +17,9 @@ export interface OrderBufferConfig {
   readonly heldMax?: number;
   /** Payload bytes held back for all origins together. @default 8_388_608 */
   readonly heldBytesMax?: number;
-  /** How long a hole may block, in ms, when its origin is no live member. @default 2_000 */
+  /** How long a hole may block, in ms, when its origin has left or is unknown. @default 2_000 */
   readonly holdMs?: Millis;
-  /** The same while the origin is a live member: as long as it may still resend (its retention). @default 300_000 */
+  /** The same while the origin may still resend (its retention): alive, or dead and perhaps back. @default 300_000 */
   readonly patienceMs?: Millis;
 }
 
@@ -48,7 +48,7 @@ export interface OrderBuffer {
   accept(now: Millis, envelope: Envelope): OrderVerdict;
   /** The origin says that nothing below `seq` will come (again). */
   startAt(now: Millis, origin: NodeId, boot: number, seq: number): void;
-  /** The origin is no live member (any more): it cannot fill a hole. This is so of an unknown one, too. */
+  /** The origin is gone for good: it cannot fill a hole. This is so of an unknown one, too. */
   originGone(origin: NodeId): void;
   originHere(origin: NodeId): void;
   /** Undefined when nothing of the origin is known, or not yet where its stream starts. */

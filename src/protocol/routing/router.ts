@@ -314,7 +314,8 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
     memberGone(now, node, reason) {
       if (node === self) return;
       if (reason === 'evicted' && evicted.size < evictedMax) evicted.add(node);
-      order.originGone(node);
+      // A dead one may only be out of reach: when it is back it still fills the holes of its stream.
+      if (reason !== 'dead') order.originGone(node);
       outbox.gone(now, node, reason);
       tellRoom();
     },
