@@ -21,6 +21,7 @@ export type { ErrorCode } from './kernel/errors.ts';
 export { isNodeId, parseNodeId } from './kernel/ids.ts';
 export type { MeshId, NodeId } from './kernel/ids.ts';
 export type {
+  AdvertisedService,
   DiscoveryReport,
   GuestInfo,
   Invite,

@@ -27,7 +27,7 @@ import type { Rung } from './ports/discovery.ts';
 import type { Log } from './ports/log.ts';
 import type { Store } from './ports/store.ts';
 import type { NodeAdapters, PeerBook } from './runtime/adapters.ts';
-import type { NodeOptions } from './runtime/mesh-node.ts';
+import type { AdvertisedService, NodeOptions } from './runtime/mesh-node.ts';
 import { portDefault } from './runtime/options.ts';
 
 /** Builds the adapters of one node. Nothing is opened yet. */
@@ -66,7 +66,8 @@ export function createSystemAdapters(options: NodeOptions): NodeAdapters {
       const peers = createPeersRung({ clock });
       const disk = createDiskRung({ ...own(), ...peerRecord(store, log) });
       const rungs: Rung[] = [peers, disk];
-      if (mdns) rungs.push(createMdnsRung({ ...own(), interfaces }));
+      const mdnsRung = mdns ? createMdnsRung({ ...own(), interfaces }) : undefined;
+      if (mdnsRung !== undefined) rungs.push(mdnsRung);
       if (multicast) rungs.push(createMulticastRung({ ...own(), interfaces }));
       if (seeds.length > 0) rungs.push(createSeedsRung({ ...own(), seeds, portDefault }));
       const book: PeerBook = {
@@ -74,7 +75,16 @@ export function createSystemAdapters(options: NodeOptions): NodeAdapters {
         forget: (node) => disk.forget(node),
         told: (from, told) => peers.told(from, told),
       };
-      return { rungs, book };
+      const services = mdnsRung && {
+        add: (service: AdvertisedService) => mdnsRung.addService(service),
+        remove: (service: AdvertisedService) => mdnsRung.removeService(service),
+        published: () =>
+          mdnsRung.dump().map((one) => ({
+            interface: one.interface,
+            records: one.records.map(({ name, type, ttl }) => ({ name, type, ttl })),
+          })),
+      };
+      return { rungs, book, services };
     },
     createStallProbe: (node, keys) => ({
       ...createStallProbe({ node, keys }),

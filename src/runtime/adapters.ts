@@ -14,6 +14,8 @@ import type { Conversation } from '../wire/conversation.ts';
 import type { EpochKey, EpochKeys } from '../wire/datagram-seal.ts';
 import type { NodeKeys } from '../wire/keys.ts';
 
+import type { AdvertisedService, DiscoveryReport } from './mesh-node.ts';
+
 /** How a newcomer knocks: with an invite, or at an open join window. */
 export type JoinKind = 'invite' | 'open';
 
@@ -139,6 +141,13 @@ export interface StallProbe {
   read(bytes: Uint8Array): { readonly node: NodeId; readonly stalledMs: number } | undefined;
 }
 
+/** Services of this board that other software on the LAN can find. */
+export interface ServiceBook {
+  add(service: AdvertisedService): void;
+  remove(service: AdvertisedService): void;
+  published(): DiscoveryReport['published'];
+}
+
 /** Everything a node needs from outside. */
 export interface NodeAdapters {
   readonly clock: Clock;
@@ -153,7 +162,12 @@ export interface NodeAdapters {
   openGround(options: GroundOptions): Promise<Ground>;
   readonly datagrams: Datagrams;
   watchInterfaces(names: readonly string[] | undefined, changed: () => void): Interfaces;
-  lookOut(options: LookoutOptions): { readonly rungs: readonly Rung[]; readonly book: PeerBook };
+  /** `services` is undefined when mDNS is off. */
+  lookOut(options: LookoutOptions): {
+    readonly rungs: readonly Rung[];
+    readonly book: PeerBook;
+    readonly services: ServiceBook | undefined;
+  };
   createStallProbe(node: NodeId, keys: () => EpochKeys): StallProbe;
   openResponder(options: {
     readonly host: string;

@@ -9,7 +9,7 @@ import type { MemberMeta } from '../protocol/membership/messages.ts';
 import { meshTagOf } from '../wire/authority-entry.ts';
 import type { MeshRecord } from '../wire/mesh-record.ts';
 import { decodeMeshRecord, encodeMeshRecord } from '../wire/mesh-record.ts';
-import type { Ground, Interfaces, NodeAdapters } from './adapters.ts';
+import type { Ground, Interfaces, NodeAdapters, ServiceBook } from './adapters.ts';
 import type { Emitter } from './events.ts';
 import { loadGuests } from './guests.ts';
 import type { Guests } from './guests.ts';
@@ -48,6 +48,8 @@ export interface HouseholdWorld {
 /** A started node. */
 export interface Household {
   readonly lookout: Lookout;
+  /** Undefined when mDNS is off. */
+  readonly services: ServiceBook | undefined;
   readonly startedAt: number;
   ground(): Ground;
   guests(): Guests;
@@ -85,7 +87,7 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
     isLoopbackOnly() ? ['lo'] : options.interfaces,
     interfacesChanged,
   );
-  const { rungs, book } = adapters.lookOut({
+  const { rungs, book, services } = adapters.lookOut({
     interfaces,
     mdns: options.mdns !== false,
     multicast: options.multicast !== false,
@@ -128,7 +130,8 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
   }
 
   function meta(roles: readonly string[]): MemberMeta {
-    return { name, version, roles, labels: options.labels ?? {}, capabilities: [] };
+    const { labels = {}, capabilities = [] } = options;
+    return { name, version, roles, labels, capabilities };
   }
 
   function announce(): void {
@@ -350,6 +353,7 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
 
   return {
     lookout,
+    services,
     startedAt,
     ground,
     life,

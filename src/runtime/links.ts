@@ -83,6 +83,8 @@ interface Link {
   readonly writers: Readonly<Record<Lane, FrameWriter>>;
   isSaturated: boolean;
   isFlushDue: boolean;
+  /** Hung up here: what is still on its way from the peer counts no more. */
+  isOver: boolean;
   heardAt: Millis;
   /** Pings under way, by the time written into them. */
   readonly asked: BoundedMap<number, (rttMs: number) => void>;
@@ -159,7 +161,10 @@ export function createLinks(wires: LinkWires): Links {
   }
 
   function takeControl(link: Link, message: ControlMessage): void {
-    if (message.kind === 'ping') {
+    // Who it is was judged at the handshake; whether it is still welcome is judged at its hello.
+    if (link.info.hello === undefined && message.kind !== 'hello') {
+      complain(link, 'spoke before its hello');
+    } else if (message.kind === 'ping') {
       write(link, 'control', encodeControl({ kind: 'pong', t: message.t }));
     } else if (message.kind === 'pong') {
       const answered = link.asked.get(message.t);
@@ -177,6 +182,7 @@ export function createLinks(wires: LinkWires): Links {
   }
 
   function record(link: Link, lane: Lane, bytes: Uint8Array): void {
+    if (link.isOver) return;
     if (lane === 'control') {
       const message = decodeControl(bytes);
       if (message === undefined) complain(link, 'malformed control record');
@@ -185,6 +191,7 @@ export function createLinks(wires: LinkWires): Links {
     }
     const envelope = readEnvelope(bytes);
     if (envelope === undefined) complain(link, 'malformed envelope');
+    else if (link.info.hello === undefined) complain(link, 'spoke before its hello');
     else wires.data(link.info, envelope, bytes);
   }
 
@@ -196,6 +203,7 @@ export function createLinks(wires: LinkWires): Links {
         writers: { control: createFrameWriter(), data: createFrameWriter() },
         isSaturated: false,
         isFlushDue: false,
+        isOver: false,
         heardAt: now,
         asked: new BoundedMap(pingsMax),
         cancelBeat: () => {},
@@ -209,7 +217,7 @@ export function createLinks(wires: LinkWires): Links {
     },
     frame(session, lane, bytes) {
       const link = bySession.get(session);
-      if (link === undefined) return;
+      if (link === undefined || link.isOver) return;
       link.heardAt = clock.now();
       metrics.count('link.frames.in');
       metrics.count('link.bytes.in', bytes.byteLength);
@@ -264,6 +272,7 @@ export function createLinks(wires: LinkWires): Links {
       const link = byId.get(id);
       if (link === undefined) return;
       flush(link);
+      link.isOver = true;
       link.info.session.close(reason);
     },
     stop() {

@@ -17,7 +17,7 @@ export interface Lookout {
   burst(): void;
   /** The last sighting of every node, for whoever starts listening late. */
   recent(): readonly Sighting[];
-  report(): DiscoveryReport;
+  report(): Pick<DiscoveryReport, 'rungs'>;
   stop(): Promise<void>;
 }
 

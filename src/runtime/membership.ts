@@ -14,7 +14,12 @@ import type { MemberMeta, SwimMessage } from '../protocol/membership/messages.ts
 import { swimProfiles } from '../protocol/membership/profiles.ts';
 import type { ProfileName } from '../protocol/membership/profiles.ts';
 import { createSwim } from '../protocol/membership/swim.ts';
-import type { SwimEffect, SwimMember, SwimView } from '../protocol/membership/swim-types.ts';
+import type {
+  SwimEffect,
+  SwimInput,
+  SwimMember,
+  SwimView,
+} from '../protocol/membership/swim-types.ts';
 import { createDatagramSeal, datagramOverheadBytes, shortIdOf } from '../wire/datagram-seal.ts';
 import type { EpochKeys } from '../wire/datagram-seal.ts';
 import { nodeIdOf, signBytes, verifyBytes } from '../wire/keys.ts';
@@ -72,6 +77,8 @@ export interface Membership {
   /** The epoch keys changed. */
   rekeyed(): void;
   evict(node: NodeId): void;
+  /** Announces a sleep; resolves like `leave`. */
+  sleep(ms: Millis): Promise<void>;
   /** Says goodbye; resolves when it has spread or `leaveMsMax` has passed. */
   leave(): Promise<void>;
   stop(): Promise<void>;
@@ -208,6 +215,18 @@ export async function startMembership(
     feedMessage(from, message.from, message);
   }
 
+  /** Feeds a last word and waits until it had a fair chance to spread. */
+  function spread(word: SwimInput): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = clock.alarm(clock.now() + leaveMsMax, resolve);
+      left = () => {
+        cancel();
+        resolve();
+      };
+      driver.feed(word);
+    });
+  }
+
   const socket: DatagramSocket = await world.datagrams.open({ ...listen, receive: receivedByUdp });
   const driver = drive(swim, {
     clock,
@@ -253,16 +272,8 @@ export async function startMembership(
       responder?.then((one) => one.setKeys([current, ...others])).catch(() => {});
     },
     evict: (node) => driver.feed({ type: 'evicted', node }),
-    leave() {
-      return new Promise((resolve) => {
-        const cancel = clock.alarm(clock.now() + leaveMsMax, resolve);
-        left = () => {
-          cancel();
-          resolve();
-        };
-        driver.feed({ type: 'leave' });
-      });
-    },
+    sleep: (ms) => spread({ type: 'sleep', ms }),
+    leave: () => spread({ type: 'leave' }),
     async stop() {
       isStopped = true;
       driver.stop();

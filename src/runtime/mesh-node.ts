@@ -20,6 +20,8 @@ export interface MemberInfo {
   readonly rttMs: number | undefined;
   readonly labels: Readonly<Record<string, string>>;
   readonly roles: readonly string[];
+  /** What the board can do, as it says itself: `camera`, `gpio`… */
+  readonly capabilities: readonly string[];
   readonly version: string;
   /** True when the member answers for itself but its event loop has been stuck for a while. */
   readonly isStalled: boolean;
@@ -135,6 +137,27 @@ export interface DiscoveryReport {
     readonly trouble: { readonly reason: string; readonly fix: string } | undefined;
     readonly records: readonly RungRecord[];
   }[];
+  /** Every DNS record this node publishes now, per interface; empty without mDNS. */
+  readonly published: readonly {
+    readonly interface: string;
+    readonly records: readonly {
+      readonly name: string;
+      readonly type: string;
+      readonly ttl: number;
+    }[];
+  }[];
+}
+
+/** A service of this board to be found by DNS-SD. */
+export interface AdvertisedService {
+  /** The service name without underscore (RFC 6335), as `http`. */
+  readonly type: string;
+  /** @default 'tcp' */
+  readonly protocol?: 'tcp' | 'udp';
+  /** Instance name, 1 to 63 bytes, without a dot. Must be unique on the LAN. */
+  readonly name: string;
+  readonly port: number;
+  readonly txt?: Readonly<Record<string, string>>;
 }
 
 /** Events of a node, by name. */
@@ -205,6 +228,16 @@ export interface MeshNode {
   approve(id: NodeId): Promise<void>;
   /** Gives up a provisional mesh (never a real one) and joins by this invite. */
   join(invite: string): Promise<void>;
+  /**
+   * Publishes a service of this board over mDNS; returns the function that withdraws it.
+   * @throws {MycelError} MYCEL_BAD_OPTION when DNS cannot carry it, there are 32 already, or mDNS is off.
+   */
+  advertise(service: AdvertisedService): () => void;
+  /**
+   * Tells the mesh that this board will sleep for `ms`: it is `dormant`, nobody probes it or takes it for dead until
+   * that time has passed. Resolves when the word has spread; `stop` the node next.
+   */
+  sleep(ms: number): Promise<void>;
   /** Throws a device out for ever: log entry, new epoch key, its links closed everywhere. */
   revoke(id: NodeId): Promise<void>;
   /** Tells the mesh goodbye and forgets it: the node is a provisional mesh of one again. */
@@ -235,6 +268,8 @@ export interface NodeOptions {
   /** Names of the network interfaces to use. @default all real ones (no Docker, no VPN) */
   readonly interfaces?: readonly string[];
   readonly labels?: Readonly<Record<string, string>>;
+  /** What the board can do, told to every member. @default none */
+  readonly capabilities?: readonly string[];
   readonly profile?: 'wired' | 'wifi' | 'fast' | 'loopback';
   /** Open mesh for a developer's machine: loopback (or the named interfaces) only, everyone is let in, loudly marked. */
   readonly dev?: boolean;

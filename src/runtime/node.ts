@@ -19,6 +19,9 @@ import { statusOf } from './status.ts';
 import { createSubscriptions } from './subscriptions.ts';
 import { version } from './version.ts';
 
+/** Longest announced sleep, in ms: a week. */
+const sleepMsMax = 604_800_000;
+
 /** Builds a node. Its data directory is taken, because the identity lives there; nothing is opened before `start`. */
 export async function createMeshNode(
   options: NodeOptions,
@@ -104,6 +107,7 @@ export async function createMeshNode(
       rttMs: 0,
       labels: options.labels ?? {},
       roles: trust.certificate().roles,
+      capabilities: options.capabilities ?? [],
       version,
       isStalled: false,
       isSelf: true,
@@ -130,7 +134,29 @@ export async function createMeshNode(
       const members = here().life().members();
       return members.length > 0 ? members : [aloneInfo()];
     },
-    discover: () => here().lookout.report(),
+    discover() {
+      const { lookout, services } = here();
+      return { ...lookout.report(), published: services?.published() ?? [] };
+    },
+    advertise(service) {
+      const { services } = here();
+      if (services === undefined) {
+        throw new MycelError('MYCEL_BAD_OPTION', {
+          reason: 'mDNS is switched off on this node.',
+          fix: 'Start it without "--no-mdns".',
+        });
+      }
+      services.add(service);
+      return () => services.remove(service);
+    },
+    async sleep(ms) {
+      if (!(ms > 0 && ms <= sleepMsMax)) {
+        throw new MycelError('MYCEL_BAD_OPTION', {
+          reason: `A sleep lasts more than 0 and at most ${sleepMsMax} ms.`,
+        });
+      }
+      await here().life().membership()?.sleep(ms);
+    },
     on: (event, listener) => emitter.on(event, listener),
     async publish(topic, payload, publishOptions = {}) {
       publishOptions.signal?.throwIfAborted();

@@ -48,6 +48,9 @@ const schema = z.strictObject({
   ),
   interfaces: z.optional(z.array(z.string().check(z.minLength(1, 'must name an interface')))),
   labels: z.optional(z.record(name, name)),
+  capabilities: z.optional(
+    z.array(name).check(z.maxLength(16, 'may hold 16 capabilities at most')),
+  ),
   profile: z.optional(
     z.enum(['wired', 'wifi', 'fast', 'loopback'], 'must be wired, wifi, fast or loopback'),
   ),

@@ -33,6 +33,9 @@ import type { TrustMessage } from '../wire/trust-message.ts';
 import { drive } from './drive.ts';
 import type { Identity } from './identity.ts';
 
+/** Uptime between two epochs when nobody is revoked, in ms: a week (security reference 3.2). */
+const rotateEveryMs = 604_800_000;
+
 /** What the node around it provides. */
 export interface TrustWorld {
   readonly identity: Identity;
@@ -107,6 +110,7 @@ export function startTrust(world: TrustWorld, given: MeshRecord): Trust {
   let keys: readonly EpochKey[] = given.keys;
   /** Until the log has spoken (and in an open mesh, whose log stays empty) the given key is in use. */
   let inUse: EpochKeys = { current: given.keys[0] as EpochKey, others: given.keys.slice(1) };
+  let cancelRotation = (): void => {};
   let written: Promise<void> = Promise.resolve();
 
   function record(): MeshRecord {
@@ -156,6 +160,7 @@ export function startTrust(world: TrustWorld, given: MeshRecord): Trust {
           send('everyone', { kind: 'heads', heads: core.view().heads });
         }
         ring.feed({ type: 'announced', epochs: effect.state.epochs });
+        if (effect.fresh.some(({ statement }) => statement.kind === 'epoch')) rotateLater();
         return world.changed(core.view(), effect.fresh);
       }
       case 'alert':
@@ -213,6 +218,17 @@ export function startTrust(world: TrustWorld, given: MeshRecord): Trust {
 
   install(given.keys);
 
+  /** Any admin may; whoever is first spares the others: a fresh epoch begins the wait anew. */
+  function rotateLater(): void {
+    cancelRotation();
+    const spread = 1 + Math.abs(identity.instance % 1000) / 10_000;
+    cancelRotation = clock.alarm(clock.now() + rotateEveryMs * spread, () => {
+      if (core.view().admins.includes(ownKey) && !isProvisional) {
+        rotate().catch((error: unknown) => log.error({ error }, 'the epoch key was not renewed'));
+      } else rotateLater();
+    });
+  }
+
   async function author(statement: AuthorityStatement): Promise<void> {
     const entry = signAuthorityEntry(identity.keys, core.next(ownKey), statement);
     driver.feed({ type: 'authored', entry });
@@ -226,6 +242,8 @@ export function startTrust(world: TrustWorld, given: MeshRecord): Trust {
     install([{ epoch: number, key }]);
     await written;
   }
+
+  rotateLater();
 
   return {
     meshId,
@@ -297,6 +315,7 @@ export function startTrust(world: TrustWorld, given: MeshRecord): Trust {
       });
     },
     stop() {
+      cancelRotation();
       driver.stop();
       ring.stop();
     },

@@ -28,6 +28,7 @@ export function member(seed: number, name: string): MemberInfo {
     rttMs: seed,
     labels: {},
     roles: [],
+    capabilities: [],
     version: '0.1.0',
     isStalled: false,
     isSelf: seed === 1,
