@@ -222,3 +222,17 @@ test('a link whose user ignores back-pressure is closed, and memory stays bounde
   expect(ann.heard.closed[0]?.reason).toMatch(/overflow/);
   expect(highest).toBeLessThanOrEqual(16 * 1024 * 1024);
 });
+
+test('a lost link does not come back by itself: dialling again, with back-off, is the overlay’s business', async () => {
+  const [ann, bob] = [await host(), await host()];
+  await ann.transport.dial(bob.node, [bob.address], AbortSignal.timeout(5000));
+  await bob.heard.until(() => bob.heard.opened.length === 1);
+  for (const socket of bob.sockets) socket.resetAndDestroy();
+  await ann.heard.until(() => ann.heard.closed.length === 1);
+  await ann.transport.dial(bob.node, [bob.address], AbortSignal.timeout(5000));
+  await bob.heard.until(() => bob.heard.opened.length === 2);
+  // mqtt.js would be back after one second of its own accord.
+  await once(AbortSignal.timeout(1500), 'abort');
+  expect(bob.heard.opened.length).toBe(2);
+  expect(ann.heard.closed.length).toBe(1);
+});
