@@ -143,6 +143,11 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
     lookout.announce({ node: identity.node, meshTag, state, port: ground().port });
   }
 
+  function alert(code: string, text: string): void {
+    log.error({ code }, text);
+    emitter.emit('alert', { code, text });
+  }
+
   function memberChanged(info: MemberInfo, before: MemberState | undefined): void {
     emitter.emit('member', info);
     const isUp = info.state === 'alive';
@@ -177,10 +182,7 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
         memberChanged,
         linkChanged: (peer, isUp, reason) => emitter.emit('link', { peer, isOpen: isUp, reason }),
         pending: (newcomer) => emitter.emit('pending', newcomer),
-        alert(code, text) {
-          log.error({ code }, text);
-          emitter.emit('alert', { code, text });
-        },
+        alert,
         beaconChanged: () => (isOpen ? announce() : undefined),
         expelled,
       },
@@ -194,14 +196,17 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
     expulsion = reason;
     log.error({ reason }, 'this node was expelled; it serves its local clients only');
     emitter.emit('expelled', { reason });
+    // While the first life begins, `open` sees to it.
+    if (rooms.life === undefined) return;
     goPrivate().catch((error: unknown) => log.error({ error }, 'the node could not go private'));
   }
 
-  /** The record on disk stays: after a restart the mesh says again that this device is out. */
+  /** The record on disk stays: after a restart the authority log in it says again that this device is out. */
   async function goPrivate(): Promise<void> {
     await life().stop();
     rooms.life = await beginLife(provisionalRecord(identity.keys, options.mesh));
     await ground().openTo([]);
+    await openGuestDoor(0);
     announce();
   }
 
@@ -259,7 +264,8 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
     return adapters.openGround({
       port: options.port ?? portDefault,
       mayMove: options.port === undefined,
-      brokerId: identity.node,
+      // Unique per start: aedes numbers what it holds per broker id, from 1 each time.
+      brokerId: `${identity.node}:${identity.instance}`,
       credentials: {
         node: identity.node,
         keys: identity.keys,
@@ -267,6 +273,7 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
         certificate: () => rooms.life?.trust.certificate().bytes,
         admit: (certificate, xPublic) =>
           rooms.life?.admit(certificate, xPublic) ?? { refusal: 'the node is starting' },
+        refused: (node, proof) => rooms.life?.refusedBy(node, proof),
       },
       handlers: {
         published(message, _client, taken) {
@@ -322,10 +329,12 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
       log,
       ground: rooms.ground,
       isProvisional: () => life().trust.isProvisional() && expulsion === undefined,
+      refused: ({ code, message, fix }) => alert(code, `Joining did not work: ${message} ${fix}`),
       adopt,
     });
     rooms.joining = joining;
     rooms.life = await beginLife(record);
+    if (expulsion !== undefined) await goPrivate();
     rooms.guests = await loadGuests({
       store,
       ground: rooms.ground,

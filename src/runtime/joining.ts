@@ -1,5 +1,6 @@
 /** How a provisional node gets into a mesh: by an invite until it succeeds or is refused, or by an open window it sees. */
 
+import { isSameAddress } from '../kernel/address.ts';
 import type { Address } from '../kernel/address.ts';
 import { MycelError } from '../kernel/errors.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -23,14 +24,14 @@ const retryMsMax = 15_000;
 /** Pause between attempts at open windows, in ms: whoever answers may be a stranger. */
 const windowRetryMs = 5_000;
 
-/** How long one attempt may take, in ms. */
-const attemptMsMax = 12_000;
+/** How long one attempt may take, in ms: a handshake, a grant, and the disk write in between. */
+const attemptMsMax = 5_000;
 
 /** How long `join` keeps trying before it reports that nobody answers, in ms. */
 const joinMsMax = 30_000;
 
-/** Addresses tried at once. */
-const addressesMax = 16;
+/** Boards tried with one invite, besides the addresses it names. */
+const placesMax = 16;
 
 /** Refusals that another attempt will not change. */
 const finalCodes = new Set([
@@ -51,6 +52,8 @@ export interface JoiningWorld {
   readonly log: Log;
   readonly ground: Ground;
   isProvisional(): boolean;
+  /** This invite will never let the node in, or its text is none. */
+  refused(failure: MycelError): void;
   /** Gives up the provisional mesh for this one. */
   adopt(record: MeshRecord, probationCode: string | undefined): Promise<void>;
 }
@@ -68,25 +71,32 @@ export interface Joining {
   cancel(): void;
 }
 
+function has(places: readonly Address[], address: Address): boolean {
+  return places.some((one) => isSameAddress(one, address));
+}
+
 /** Builds the joining side. */
 export function createJoining(world: JoiningWorld): Joining {
   const { identity, clock, log } = world;
   const { keys } = identity;
   let invite: ParsedInvite | undefined;
-  let places: Address[] = [];
+  /** Each is one board's addresses; they race each other, the boards are asked in turn. */
+  let places: (readonly Address[])[] = [];
   let trouble: MycelError | undefined;
   let attempt: AbortController | undefined;
+  let isAsking = false;
   let waitMs = retryMsMin;
   let windowTriedAt = -Infinity;
   let cancelRetry = (): void => {};
   let settle: { resolve(): void; reject(error: unknown): void } | undefined;
 
+  /** The newest is asked first, after the addresses that the invite itself names. */
   function place(addresses: readonly Address[]): boolean {
-    const fresh = addresses.filter(
-      (one) => !places.some((known) => known.host === one.host && known.port === one.port),
-    );
-    places = [...fresh, ...places].slice(0, addressesMax);
-    return fresh.length > 0;
+    const isKnown = places.some((known) => addresses.every((one) => has(known, one)));
+    if (isKnown) return false;
+    const [named = [], ...others] = places;
+    places = [named, addresses, ...others].slice(0, placesMax + 1);
+    return true;
   }
 
   function isInviters(sighting: Sighting): boolean {
@@ -98,7 +108,7 @@ export function createJoining(world: JoiningWorld): Joining {
     invite = parseInvite(text);
     trouble = undefined;
     waitMs = retryMsMin;
-    places = [...invite.hosts];
+    places = [invite.hosts];
     for (const sighting of recent) if (isInviters(sighting)) place(sighting.addresses);
     tryInvite();
   }
@@ -111,18 +121,41 @@ export function createJoining(world: JoiningWorld): Joining {
 
   function tryInvite(): void {
     const current = invite;
-    if (current === undefined || attempt !== undefined || !world.isProvisional()) return;
-    if (places.length === 0) return retryLater();
-    const start = () => createInvitedJoiner({ keys, invite: current, name: world.name });
-    knock('invite', places, start).then(
-      (joined) => adopt(joined, undefined),
+    if (current === undefined || isAsking || !world.isProvisional()) return;
+    isAsking = true;
+    ask(current).then(
+      (joined) => {
+        isAsking = false;
+        if (joined === undefined) retryLater();
+        else adopt(joined, undefined);
+      },
       (error: unknown) => {
-        trouble = MycelError.is(error) ? error : new MycelError('MYCEL_UNREACHABLE');
-        log.warn({ code: trouble.code, reason: trouble.message }, 'joining did not work');
-        if (finalCodes.has(trouble.code)) fail(trouble);
-        else retryLater();
+        isAsking = false;
+        fail(error);
       },
     );
+  }
+
+  /** Only the board that wrote the invite can answer it: every other one hangs up, and the next is asked. */
+  async function ask(current: ParsedInvite): Promise<Joined | undefined> {
+    for (const addresses of places.slice()) {
+      if (addresses.length === 0) continue;
+      if (invite !== current || !world.isProvisional()) return undefined;
+      try {
+        return await knock('invite', addresses, () =>
+          createInvitedJoiner({ keys, invite: current, name: world.name }),
+        );
+      } catch (error) {
+        const failure = MycelError.is(error) ? error : new MycelError('MYCEL_UNREACHABLE');
+        // What the inviter itself said outweighs the silence of others.
+        if (trouble === undefined || failure.code !== 'MYCEL_UNREACHABLE') trouble = failure;
+        log.info({ code: failure.code, reason: failure.message }, 'an attempt to join failed');
+        if (!finalCodes.has(failure.code)) continue;
+        world.refused(failure);
+        throw failure;
+      }
+    }
+    return undefined;
   }
 
   async function knock<Result>(
@@ -192,7 +225,7 @@ export function createJoining(world: JoiningWorld): Joining {
       } catch (error) {
         if (!MycelError.is(error)) throw error;
         trouble = error;
-        log.error({ code: error.code }, error.message);
+        world.refused(error);
       }
     },
     join(text, recent) {

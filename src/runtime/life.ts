@@ -7,12 +7,13 @@ import type { LinkSession } from '../ports/link.ts';
 import type { ProfileName } from '../protocol/membership/profiles.ts';
 import type { SwimMember } from '../protocol/membership/swim-types.ts';
 import type { AuthorityView } from '../protocol/trust/authority-log.ts';
-import type { AuthorityEntry } from '../protocol/trust/messages.ts';
+import type { AuthorityEntry, KeyText } from '../protocol/trust/messages.ts';
 import { keyTextOf, meshTagOf } from '../wire/authority-entry.ts';
 import { readCertificate } from '../wire/certificate.ts';
 import { encodeMeshRecord } from '../wire/mesh-record.ts';
 import type { MeshRecord } from '../wire/mesh-record.ts';
 import { encodeTrustMessage } from '../wire/trust-message.ts';
+import { createCertificateBook } from './certificate-book.ts';
 import { datagramAddress, dispatchControl } from './control-dispatch.ts';
 import type { ControlRooms } from './control-dispatch.ts';
 import { createDoor } from './door.ts';
@@ -49,8 +50,9 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
   const self = identity.node;
   const states = new Map<NodeId, MemberState>();
   const onProbation = new WeakMap<LinkSession, boolean>();
-  /** Grows with the revocations of the authority log, which is bounded. */
-  const thrownOut = new Set<NodeId>();
+  /** Revoked devices and their keys. Grows with the revocations of the authority log, which is bounded. */
+  const thrownOut = new Map<NodeId, KeyText>();
+  const certificates = createCertificateBook();
   let membership: Membership | undefined;
   let membershipStarting: Promise<void> | undefined;
   let isStopped = false;
@@ -75,7 +77,12 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
       neighbours: peering.view().neighbours.map((one) => one.node),
     }),
     // The handshake judged the certificate; a revocation may have come in the meantime.
-    greeted: (link) => !thrownOut.has(link.session.peer),
+    greeted(link) {
+      const key = thrownOut.get(link.session.peer);
+      if (key === undefined) certificates.remember(link.session.certificate);
+      else showOut(link, key);
+      return key === undefined;
+    },
     neighbourUp(node, link) {
       const address = datagramAddress(link);
       log.info({ peer: node, remote: address.host }, 'linked');
@@ -130,7 +137,6 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     trust: () => rooms.trust,
     goodbye(peer, reason) {
       log.info({ peer, reason }, 'a peer said goodbye');
-      if (reason === 'revoked') world.expelled('This device was revoked by an admin.');
     },
   };
 
@@ -152,19 +158,12 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     for (const [key, node] of view.revoked) throwOut(node, key);
   }
 
-  function throwOut(node: NodeId, key: string): void {
+  function throwOut(node: NodeId, key: KeyText): void {
     if (thrownOut.has(node)) return;
-    thrownOut.add(node);
-    if (node === self) {
-      world.expelled('This device was revoked by an admin.');
-      return;
-    }
+    thrownOut.set(node, key);
+    if (node === self) return world.expelled('This device was revoked by an admin.');
     log.warn({ node, key: key.slice(0, 16) }, 'a device was revoked');
-    for (const link of peering.links.all()) {
-      if (link.session.peer !== node) continue;
-      peering.links.controlOn(link.id, { kind: 'bye', reason: 'revoked' });
-      peering.links.hangUp(link.id, 'revoked');
-    }
+    for (const link of peering.links.all()) if (link.session.peer === node) showOut(link, key);
     peering.feed({ type: 'memberGone', node, reason: 'evicted' });
     world.book.forget(node);
     membership?.evict(node);
@@ -172,6 +171,15 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     const last = states.get(node);
     states.delete(node);
     if (last !== undefined) world.memberChanged(goneInfo(node, 'left'), last);
+  }
+
+  /** Hangs up on a revoked device, with the log that says so: it believes signatures, not us. */
+  function showOut(link: LinkInfo, key: KeyText): void {
+    for (const bytes of rooms.trust?.proofAgainst(key) ?? []) {
+      peering.links.controlOn(link.id, { kind: 'trust', bytes });
+    }
+    peering.links.controlOn(link.id, { kind: 'bye', reason: 'revoked' });
+    peering.links.hangUp(link.id, 'revoked');
   }
 
   const trust: Trust = startTrust(
@@ -295,6 +303,7 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
       {
         identity,
         boot: world.boot,
+        meshId: trust.meshId,
         profile: world.profile,
         clock,
         random: random.split(),
@@ -326,6 +335,7 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     );
     if (isStopped) return started.stop();
     membership = started;
+    for (const node of thrownOut.keys()) membership.evict(node);
     membership.changed({ rider: trust.rider() });
     for (const { node, session } of peering.view().neighbours) {
       const link = peering.links.byId(session);
@@ -363,12 +373,21 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
       if ('refusal' in verdict) return verdict;
       return verdict.node === self ? { refusal: selfRefusal } : verdict;
     },
+    refusedBy: (node, bytes) => trust.refusedBy(node, bytes),
     prologue: () => linkPrologue(trust.meshId),
     async revoke(node) {
       const key = edPublicOf(node);
       if (key === undefined || node === self) throw new MycelError('MYCEL_UNKNOWN_MEMBER');
       const text = keyTextOf(key);
-      const chainLength = trust.view().heads.find((head) => head.author === text)?.seq ?? 0;
+      const { heads, approved } = trust.view();
+      // What a thrown-out admin issued counts no more: its honest subjects are named first, so that none is locked out.
+      for (const held of [trust.certificate(), ...certificates.issuedBy(text)]) {
+        const subject = keyTextOf(held.edPublic);
+        if (keyTextOf(held.issuer) !== text || subject === text || approved.has(subject)) continue;
+        if (thrownOut.has(held.node)) continue;
+        await trust.author({ kind: 'approve', node: held.node, key: subject });
+      }
+      const chainLength = heads.find((head) => head.author === text)?.seq ?? 0;
       await trust.author({ kind: 'revoke', node, key: text, chainLength });
       await trust.rotate();
     },

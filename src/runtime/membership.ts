@@ -3,7 +3,7 @@
 import type { Address } from '../kernel/address.ts';
 import { BoundedMap } from '../kernel/bounded-map.ts';
 import type { Millis } from '../kernel/core.ts';
-import type { NodeId } from '../kernel/ids.ts';
+import type { MeshId, NodeId } from '../kernel/ids.ts';
 import type { Random } from '../kernel/random.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Datagrams, DatagramSocket } from '../ports/datagram.ts';
@@ -41,6 +41,8 @@ const stallMsMin = 1_000;
 export interface MembershipWorld {
   readonly identity: Identity;
   readonly boot: number;
+  /** Bound into every signature: what is said in one mesh means nothing in another. */
+  readonly meshId: MeshId;
   readonly profile: ProfileName;
   readonly clock: Clock;
   readonly random: Random;
@@ -104,6 +106,7 @@ export async function startMembership(
   const seal = createDatagramSeal({ node: self, bootCounter: world.boot, keys: world.keys });
   const codec = createMembershipCodec({
     self,
+    context: world.meshId,
     sign: (bytes) => signBytes(identity.keys.edSeed, bytes),
     verify: verifyBytes,
     edPublicOf: (node) => swim.member(node)?.edPublic,
