@@ -31,6 +31,10 @@ export type TrustMessage =
   | { readonly kind: 'entries'; readonly entries: readonly Uint8Array[] }
   | { readonly kind: 'keys-wanted'; readonly epochs: readonly number[] }
   | { readonly kind: 'keys'; readonly keys: readonly EpochKey[] }
+  /** A fresh entry on its way through the mesh. */
+  | { readonly kind: 'rumour'; readonly entry: Uint8Array }
+  /** Whether the entry with this hash was news to the sender. */
+  | { readonly kind: 'heard'; readonly hash: string; readonly wasNew: boolean }
   /** A newer certificate for the receiver: a probation that ended, a renewal. */
   | { readonly kind: 'certificate'; readonly certificate: Uint8Array };
 
@@ -51,6 +55,8 @@ const schema = z.union([
     z.literal(6),
     z.instanceof(Uint8Array).refine((bytes) => bytes.length <= certificateBytesMax),
   ]),
+  z.tuple([z.literal(7), entryField]),
+  z.tuple([z.literal(8), bytesOf(32), z.boolean()]),
 ]);
 
 /** Encodes a message. Keeping to the limits of the reader is the caller's part. */
@@ -76,6 +82,10 @@ export function encodeTrustMessage(message: TrustMessage): Uint8Array {
       return encodeCbor([5, message.keys.map(({ epoch, key }) => [epoch, key])]);
     case 'certificate':
       return encodeCbor([6, message.certificate]);
+    case 'rumour':
+      return encodeCbor([7, message.entry]);
+    case 'heard':
+      return encodeCbor([8, fromHex(message.hash), message.wasNew]);
   }
 }
 
@@ -114,5 +124,9 @@ export function decodeTrustMessage(bytes: Uint8Array): TrustMessage | undefined 
       return { kind: 'keys', keys: said[1].map(([epoch, key]) => ({ epoch, key: key.slice() })) };
     case 6:
       return { kind: 'certificate', certificate: said[1].slice() };
+    case 7:
+      return { kind: 'rumour', entry: said[1].slice() };
+    case 8:
+      return { kind: 'heard', hash: toHex(said[1]), wasNew: said[2] };
   }
 }
