@@ -15,6 +15,7 @@ import type { EpochKey, EpochKeys } from '../wire/datagram-seal.ts';
 import type { NodeKeys } from '../wire/keys.ts';
 
 import type { AdvertisedService, DiscoveryReport } from './mesh-node.ts';
+import type { Verdict } from './admission.ts';
 
 /** How a newcomer knocks: with an invite, or at an open join window. */
 export type JoinKind = 'invite' | 'open';
@@ -36,10 +37,9 @@ export interface LinkCredentials {
   prologue(): Uint8Array;
   certificate(): Uint8Array | undefined;
   /** Judges a peer by its certificate and the key it proved to hold. */
-  admit(
-    certificate: Uint8Array,
-    xPublic: Uint8Array,
-  ): { readonly node: NodeId; readonly edPublic: Uint8Array } | { readonly refusal: string };
+  admit(certificate: Uint8Array, xPublic: Uint8Array): Verdict;
+  /** A member that was dialled refuses this node and shows why. */
+  refused(node: NodeId, proof: Uint8Array): void;
 }
 
 /** What the ground floor reports. */

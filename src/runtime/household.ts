@@ -8,7 +8,7 @@ import type { Store } from '../ports/store.ts';
 import type { MemberMeta } from '../protocol/membership/messages.ts';
 import { meshTagOf } from '../wire/authority-entry.ts';
 import type { MeshRecord } from '../wire/mesh-record.ts';
-import { decodeMeshRecord, encodeMeshRecord } from '../wire/mesh-record.ts';
+import { encodeMeshRecord } from '../wire/mesh-record.ts';
 import type { Ground, Interfaces, NodeAdapters, ServiceBook } from './adapters.ts';
 import type { Emitter } from './events.ts';
 import { loadGuests } from './guests.ts';
@@ -20,7 +20,7 @@ import { startLife } from './life.ts';
 import type { Life } from './life-world.ts';
 import { createLookout } from './lookout.ts';
 import type { Lookout } from './lookout.ts';
-import { devRecord, provisionalRecord } from './mesh-founding.ts';
+import { devRecord, loadRecord, provisionalRecord } from './mesh-founding.ts';
 import type { MemberInfo, MemberState, MeshEvents, NodeOptions } from './mesh-node.ts';
 import { portDefault } from './options.ts';
 import type { Subscriptions } from './subscriptions.ts';
@@ -244,22 +244,6 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
     }
   }
 
-  async function loadRecord(): Promise<MeshRecord> {
-    if (isDev) return devRecord(identity.keys);
-    const bytes = await store.read('mesh');
-    const record = bytes === undefined ? undefined : decodeMeshRecord(bytes);
-    if (record !== undefined) return record;
-    if (bytes !== undefined) {
-      log.error(
-        {},
-        'the mesh record cannot be read; this node starts as a provisional mesh of one',
-      );
-    }
-    const fresh = provisionalRecord(identity.keys, options.mesh);
-    await store.write('mesh', encodeMeshRecord(fresh));
-    return fresh;
-  }
-
   function openGround(): Promise<Ground> {
     return adapters.openGround({
       port: options.port ?? portDefault,
@@ -320,7 +304,9 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
   }
 
   async function open(): Promise<void> {
-    const record = await loadRecord();
+    const record = isDev
+      ? devRecord(identity.keys)
+      : await loadRecord(store, identity.keys, options.mesh, log);
     rooms.ground = await openGround();
     const joining = createJoining({
       identity,

@@ -63,6 +63,8 @@ export interface Life {
   addressesChanged(): void;
   /** Judges a peer's certificate in a link handshake. */
   admit: Trust['admit'];
+  /** A member refuses this node and shows why. */
+  refusedBy: Trust['refusedBy'];
   prologue(): Uint8Array;
   /** Throws a member out, as admin: log entry, then a new epoch key that it does not get. */
   revoke(node: NodeId): Promise<void>;

@@ -4,7 +4,6 @@ import type { Address } from '../kernel/address.ts';
 import { MycelError } from '../kernel/errors.ts';
 import type { NodeId } from '../kernel/ids.ts';
 import type { LinkSession } from '../ports/link.ts';
-import type { ProfileName } from '../protocol/membership/profiles.ts';
 import type { SwimMember } from '../protocol/membership/swim-types.ts';
 import type { AuthorityView } from '../protocol/trust/authority-log.ts';
 import type { AuthorityEntry, KeyText } from '../protocol/trust/messages.ts';
@@ -20,7 +19,8 @@ import { createDoor } from './door.ts';
 import type { Door } from './door.ts';
 import { readUses, writeUses } from './invite-uses.ts';
 import type { Life, LifeWorld } from './life-world.ts';
-import type { Hello, LinkInfo, LinkPace } from './links.ts';
+import { linkPaces } from './links.ts';
+import type { Hello, LinkInfo } from './links.ts';
 import { startMembership } from './membership.ts';
 import type { Membership } from './membership.ts';
 import { goneInfo, infoOf } from './member-info.ts';
@@ -29,16 +29,9 @@ import { createMessaging } from './messaging.ts';
 import type { Messaging } from './messaging.ts';
 import { selfRefusal, startPeering } from './peering.ts';
 import type { Peering } from './peering.ts';
+import { revokeDevice } from './revocation.ts';
 import { linkPrologue, startTrust } from './trust.ts';
 import type { Trust } from './trust.ts';
-
-/** Link heartbeats per profile (protocols reference, section 10). */
-const linkPaces: Readonly<Record<ProfileName, LinkPace>> = {
-  wired: { heartbeatMs: 5_000, silentMsMax: 15_000 },
-  wifi: { heartbeatMs: 15_000, silentMsMax: 45_000 },
-  fast: { heartbeatMs: 2_000, silentMsMax: 6_000 },
-  loopback: { heartbeatMs: 500, silentMsMax: 1_500 },
-};
 
 /** Topics that a member on probation may publish to. */
 const probationRoot = 'guest/';
@@ -378,18 +371,7 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     async revoke(node) {
       const key = edPublicOf(node);
       if (key === undefined || node === self) throw new MycelError('MYCEL_UNKNOWN_MEMBER');
-      const text = keyTextOf(key);
-      const { heads, approved } = trust.view();
-      // What a thrown-out admin issued counts no more: its honest subjects are named first, so that none is locked out.
-      for (const held of [trust.certificate(), ...certificates.issuedBy(text)]) {
-        const subject = keyTextOf(held.edPublic);
-        if (keyTextOf(held.issuer) !== text || subject === text || approved.has(subject)) continue;
-        if (thrownOut.has(held.node)) continue;
-        await trust.author({ kind: 'approve', node: held.node, key: subject });
-      }
-      const chainLength = heads.find((head) => head.author === text)?.seq ?? 0;
-      await trust.author({ kind: 'revoke', node, key: text, chainLength });
-      await trust.rotate();
+      await revokeDevice(trust, certificates, { node, key: keyTextOf(key) });
     },
     async leave() {
       await membership?.leave();

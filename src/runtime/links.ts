@@ -7,6 +7,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { Lane, LinkSession } from '../ports/link.ts';
 import type { Log } from '../ports/log.ts';
 import type { Metrics } from '../ports/metrics.ts';
+import type { ProfileName } from '../protocol/membership/profiles.ts';
 import type { Envelope } from '../protocol/routing/messages.ts';
 import { decodeControl, encodeControl } from '../wire/control.ts';
 import type { ControlMessage } from '../wire/control.ts';
@@ -22,6 +23,14 @@ export interface LinkPace {
   readonly heartbeatMs: Millis;
   readonly silentMsMax: Millis;
 }
+
+/** Link heartbeats per profile (protocols reference, section 10). */
+export const linkPaces: Readonly<Record<ProfileName, LinkPace>> = {
+  wired: { heartbeatMs: 5_000, silentMsMax: 15_000 },
+  wifi: { heartbeatMs: 15_000, silentMsMax: 45_000 },
+  fast: { heartbeatMs: 2_000, silentMsMax: 6_000 },
+  loopback: { heartbeatMs: 500, silentMsMax: 1_500 },
+};
 
 /** One session, as the overlay and `status` see it. */
 export interface LinkInfo {

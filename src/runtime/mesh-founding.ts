@@ -1,5 +1,7 @@
 /** The records a mesh can begin with: a provisional mesh of one, or the open mesh of `--dev`. */
 
+import type { Log } from '../ports/log.ts';
+import type { Store } from '../ports/store.ts';
 import {
   createGenesis,
   epochCommitment,
@@ -13,10 +15,29 @@ import { encodeCbor } from '../wire/cbor.ts';
 import { issueCertificate } from '../wire/certificate.ts';
 import { randomBytes, sha256 } from '../wire/keys.ts';
 import type { NodeKeys } from '../wire/keys.ts';
+import { decodeMeshRecord, encodeMeshRecord } from '../wire/mesh-record.ts';
 import type { MeshRecord } from '../wire/mesh-record.ts';
 
 /** A mesh's name when nobody gave one. */
 const meshNameDefault = 'home';
+
+/** The mesh that the disk holds; a provisional one, written down, when it holds none that can be read. */
+export async function loadRecord(
+  store: Store,
+  keys: NodeKeys,
+  meshName: string | undefined,
+  log: Log,
+): Promise<MeshRecord> {
+  const bytes = await store.read('mesh');
+  const record = bytes === undefined ? undefined : decodeMeshRecord(bytes);
+  if (record !== undefined) return record;
+  if (bytes !== undefined) {
+    log.error({}, 'the mesh record cannot be read; this node starts as a provisional mesh of one');
+  }
+  const fresh = provisionalRecord(keys, meshName);
+  await store.write('mesh', encodeMeshRecord(fresh));
+  return fresh;
+}
 
 /** A mesh of one, founded by these keys: everything is in place but a second member. */
 export function provisionalRecord(keys: NodeKeys, meshName: string | undefined): MeshRecord {

@@ -1,5 +1,6 @@
 /** Trust at work: the authority log, this node's certificate and the epoch keys, on disk and over the links. */
 
+import { MycelError } from '../kernel/errors.ts';
 import type { MeshId, NodeId } from '../kernel/ids.ts';
 import { invariant } from '../kernel/invariant.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -13,7 +14,12 @@ import type {
 } from '../protocol/trust/authority-log.ts';
 import { createKeyring } from '../protocol/trust/keyring.ts';
 import type { KeyringEffect } from '../protocol/trust/keyring.ts';
-import type { AuthorityEntry, AuthorityStatement, Genesis } from '../protocol/trust/messages.ts';
+import type {
+  AuthorityEntry,
+  AuthorityStatement,
+  Genesis,
+  KeyText,
+} from '../protocol/trust/messages.ts';
 import {
   epochCommitment,
   keyTextOf,
@@ -30,11 +36,16 @@ import { randomBytes } from '../wire/keys.ts';
 import type { MeshRecord } from '../wire/mesh-record.ts';
 import { decodeTrustMessage, encodeTrustMessage } from '../wire/trust-message.ts';
 import type { TrustMessage } from '../wire/trust-message.ts';
+import { isRevokedMember, refusalOf } from './admission.ts';
+import type { Verdict } from './admission.ts';
 import { drive } from './drive.ts';
 import type { Identity } from './identity.ts';
 
 /** Uptime between two epochs when nobody is revoked, in ms: a week (security reference 3.2). */
 const rotateEveryMs = 604_800_000;
+
+/** Entries in one message of a proof: even the largest fit one sealed record. */
+const proofEntriesMax = 32;
 
 /** What the node around it provides. */
 export interface TrustWorld {
@@ -72,10 +83,11 @@ export interface Trust {
   certificate(): Certificate;
   record(): MeshRecord;
   /** Judges a peer that proved to hold `xPublic`. */
-  admit(
-    certificate: Uint8Array,
-    xPublic: Uint8Array,
-  ): { readonly node: NodeId; readonly edPublic: Uint8Array } | { readonly refusal: string };
+  admit(certificate: Uint8Array, xPublic: Uint8Array): Verdict;
+  /** Messages that show a revoked device the log up to its revocation. */
+  proofAgainst(key: KeyText): readonly Uint8Array[];
+  /** What a peer sent instead of a link: only the log is believed, because it is signed. */
+  refusedBy(node: NodeId, bytes: Uint8Array): void;
   keys(): EpochKeys;
   /** Eight bytes that differ when logs differ; they ride in every ping. */
   rider(): Uint8Array;
@@ -86,7 +98,11 @@ export interface Trust {
   riderSeen(from: NodeId, rider: Uint8Array): void;
   /** Makes a provisional mesh a real one. */
   found(): Promise<void>;
-  /** Writes an entry as this admin; resolves when it is on disk. */
+  /**
+   * Writes an entry as this admin; resolves when it is on disk. Calls wait for each other.
+   * @throws {MycelError} MYCEL_NOT_ADMIN when the chain of this admin takes no more; what writing the disk throws, and
+   *   then the entry holds all the same until this node stops.
+   */
   author(statement: AuthorityStatement): Promise<void>;
   /** Begins a new epoch with a fresh key. */
   rotate(): Promise<void>;
@@ -112,6 +128,7 @@ export function startTrust(world: TrustWorld, given: MeshRecord): Trust {
   let inUse: EpochKeys = { current: given.keys[0] as EpochKey, others: given.keys.slice(1) };
   let cancelRotation = (): void => {};
   let written: Promise<void> = Promise.resolve();
+  let authoring: Promise<void> = Promise.resolve();
 
   function record(): MeshRecord {
     const entries = core.view().entries.map((entry) => entry.bytes);
@@ -229,17 +246,54 @@ export function startTrust(world: TrustWorld, given: MeshRecord): Trust {
     });
   }
 
-  async function author(statement: AuthorityStatement): Promise<void> {
-    const entry = signAuthorityEntry(identity.keys, core.next(ownKey), statement);
+  /** Entries are signed for the place that the last one left: one at a time, and none while the log waits for the disk. */
+  async function write(statement: () => AuthorityStatement): Promise<void> {
+    for (let before; before !== written;) {
+      before = written;
+      await written.catch(() => {});
+    }
+    const entry = signAuthorityEntry(identity.keys, core.next(ownKey), statement());
     driver.feed({ type: 'authored', entry });
+    if (!core.view().heads.some((head) => head.hash === entry.hash)) {
+      throw new MycelError('MYCEL_NOT_ADMIN', {
+        reason: 'The log takes no more entries of this admin.',
+        fix: 'Let another admin do it: "mycel invite --role admin" makes one while there is room.',
+      });
+    }
     await written;
   }
 
+  /** `statement` is asked when its turn has come. */
+  function author(statement: () => AuthorityStatement): Promise<void> {
+    const turn = authoring.then(() => write(statement));
+    authoring = turn.catch(() => {});
+    return turn;
+  }
+
+  /** Later entries are none of its business. */
+  function proofAgainst(key: KeyText): readonly Uint8Array[] {
+    const entries = core.view().entries.toSorted((one, other) => one.lamport - other.lamport);
+    const end = entries.findIndex(
+      ({ statement }) => statement.kind === 'revoke' && statement.key === key,
+    );
+    const proof = entries.slice(0, end + 1).map((entry) => entry.bytes);
+    const messages: Uint8Array[] = [];
+    for (let at = 0; at < proof.length; at += proofEntriesMax) {
+      const part = proof.slice(at, at + proofEntriesMax);
+      messages.push(encodeTrustMessage({ kind: 'entries', entries: part }));
+    }
+    return messages;
+  }
+
   async function rotate(): Promise<void> {
-    const number = (core.view().epoch?.number ?? 0) + 1;
     const key = randomBytes(32);
-    await author({ kind: 'epoch', number, commitment: epochCommitment(key) });
-    install([{ epoch: number, key }]);
+    let number = 0;
+    const announced = author(() => {
+      number = (core.view().epoch?.number ?? 0) + 1;
+      return { kind: 'epoch', number, commitment: epochCommitment(key) };
+    });
+    // Also when the disk refused the entry: the log in memory has announced the key, and everybody asks for it.
+    await announced.finally(() => install([{ epoch: number, key }]));
     await written;
   }
 
@@ -249,7 +303,7 @@ export function startTrust(world: TrustWorld, given: MeshRecord): Trust {
     meshId,
     genesis,
     record,
-    author,
+    author: (statement) => author(() => statement),
     rotate,
     view: () => core.view(),
     isProvisional: () => isProvisional,
@@ -257,9 +311,18 @@ export function startTrust(world: TrustWorld, given: MeshRecord): Trust {
     certificate: () => certificate as Certificate,
     admit(bytes, xPublic) {
       const peer = readCertificate(bytes);
-      const refusal = refusalOf(peer, xPublic, meshId, core.view(), world.isDev);
-      if (refusal !== undefined || peer === undefined) return { refusal: refusal ?? 'unreadable' };
-      return { node: peer.node, edPublic: peer.edPublic };
+      const judge = { meshId, view: core.view(), isDev: world.isDev };
+      const refusal = refusalOf(peer, xPublic, judge);
+      if (peer === undefined) return { refusal: refusal ?? 'unreadable' };
+      if (refusal === undefined) return { node: peer.node, edPublic: peer.edPublic };
+      if (!isRevokedMember(peer, xPublic, judge)) return { refusal };
+      return { refusal, proof: proofAgainst(keyTextOf(peer.edPublic)) };
+    },
+    proofAgainst,
+    refusedBy(node, bytes) {
+      const message = decodeTrustMessage(bytes);
+      if (message?.kind !== 'entries') return world.metrics.drop('trust', 'malformed message');
+      driver.feed({ type: 'received', from: node, entries: readEntries(message.entries) });
     },
     keys: () => inUse,
     rider: () => fromHex(core.view().headsDigest),
@@ -320,31 +383,6 @@ export function startTrust(world: TrustWorld, given: MeshRecord): Trust {
       ring.stop();
     },
   };
-}
-
-/** Why a peer is not let in; undefined when it is. */
-function refusalOf(
-  peer: Certificate | undefined,
-  xPublic: Uint8Array,
-  meshId: MeshId,
-  view: AuthorityView,
-  isDev: boolean,
-): string | undefined {
-  if (peer === undefined) return 'its certificate cannot be read';
-  if (peer.meshId !== meshId) return 'it belongs to another mesh';
-  if (!isSameBytes(peer.xPublic, xPublic)) return 'it does not hold the key of its certificate';
-  if (view.revoked.has(keyTextOf(peer.edPublic))) return 'it was revoked';
-  if (isDev) {
-    return isSameBytes(peer.issuer, peer.edPublic)
-      ? undefined
-      : 'an open mesh takes no certificates';
-  }
-  const issuer = keyTextOf(peer.issuer);
-  if (view.revoked.has(issuer)) return 'its certificate was issued by a revoked admin';
-  if (!view.admins.includes(issuer) && !view.retired.includes(issuer)) {
-    return 'its certificate was not issued by an admin of this mesh';
-  }
-  return (view.epoch?.number ?? 0) > peer.epochMax ? 'its certificate has run out' : undefined;
 }
 
 function readEntries(bytes: readonly Uint8Array[]): AuthorityEntry[] {

@@ -147,7 +147,8 @@ export function createLinkAcceptor(
       socket.on('error', () => {});
       welcome(socket).catch((error: unknown) => {
         refuse(remoteOf(socket).host, error);
-        socket.destroy();
+        // A failed handshake closes its socket itself, if need be after the last words.
+        if (!socket.writableEnded) socket.destroy();
       });
     },
     async stop() {

@@ -4,7 +4,7 @@ import type { Duplex } from 'node:stream';
 import type { NodeId } from '../../kernel/ids.ts';
 import type { NodeKeys } from '../../wire/keys.ts';
 import { createNoise, noisePlainMax } from '../../wire/noise.ts';
-import type { NoiseSession } from '../../wire/noise.ts';
+import type { NoiseHandshake, NoiseSession } from '../../wire/noise.ts';
 import type { FrameGuard } from '../mqtt/frame-guard.ts';
 import { GatheringStream } from '../mqtt/gathering-stream.ts';
 import { createByteReader } from './byte-reader.ts';
@@ -21,6 +21,15 @@ const messageMax = 4096;
 
 const lengthBytes = 2;
 
+/** Begins the record of a refusal: MQTT has no packet of type 0. */
+const refusalByte = 0;
+
+/** How long a peer may take to read why it is refused, in ms. */
+const farewellMs = 1000;
+
+/** Records of one refusal; more are left out. */
+const refusalRecordsMax = 64;
+
 /** Who this node is and whom it lets in. */
 export interface LinkCredentials {
   readonly node: NodeId;
@@ -33,7 +42,11 @@ export interface LinkCredentials {
   admit(
     certificate: Uint8Array,
     xPublic: Uint8Array,
-  ): { readonly node: NodeId; readonly edPublic: Uint8Array } | { readonly refusal: string };
+  ):
+    | { readonly node: NodeId; readonly edPublic: Uint8Array }
+    | { readonly refusal: string; readonly proof?: readonly Uint8Array[] };
+  /** A member that was dialled refuses this node and shows why. */
+  refused(node: NodeId, proof: Uint8Array): void;
 }
 
 /** A peer that has proved who it is. */
@@ -46,7 +59,7 @@ export interface ProvedPeer {
 
 /**
  * Shakes hands. The dialler writes the magic; the acceptor expects it in the stream.
- * The socket is destroyed when it fails.
+ * The socket is closed when it fails, at once or after the last words to a member that was thrown out.
  * @throws {Error} with a reason for people.
  */
 export async function shakeHands(
@@ -58,7 +71,10 @@ export async function shakeHands(
   try {
     return await converse(socket, reader.take, credentials, isInitiator);
   } catch (error) {
-    socket.destroy();
+    reader.release();
+    if (error instanceof MemberRefused && error.records.length > 0) {
+      sayFarewell(socket, error.records);
+    } else socket.destroy();
     throw error;
   } finally {
     reader.release();
@@ -94,7 +110,14 @@ async function converse(
     const remote = noise.remoteStatic();
     const verdict =
       remote === undefined ? { refusal: 'no key' } : credentials.admit(theirs, remote);
-    if ('refusal' in verdict) throw new Error(`the peer is not admitted: ${verdict.refusal}`);
+    if ('refusal' in verdict) {
+      // Only the accepting side can say why: its session is whole, the dialler's lacks the last message.
+      const proofs = isInitiator ? [] : (verdict.proof ?? []);
+      throw new MemberRefused(
+        verdict.refusal,
+        proofs.length === 0 ? [] : sealProofs(noise, proofs),
+      );
+    }
     if (verdict.node === credentials.node) throw new Error('it is this node itself');
     return { ...verdict, certificate: theirs };
   }
@@ -114,17 +137,48 @@ async function converse(
   return { ...peer, session: noise.finish() };
 }
 
+/** A member that is not let in any more, with the records that show it why. */
+class MemberRefused extends Error {
+  readonly records: readonly Uint8Array[];
+
+  constructor(refusal: string, records: readonly Uint8Array[]) {
+    super(`the peer is not admitted: ${refusal}`);
+    this.records = records;
+  }
+}
+
+/** Says the last words and closes. What the peer still sends is read: an unread byte would reset the connection first. */
+function sayFarewell(socket: Duplex, records: readonly Uint8Array[]): void {
+  for (const record of records) socket.write(record);
+  socket.end();
+  socket.resume();
+  const cut = setTimeout(() => socket.destroy(), farewellMs).unref();
+  socket.once('close', () => clearTimeout(cut));
+}
+
+/** Each proof as a record that no MQTT server begins with. */
+function sealProofs(noise: NoiseHandshake, proofs: readonly Uint8Array[]): Uint8Array[] {
+  const session = noise.finish();
+  return proofs
+    .slice(0, refusalRecordsMax)
+    .flatMap((proof) => framed(session.seal(Buffer.concat([Buffer.of(refusalByte), proof]))));
+}
+
 /**
  * The sealed stream: records of a 16-bit length and a Noise message.
- * Whatever was changed, replayed or reordered on the way destroys it. `guard` judges the plain MQTT bytes.
+ * Whatever was changed, replayed or reordered on the way destroys it. `guard` judges the plain MQTT bytes. `refused`
+ * takes the proofs that an accepting peer sends instead of MQTT.
  */
 export function createNoiseStream(
   socket: Duplex,
   session: NoiseSession,
   guard: FrameGuard,
   congestedBytes: number,
+  refused?: (proof: Uint8Array) => void,
 ): GatheringStream {
   let rest: Buffer = Buffer.alloc(0);
+  // Later records may begin in the middle of a packet, with any byte.
+  let mayBeRefusal = refused !== undefined;
   return new GatheringStream(socket, congestedBytes, {
     outbound(plain) {
       const parts: Uint8Array[] = [];
@@ -140,6 +194,12 @@ export function createNoiseStream(
         const end = lengthBytes + bytes.readUInt16BE(0);
         if (bytes.length < end) break;
         const plain = session.open(bytes.subarray(lengthBytes, end));
+        mayBeRefusal &&= plain[0] === refusalByte;
+        if (mayBeRefusal) {
+          refused?.(plain.subarray(1));
+          bytes = bytes.subarray(end);
+          continue;
+        }
         const problem = guard.check(plain);
         if (problem !== undefined) throw new Error(`malformed MQTT: ${problem}`);
         parts.push(plain);

@@ -31,6 +31,7 @@ export function createCredentials(
     keys,
     prologue: () => Buffer.from('test mesh'),
     certificate: () => certificate,
+    refused: () => {},
     admit(theirs, xPublic) {
       const signed = theirs.subarray(0, 64);
       if (!verifyBytes(meshKeys.edPublic, signed, theirs.subarray(64)))
