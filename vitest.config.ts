@@ -8,6 +8,8 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     exclude: ['test/mesh/**', 'test/bench/**'],
     pool: 'forks',
+    // CommonJS packages look to tests as they look to Node.
+    deps: { interopDefault: false },
     testTimeout: 30_000,
     hookTimeout: 30_000,
     env: { CBOR_NATIVE_ACCELERATION_DISABLED: 'true' },

@@ -7,6 +7,8 @@ export default defineConfig({
   test: {
     include: ['test/mesh/**/*.test.ts'],
     pool: 'forks',
+    // CommonJS packages look to tests as they look to Node.
+    deps: { interopDefault: false },
     fileParallelism: false,
     testTimeout: 120_000,
     hookTimeout: 120_000,

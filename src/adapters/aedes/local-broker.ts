@@ -7,6 +7,7 @@ import { isReservedTopic, topicProblem } from '../../kernel/topic.ts';
 import type { Broker, BrokerHandlers, BrokerMessage } from '../../ports/broker.ts';
 import type { Log } from '../../ports/log.ts';
 import type { Metrics } from '../../ports/metrics.ts';
+import { writeNumbersUncached } from '../mqtt/packet-numbers.ts';
 import { adopt, createConnection, describeClient, slownessOf } from './broker-client.ts';
 import type { Connection } from './broker-client.ts';
 import { brokerLimits } from './broker-limits.ts';
@@ -81,6 +82,7 @@ export async function createLocalBroker(config: LocalBrokerConfig): Promise<Loca
   const publishing = createPublishing({ limits, store, handlers, metrics, evict });
   const subscribing = createSubscribing({ limits, log, metrics, evict });
 
+  writeNumbersUncached();
   const aedes = await Aedes.createBroker({
     id: config.brokerId,
     persistence: store,

@@ -97,7 +97,8 @@ async function createClient(
   peer: ProvedPeer,
   stream: GatheringStream,
 ): Promise<MqttClient> {
-  const { MqttClient: Class } = await import('mqtt').then((module) => module.default);
+  // The client alone: the front door of mqtt.js also loads WebSockets, SOCKS and TLS.
+  const { default: Class } = (await import('mqtt/lib/client')).default;
   const client = new Class(() => stream as unknown as ReturnType<MqttClient['streamBuilder']>, {
     clientId: linkClientId(world.credentials.node),
     username: loginUser,
@@ -112,6 +113,8 @@ async function createClient(
     connectTimeout: loginMs,
     queueQoSZero: false,
     resubscribe: false,
+    // Its table of numbers would be 7 MB.
+    writeCache: false,
     // `debug` costs a quarter of the throughput even when it prints nothing.
     log: () => {},
   });
