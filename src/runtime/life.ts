@@ -67,7 +67,7 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
       instance: identity.instance,
       name: world.meta([]).name,
       port: world.ground().port,
-      neighbours: peering.view().neighbours.map((one) => one.node),
+      neighbours: neighbours(),
     }),
     // The handshake judged the certificate; a revocation may have come in the meantime.
     greeted(link) {
@@ -86,6 +86,7 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
         router.linkUp(now, node);
       });
       membership?.linkOpened(node, address);
+      rooms.trust?.peers(neighbours());
       rooms.trust?.linked(node);
       const digest = rooms.messaging?.router.retained.digest();
       if (digest !== undefined) peering.links.control(node, { kind: 'retained-digest', digest });
@@ -99,6 +100,7 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     neighbourDown(node, reason) {
       rooms.messaging?.step((router, now) => router.linkDown(now, node));
       membership?.linkClosed(node);
+      rooms.trust?.peers(neighbours());
       world.linkChanged(node, false, reason);
     },
     control: (link, message) => dispatchControl(controlRooms, link, message),
@@ -111,6 +113,10 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     },
     drained: (peer) => rooms.messaging?.step((router, now) => router.drained(now, peer)),
   });
+
+  function neighbours(): readonly NodeId[] {
+    return peering.view().neighbours.map((one) => one.node);
+  }
 
   /** Asked for every message: the certificate is read (and its signature checked) once a session. */
   function isOnProbation({ session }: LinkInfo): boolean {
@@ -180,6 +186,7 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
       identity,
       isDev: world.isDev,
       clock,
+      random: random.split(),
       log,
       metrics,
       save: (fresh) => store.write('mesh', encodeMeshRecord(fresh)),

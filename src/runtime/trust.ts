@@ -3,6 +3,7 @@
 import { MycelError } from '../kernel/errors.ts';
 import type { MeshId, NodeId } from '../kernel/ids.ts';
 import { invariant } from '../kernel/invariant.ts';
+import type { Random } from '../kernel/random.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
 import type { Metrics } from '../ports/metrics.ts';
@@ -12,8 +13,6 @@ import type {
   AuthorityLogEffect,
   AuthorityView,
 } from '../protocol/trust/authority-log.ts';
-import { createKeyring } from '../protocol/trust/keyring.ts';
-import type { KeyringEffect } from '../protocol/trust/keyring.ts';
 import type {
   AuthorityEntry,
   AuthorityStatement,
@@ -31,7 +30,7 @@ import {
 import { fromHex, isSameBytes, utf8 } from '../wire/bytes.ts';
 import { issueCertificate, readCertificate } from '../wire/certificate.ts';
 import type { Certificate, Role } from '../wire/certificate.ts';
-import type { EpochKey, EpochKeys } from '../wire/datagram-seal.ts';
+import type { EpochKeys } from '../wire/datagram-seal.ts';
 import { randomBytes } from '../wire/keys.ts';
 import type { MeshRecord } from '../wire/mesh-record.ts';
 import { decodeTrustMessage, encodeTrustMessage } from '../wire/trust-message.ts';
@@ -39,7 +38,9 @@ import type { TrustMessage } from '../wire/trust-message.ts';
 import { isRevokedMember, refusalOf } from './admission.ts';
 import type { Verdict } from './admission.ts';
 import { drive } from './drive.ts';
+import { startEpochKeys } from './epoch-keys.ts';
 import type { Identity } from './identity.ts';
+import { startNews } from './news.ts';
 
 /** Uptime between two epochs when nobody is revoked, in ms: a week (security reference 3.2). */
 const rotateEveryMs = 604_800_000;
@@ -52,6 +53,7 @@ export interface TrustWorld {
   readonly identity: Identity;
   readonly isDev: boolean;
   readonly clock: Clock;
+  readonly random: Random;
   readonly log: Log;
   readonly metrics: Metrics;
   save(record: MeshRecord): Promise<void>;
@@ -93,6 +95,8 @@ export interface Trust {
   rider(): Uint8Array;
   /** A link opened: compare logs, ask for keys. */
   linked(node: NodeId): void;
+  /** The linked members, after each change. */
+  peers(ids: readonly NodeId[]): void;
   received(from: NodeId, bytes: Uint8Array): void;
   /** A member's rider differs from ours: compare logs with it, when linked. */
   riderSeen(from: NodeId, rider: Uint8Array): void;
@@ -123,9 +127,6 @@ export function startTrust(world: TrustWorld, given: MeshRecord): Trust {
   let { isProvisional } = given;
   let certificate = readCertificate(given.certificate);
   invariant(certificate !== undefined, 'the certificate was checked before');
-  let keys: readonly EpochKey[] = given.keys;
-  /** Until the log has spoken (and in an open mesh, whose log stays empty) the given key is in use. */
-  let inUse: EpochKeys = { current: given.keys[0] as EpochKey, others: given.keys.slice(1) };
   let cancelRotation = (): void => {};
   let written: Promise<void> = Promise.resolve();
   let authoring: Promise<void> = Promise.resolve();
@@ -138,7 +139,7 @@ export function startTrust(world: TrustWorld, given: MeshRecord): Trust {
       genesis: given.genesis,
       entries,
       certificate: (certificate as Certificate).bytes,
-      keys,
+      keys: keys.kept(),
     };
   }
 
@@ -162,6 +163,7 @@ export function startTrust(world: TrustWorld, given: MeshRecord): Trust {
       case 'persist':
         return save();
       case 'send':
+        if (effect.to === 'everyone') return effect.entries.forEach((entry) => news.tell(entry));
         return send(effect.to, {
           kind: 'entries',
           entries: effect.entries.map((entry) => entry.bytes),
@@ -172,36 +174,12 @@ export function startTrust(world: TrustWorld, given: MeshRecord): Trust {
           wants: [{ author: effect.author, fromSeq: effect.fromSeq }],
         });
       case 'announce': {
-        if (effect.fresh.length > 0) {
-          // Whoever is linked compares heads at once: news of a revocation must not wait for a probe.
-          send('everyone', { kind: 'heads', heads: core.view().heads });
-        }
-        ring.feed({ type: 'announced', epochs: effect.state.epochs });
+        keys.announced(effect.state.epochs);
         if (effect.fresh.some(({ statement }) => statement.kind === 'epoch')) rotateLater();
         return world.changed(core.view(), effect.fresh);
       }
       case 'alert':
         return world.alert(effect.code, `admin key ${effect.author.slice(0, 16)}: ${effect.code}`);
-    }
-  }
-
-  function runKeyring(effect: KeyringEffect): void | Promise<void> {
-    switch (effect.type) {
-      case 'persist':
-        keys = effect.keys.map(({ epoch, key }) => ({ epoch, key }));
-        return save();
-      case 'use':
-        inUse = { current: effect.current, others: effect.others };
-        return world.rekeyed();
-      case 'want':
-        return send('everyone', { kind: 'keys-wanted', epochs: [effect.epoch] });
-    }
-  }
-
-  function install(fresh: readonly EpochKey[]): void {
-    for (const { epoch, key } of fresh) {
-      const commitment = epochCommitment(key);
-      ring.feed({ type: 'installed', key: { epoch, key, commitment } });
     }
   }
 
@@ -217,13 +195,25 @@ export function startTrust(world: TrustWorld, given: MeshRecord): Trust {
     world.certified(fresh);
   }
 
-  const ring = drive(createKeyring(), {
+  const news = startNews({
     clock,
-    tick: { type: 'tick' },
-    run: runKeyring,
-    failed: (effect, error) => log.error({ effect: effect.type, error }, 'the keyring'),
-    overflowed: () => world.metrics.drop('trust', 'keyring inbox full'),
+    random: world.random,
+    log,
+    metrics: world.metrics,
+    send,
+    heard: (from, entry) => driver.feed({ type: 'received', from, entries: [entry] }),
   });
+  const keys = startEpochKeys(
+    {
+      clock,
+      log,
+      metrics: world.metrics,
+      save,
+      rekeyed: () => world.rekeyed(),
+      want: (epoch) => send('everyone', { kind: 'keys-wanted', epochs: [epoch] }),
+    },
+    given.keys,
+  );
   const driver = drive(core, {
     clock,
     // The log waits for input alone; the first tick of the driver is what the disk holds.
@@ -233,7 +223,7 @@ export function startTrust(world: TrustWorld, given: MeshRecord): Trust {
     overflowed: () => world.metrics.drop('trust', 'inbox full'),
   });
 
-  install(given.keys);
+  keys.install(given.keys);
 
   /** Any admin may; whoever is first spares the others: a fresh epoch begins the wait anew. */
   function rotateLater(): void {
@@ -293,7 +283,7 @@ export function startTrust(world: TrustWorld, given: MeshRecord): Trust {
       return { kind: 'epoch', number, commitment: epochCommitment(key) };
     });
     // Also when the disk refused the entry: the log in memory has announced the key, and everybody asks for it.
-    await announced.finally(() => install([{ epoch: number, key }]));
+    await announced.finally(() => keys.install([{ epoch: number, key }]));
     await written;
   }
 
@@ -324,11 +314,12 @@ export function startTrust(world: TrustWorld, given: MeshRecord): Trust {
       if (message?.kind !== 'entries') return world.metrics.drop('trust', 'malformed message');
       driver.feed({ type: 'received', from: node, entries: readEntries(message.entries) });
     },
-    keys: () => inUse,
+    keys: () => keys.inUse(),
     rider: () => fromHex(core.view().headsDigest),
     linked(node) {
       send(node, { kind: 'heads', heads: core.view().heads });
     },
+    peers: (ids) => news.linked(ids),
     received(from, bytes) {
       const message = decodeTrustMessage(bytes);
       if (message === undefined) return world.metrics.drop('trust', 'malformed message');
@@ -343,15 +334,16 @@ export function startTrust(world: TrustWorld, given: MeshRecord): Trust {
         case 'entries':
           return driver.feed({ type: 'received', from, entries: readEntries(message.entries) });
         case 'keys-wanted':
-          return send(from, {
-            kind: 'keys',
-            keys: [inUse.current, ...inUse.others, ...keys]
-              .filter(({ epoch }) => message.epochs.includes(epoch))
-              .slice(0, 4)
-              .map(({ epoch, key }) => ({ epoch, key })),
-          });
+          return send(from, { kind: 'keys', keys: keys.forEpochs(message.epochs) });
         case 'keys':
-          return install(message.keys);
+          return keys.install(message.keys);
+        case 'rumour': {
+          const entry = readAuthorityEntry(message.entry);
+          if (entry === undefined) return world.metrics.drop('trust', 'malformed rumour');
+          return news.received(from, entry);
+        }
+        case 'heard':
+          return news.answered(from, message.hash, message.wasNew);
         case 'certificate':
           return takeCertificate(message.certificate);
       }
@@ -379,8 +371,9 @@ export function startTrust(world: TrustWorld, given: MeshRecord): Trust {
     },
     stop() {
       cancelRotation();
+      news.stop();
       driver.stop();
-      ring.stop();
+      keys.stop();
     },
   };
 }
