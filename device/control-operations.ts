@@ -47,6 +47,7 @@ export async function runCall(
       return { id, name };
     }
     case 'down':
+      if (request.args.sleepMs !== undefined) await node.sleep(request.args.sleepMs);
       setImmediate(down);
       return {};
     default:

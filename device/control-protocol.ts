@@ -100,8 +100,11 @@ export interface ControlCalls {
   };
   'guest-ls': { args: NoArgs; result: readonly GuestInfo[] };
   'guest-rm': { args: { readonly name: string }; result: NoArgs };
-  /** Answers when the node has begun to stop; the connection closes when it has stopped. */
-  down: { args: NoArgs; result: NoArgs };
+  /**
+   * Answers when the node has begun to stop; the connection closes when it has stopped.
+   * With `sleepMs` the mesh is told first that the board will be back after so long.
+   */
+  down: { args: { readonly sleepMs?: number }; result: NoArgs };
 }
 
 /** The requests that are answered by `ok` and then a stream of events. */
@@ -208,7 +211,7 @@ const checks: Readonly<Record<CallName | StreamName, Readonly<Record<string, Che
   'guest-ls': {},
   'guest-rm': { name: text(64) },
   events: {},
-  down: {},
+  down: { sleepMs: optional(whole(1, spanMaxMs)) },
 };
 
 /** Reads a line. The problem names the field; `id` is the request's when it could be read. */

@@ -88,7 +88,14 @@ export function addNodeCommands(program: Command, withContext: WithContext): voi
   program
     .command('down')
     .description('stop the node')
-    .action(withContext(async (context) => (await import('./commands/down.ts')).down(context)));
+    .option('--sleep <duration>', 'tell the mesh that this board sleeps for so long', (text) =>
+      parseDuration('--sleep', text, undefined),
+    )
+    .action(
+      withContext(async (context, flags: { readonly sleep?: number }) =>
+        (await import('./commands/down.ts')).down(context, flags.sleep),
+      ),
+    );
   program
     .command('doctor')
     .description('check this machine; every finding comes with its fix')

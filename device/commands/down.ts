@@ -8,11 +8,11 @@ import { Failure } from '../failure.ts';
 const downMs = 20_000;
 
 /** Asks, then waits for the node to close the connection: it does so last of all. */
-export async function down(context: Context): Promise<void> {
+export async function down(context: Context, sleepMs: number | undefined): Promise<void> {
   const client = await connectControl(context.dataDir);
   let timer: NodeJS.Timeout | undefined;
   try {
-    await client.call('down', {});
+    await client.call('down', sleepMs === undefined ? {} : { sleepMs });
     await Promise.race([
       client.closed,
       new Promise<never>((_, reject) => {
