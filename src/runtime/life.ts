@@ -23,7 +23,7 @@ import { linkPaces } from './links.ts';
 import type { Hello, LinkInfo } from './links.ts';
 import { startMembership } from './membership.ts';
 import type { Membership } from './membership.ts';
-import { goneInfo, infoOf } from './member-info.ts';
+import { infoOf } from './member-info.ts';
 import type { MemberState } from './mesh-node.ts';
 import { createMessaging } from './messaging.ts';
 import type { Messaging } from './messaging.ts';
@@ -161,7 +161,8 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     if (thrownOut.has(node)) return;
     thrownOut.set(node, key);
     if (node === self) return world.expelled('This device was revoked by an admin.');
-    log.warn({ node, key: key.slice(0, 16) }, 'a device was revoked');
+    log.warn({ node }, 'a device was revoked');
+    const known = membership?.member(node);
     for (const link of peering.links.all()) if (link.session.peer === node) showOut(link, key);
     peering.feed({ type: 'memberGone', node, reason: 'evicted' });
     world.book.forget(node);
@@ -169,7 +170,8 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     rooms.messaging?.step((router, now) => router.memberGone(now, node, 'evicted'));
     const last = states.get(node);
     states.delete(node);
-    if (last !== undefined) world.memberChanged(goneInfo(node, 'left'), last);
+    if (last === undefined || known === undefined) return;
+    world.memberChanged({ ...infoOf(known, false), state: 'left' }, last);
   }
 
   /** Hangs up on a revoked device, with the log that says so: it believes signatures, not us. */
@@ -273,7 +275,7 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
 
   function announced(member: SwimMember): void {
     const { node, state } = member;
-    if (node === self) return;
+    if (node === self || thrownOut.has(node)) return;
     if (state === 'alive' || state === 'suspect') {
       peering.feed({ type: 'memberUp', node, addresses: member.addresses });
       messaging.step((router, now) => router.memberJoined(now, node, member.incarnation.boot));

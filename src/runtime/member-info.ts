@@ -1,8 +1,7 @@
 /** Members as people and programs see them. */
 
-import type { NodeId } from '../kernel/ids.ts';
 import type { SwimMember } from '../protocol/membership/swim-types.ts';
-import type { MemberInfo, MemberState } from './mesh-node.ts';
+import type { MemberInfo } from './mesh-node.ts';
 
 /** What membership knows of one member. */
 export function infoOf(member: SwimMember, isSelf: boolean): MemberInfo {
@@ -20,23 +19,5 @@ export function infoOf(member: SwimMember, isSelf: boolean): MemberInfo {
     version: member.meta.version,
     isStalled: member.isStalled,
     isSelf,
-  };
-}
-
-/** A member that is known by nothing but its id any more. */
-export function goneInfo(node: NodeId, state: MemberState): MemberInfo {
-  return {
-    id: node,
-    name: '',
-    state,
-    address: undefined,
-    incarnation: '',
-    rttMs: undefined,
-    labels: {},
-    roles: [],
-    capabilities: [],
-    version: '',
-    isStalled: false,
-    isSelf: false,
   };
 }
