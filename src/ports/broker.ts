@@ -21,7 +21,8 @@ export interface BrokerClient {
 export interface BrokerHandlers {
   /**
    * A client (or a client's will) published. The broker acknowledges a QoS 1 publish only after `taken` is called,
-   * so the node may hold it back while its outbox is full. `taken(reason)` with a reason refuses the message.
+   * so the node may hold it back while its outbox is full. `taken(reason)` with a reason refuses the message: MQTT 3.1.1
+   * has no word for that but to close the connection, so that no publisher takes it for delivered.
    */
   published(message: BrokerMessage, client: BrokerClient, taken: (refusal?: string) => void): void;
   /** A subscription filter appeared on (count became 1) or vanished from (count became 0) this node. */
@@ -32,6 +33,8 @@ export interface BrokerHandlers {
 export interface Broker {
   /** Delivers a message from the mesh (or from the node itself) to local clients, once each. Updates the retained store when `retain`. */
   deliver(message: BrokerMessage): void;
+  /** Sets the topic's last value for later subscribers (an empty payload deletes it) and delivers it to nobody. */
+  keep(topic: string, payload: Uint8Array): void;
   /** Every retained message now held, for status and tests. */
   retainedCount(): number;
   clients(): readonly BrokerClient[];

@@ -49,7 +49,9 @@ export function dispatchControl(
     case 'retained-digest':
       return rooms.messaging()?.retainedAsked(peer, message.digest);
     case 'retained':
-      return rooms.messaging()?.retainedReceived(message.entries);
+      return rooms
+        .messaging()
+        ?.step((router, now) => router.retainedReceived(now, message.entries));
     case 'peers':
       return rooms.book.told(peer, message.peers);
     case 'bye':

@@ -46,6 +46,7 @@ export interface PublishOptions {
   readonly qos?: 0 | 1;
   /** Keep as the topic's last value for later subscribers; an empty payload forgets it. @default false */
   readonly retain?: boolean;
+  /** Gives up a publish that still waits for room in the outbox: it rejects with the signal's reason. */
   readonly signal?: AbortSignal;
 }
 
@@ -204,7 +205,7 @@ export interface MeshNode {
   ): () => void;
   /**
    * Publishes to every subscriber on every node, this one included. Resolves when the message is in the outbox.
-   * @throws {MycelError} MYCEL_BAD_TOPIC, MYCEL_TOO_LARGE, MYCEL_NOT_RUNNING
+   * @throws {MycelError} MYCEL_BAD_TOPIC, MYCEL_TOO_LARGE, MYCEL_OUTBOX_FULL, MYCEL_NOT_RUNNING
    */
   publish(topic: string, payload: Uint8Array | string, options?: PublishOptions): Promise<void>;
   /** Subscribes; iterate the result, break out of the loop or abort the signal to end it. */

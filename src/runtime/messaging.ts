@@ -19,8 +19,12 @@ import { addressEnvelope, encodeEnvelope, payloadBytesMax, writeTtl } from '../w
 import type { MeshMessage, PublishOptions } from './mesh-node.ts';
 import type { Subscriptions } from './subscriptions.ts';
 
-/** Publishes that wait for room in the outbox; one more is refused with MYCEL_OUTBOX_FULL. */
-export const waitingMax = 1000;
+/**
+ * Publishes, and their payload bytes, that wait for room in the outbox; one more is refused with MYCEL_OUTBOX_FULL, and an
+ * MQTT client is disconnected. A client alone cannot get there: it is not read while what one read brought (64 KiB) waits.
+ */
+export const waitingMax = 16_384;
+const waitingBytesMax: number = 16 * 1024 * 1024;
 
 /** Entries in one `retained` record of the link; bounded by its size too. */
 const entriesPerRecord = 64;
@@ -58,8 +62,6 @@ export interface Messaging {
   retained(filter: string): readonly MeshMessage[];
   /** A peer showed its digest of retained values: send what differs. */
   retainedAsked(peer: NodeId, digest: Uint8Array): void;
-  /** A peer sent retained values. */
-  retainedReceived(entries: readonly RetainedEntry[]): void;
   /** Runs a step of the router and sets its alarm anew. */
   step<Result>(act: (router: Router, now: Millis) => Result): Result;
   view(): RouterView;
@@ -76,6 +78,7 @@ export function createMessaging(world: MessagingWorld): Messaging {
   const { self, clock, log, metrics, broker } = world;
   const hlc = createHybridClock();
   const waiting: Waiting[] = [];
+  let waitingBytes = 0;
   let cancelAlarm = (): void => {};
   let isStopped = false;
 
@@ -105,8 +108,13 @@ export function createMessaging(world: MessagingWorld): Messaging {
         metrics.drop('router', 'gap', to - from + 1);
         log.warn({ origin, from, to }, 'events of this origin were given up before they came here');
       },
-      forgetRetained: (topic) =>
-        broker.deliver({ topic, payload: new Uint8Array(0), qos: 0, retain: true }),
+      keepRetained: ({ topic, payload }) => broker.keep(topic, payload),
+      showRetained(entry) {
+        const { topic, payload } = entry;
+        broker.deliver({ topic, payload, qos: 1, retain: true });
+        if (world.subscriptions.count() > 0) world.subscriptions.deliver(fromRetained(entry));
+      },
+      forgetRetained: (topic) => broker.keep(topic, new Uint8Array(0)),
       drop: (reason, count) => metrics.drop('router', reason, count),
       roomAgain: () => setImmediate(retry),
     },
@@ -164,14 +172,12 @@ export function createMessaging(world: MessagingWorld): Messaging {
     );
     if (verdict === 'full') return verdict;
     metrics.count('mesh.published');
-    world.subscriptions.deliver({
-      topic,
-      payload,
-      origin: self,
-      qos,
-      retain: false,
-      at: stamp.wallMs,
-    });
+    if (world.subscriptions.count() > 0) {
+      // A copy: the bytes belong to the publisher, or to the read that brought them.
+      const own = new Uint8Array(payload);
+      const at = stamp.wallMs;
+      world.subscriptions.deliver({ topic, payload: own, origin: self, qos, retain: false, at });
+    }
     return verdict;
   }
 
@@ -180,56 +186,86 @@ export function createMessaging(world: MessagingWorld): Messaging {
     while (waiting.length > 0 && !isStopped) {
       const next = waiting[0] as Waiting;
       if (offer(next.message) === 'full') return;
-      waiting.shift();
+      forget(next);
       next.taken();
     }
   }
 
-  function take(message: BrokerMessage, taken: (refusal?: string) => void): void {
-    if (isStopped) return taken('the node is stopping');
-    if (message.payload.byteLength > payloadBytesMax) return taken('payload too large');
-    if (waiting.length === 0 && offer(message) === 'taken') return taken();
-    if (message.qos === 0 && waiting.length > 0) {
+  function forget(one: Waiting): void {
+    const at = waiting.indexOf(one);
+    if (at < 0) return;
+    waiting.splice(at, 1);
+    waitingBytes -= one.message.payload.byteLength;
+  }
+
+  /** @returns what takes a message that has to wait back. */
+  function take(message: BrokerMessage, taken: (refusal?: string) => void): () => void {
+    const refusal = refusalOf(message);
+    const isTaken = refusal === undefined && waiting.length === 0 && offer(message) === 'taken';
+    if (refusal !== undefined || isTaken) {
+      taken(refusal);
+      return () => {};
+    }
+    if (message.qos === 0) {
       // A signal need not wait, but must not overtake an event of the same client either: it is dropped when it would.
       metrics.drop('outbox', 'signal behind a full outbox');
-      return taken();
+      taken();
+      return () => {};
     }
-    if (waiting.length >= waitingMax) return taken('the outbox is full');
-    waiting.push({ message, taken });
+    const one: Waiting = { message, taken };
+    waiting.push(one);
+    waitingBytes += message.payload.byteLength;
+    return () => forget(one);
+  }
+
+  function refusalOf({ payload }: BrokerMessage): string | undefined {
+    const bytes = payload.byteLength;
+    if (isStopped) return 'the node is stopping';
+    if (bytes > payloadBytesMax) {
+      return `a payload of ${bytes} bytes is larger than ${payloadBytesMax}`;
+    }
+    const isFull = waiting.length >= waitingMax || waitingBytes + bytes > waitingBytesMax;
+    return isFull && waiting.length > 0 ? 'the outbox is full' : undefined;
+  }
+
+  function publish(topic: string, payload: Uint8Array, options: PublishOptions): Promise<void> {
+    const problem = isReservedTopic(topic) ? 'it is reserved' : topicProblem(topic);
+    if (problem !== undefined) {
+      const reason = `Topic '${topic}': ${problem}.`;
+      return Promise.reject(new MycelError('MYCEL_BAD_TOPIC', { topic, reason }));
+    }
+    if (payload.byteLength > payloadBytesMax) {
+      return Promise.reject(new MycelError('MYCEL_TOO_LARGE', { bytes: payload.byteLength }));
+    }
+    const { qos = 1, retain = false, signal } = options;
+    if (signal?.aborted === true) return Promise.reject(signal.reason as Error);
+    // A copy: it may have to wait, and its publisher may use the bytes again.
+    const message: BrokerMessage = { topic, payload: new Uint8Array(payload), qos, retain };
+    return new Promise((resolve, reject) => {
+      const abort = (): void => {
+        takeBack();
+        reject(signal?.reason as Error);
+      };
+      let isSettled = false;
+      const takeBack = take(message, (refusal) => {
+        isSettled = true;
+        signal?.removeEventListener('abort', abort);
+        if (refusal === undefined) {
+          broker.deliver(message);
+          resolve();
+        } else if (isStopped) reject(new MycelError('MYCEL_NOT_RUNNING'));
+        else reject(new MycelError('MYCEL_OUTBOX_FULL', { reason: refusal }));
+      });
+      if (!isSettled) signal?.addEventListener('abort', abort, { once: true });
+    });
   }
 
   return {
     router,
     step,
     view: () => router.view(),
-    fromClient: take,
-    publish(topic, payload, options) {
-      const problem = isReservedTopic(topic) ? 'it is reserved' : topicProblem(topic);
-      if (problem !== undefined) {
-        return Promise.reject(
-          new MycelError('MYCEL_BAD_TOPIC', { topic, reason: `Topic '${topic}': ${problem}.` }),
-        );
-      }
-      if (payload.byteLength > payloadBytesMax) {
-        return Promise.reject(new MycelError('MYCEL_TOO_LARGE', { bytes: payload.byteLength }));
-      }
-      const message: BrokerMessage = {
-        topic,
-        payload,
-        qos: options.qos ?? 1,
-        retain: options.retain ?? false,
-      };
-      return new Promise((resolve, reject) => {
-        take(message, (refusal) => {
-          if (refusal !== undefined) {
-            reject(new MycelError('MYCEL_OUTBOX_FULL', { reason: refusal }));
-            return;
-          }
-          broker.deliver(message);
-          resolve();
-        });
-      });
-    },
+    fromClient: (message, taken) => void take(message, taken),
+    publish,
     received(from, envelope, raw) {
       metrics.count('mesh.received');
       step((one, now) => one.received(now, from, envelope, raw));
@@ -238,14 +274,7 @@ export function createMessaging(world: MessagingWorld): Messaging {
       return router.retained
         .differences(new Uint8Array(0))
         .filter((entry) => entry.payload.byteLength > 0 && topicMatches(filter, entry.topic))
-        .map((entry) => ({
-          topic: entry.topic,
-          payload: entry.payload,
-          origin: entry.origin,
-          qos: 1,
-          retain: true,
-          at: entry.hlc.wallMs,
-        }));
+        .map(fromRetained);
     },
     retainedAsked(peer, digest) {
       let batch: RetainedEntry[] = [];
@@ -261,19 +290,14 @@ export function createMessaging(world: MessagingWorld): Messaging {
       }
       if (batch.length > 0) world.sendRetained(peer, batch);
     },
-    retainedReceived(entries) {
-      const sane = entries.filter((entry) => observe(entry.hlc));
-      if (sane.length < entries.length) {
-        metrics.drop('retained', 'clock too far ahead', entries.length - sane.length);
-      }
-      for (const { topic, payload } of router.retained.merge(sane)) {
-        broker.deliver({ topic, payload, qos: 1, retain: true });
-      }
-    },
     stop() {
       isStopped = true;
       cancelAlarm();
       for (const { taken } of waiting.splice(0)) taken('the node is stopping');
     },
   };
+}
+
+function fromRetained({ topic, payload, origin, hlc }: RetainedEntry): MeshMessage {
+  return { topic, payload: payload.slice(), origin, qos: 1, retain: true, at: hlc.wallMs };
 }

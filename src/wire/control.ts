@@ -127,8 +127,8 @@ function letterParts({ from, fromBoot, ttl, passage, body }: Letter): unknown[] 
   return [...head, body.boot, body.upTo, body.ranges.flat()];
 }
 
-function entryParts({ topic, hlc, origin, payload }: RetainedEntry): unknown[] {
-  return [topic, hlc.wallMs, hlc.count, idBytes(origin), payload];
+function entryParts({ topic, hlc, origin, boot, seq, payload }: RetainedEntry): unknown[] {
+  return [topic, hlc.wallMs, hlc.count, idBytes(origin), boot, seq, payload];
 }
 
 function addressParts(address: Address): unknown[] {
@@ -249,19 +249,22 @@ function readTime(kind: 'ping' | 'pong', parts: readonly unknown[]): ControlMess
 }
 
 function entryOf(value: unknown): RetainedEntry | undefined {
-  if (!Array.isArray(value) || value.length !== 5) return undefined;
+  if (!Array.isArray(value) || value.length !== 7) return undefined;
   const parts: readonly unknown[] = value;
   const topic = textOf(parts[0], topicLengthMax);
   const wallMs = natOf(parts[1]);
   const count = natOf(parts[2], 0xffff);
   const origin = idOf(parts[3]);
-  const payload = opaque(parts[4], opaqueMax);
+  const boot = natOf(parts[4]);
+  const seq = natOf(parts[5]);
+  const payload = opaque(parts[6], opaqueMax);
   if (topic === undefined || topicProblem(topic) !== undefined || isReservedTopic(topic)) {
     return undefined;
   }
   if (wallMs === undefined || count === undefined) return undefined;
+  if (boot === undefined || seq === undefined) return undefined;
   if (origin === undefined || payload === undefined) return undefined;
-  return { topic, hlc: { wallMs, count }, origin, payload };
+  return { topic, hlc: { wallMs, count }, origin, boot, seq, payload };
 }
 
 function peerOf(value: unknown): { node: NodeId; addresses: Address[] } | undefined {

@@ -100,6 +100,20 @@ export function brokerContract(
       expect(broker.retainedCount()).toBe(0);
     });
 
+    test('a value that is only kept waits for later subscribers and disturbs no present one', async () => {
+      const { broker, connect } = await fresh();
+      const [ann, bob] = [await connect('ann'), await connect('bob')];
+      await ann.subscribe('k/#', 1);
+      broker.keep('k/a', Buffer.from('1'));
+      broker.keep('k/b', Buffer.from('2'));
+      broker.keep('k/b', Buffer.alloc(0));
+      await bob.subscribe('k/#', 1);
+      while (bob.heard.length === 0) await breath();
+      await ann.settle();
+      expect(bob.heard).toEqual([{ topic: 'k/a', payload: '1', qos: 1, retain: true }]);
+      expect([ann.heard.length, broker.retainedCount()]).toEqual([0, 1]);
+    });
+
     test('interest is counted over clients', async () => {
       const { connect, interest } = await fresh();
       const [ann, bob] = [await connect('ann'), await connect('bob')];

@@ -41,7 +41,9 @@ const controls: ControlMessage[] = [
   { kind: 'peers', peers: [{ node: id, addresses: [{ host: '::1', port: 7 }] }] },
   {
     kind: 'retained',
-    entries: [{ topic: 'a', hlc: { wallMs: 1, count: 1 }, origin: id, payload: envelope }],
+    entries: [
+      { topic: 'a', hlc: { wallMs: 1, count: 1 }, origin: id, boot: 1, seq: 2, payload: envelope },
+    ],
   },
 ];
 

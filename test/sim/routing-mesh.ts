@@ -55,6 +55,8 @@ export interface NodeLog {
   readonly events: Map<NodeId, number[]>;
   readonly signals: Map<NodeId, number[]>;
   readonly retained: Map<string, string>;
+  /** Retained values that came by synchronisation and were shown to present subscribers. */
+  readonly shown: { readonly origin: NodeId; readonly seq: number; readonly text: string }[];
   gaps: number;
 }
 
@@ -136,6 +138,10 @@ export class RoutingMesh {
     const [left, right] = link.ends;
     this.#router(left).linkUp(this.now, this.node(right).id);
     this.#router(right).linkUp(this.now, this.node(left).id);
+    for (const [at, peer] of [link.ends, [right, left] as const]) {
+      const digest = this.node(at).router.retained.digest();
+      this.#sendControl(at, this.node(peer).id, { kind: 'retained-digest', digest });
+    }
   }
 
   /** What is in flight is lost. Each end notices at its own time. */
@@ -262,6 +268,15 @@ export class RoutingMesh {
         for (const peer of ids) this.#sendControl(at, peer, { kind: 'neighbours', ids });
       },
       gap: (_origin, from, to) => void (this.node(at).log.gaps += to - from + 1),
+      keepRetained: ({ topic, payload }) => {
+        this.node(at).log.retained.set(topic, new TextDecoder().decode(payload));
+      },
+      showRetained: ({ topic, payload, origin, seq }) => {
+        const { log } = this.node(at);
+        const text = new TextDecoder().decode(payload);
+        log.retained.set(topic, text);
+        log.shown.push({ origin, seq, text });
+      },
       forgetRetained: () => undefined,
       drop: count,
       roomAgain: () => this.at(this.now, () => this.#drainBacklog(at)),
@@ -336,7 +351,12 @@ export class RoutingMesh {
       const sender = this.node(from).id;
       if (read?.kind === 'letter') this.#router(to).letterReceived(this.now, sender, read.letter);
       else if (read?.kind === 'neighbours') this.#router(to).neighboursHeard(sender, read.ids);
-      else throw new Error('a router sent what no router reads');
+      else if (read?.kind === 'retained-digest') {
+        const entries = this.node(to).router.retained.differences(read.digest);
+        if (entries.length > 0) this.#sendControl(to, sender, { kind: 'retained', entries });
+      } else if (read?.kind === 'retained') {
+        this.#router(to).retainedReceived(this.now, read.entries);
+      } else throw new Error('a router sent what no router reads');
     });
   }
 
@@ -353,7 +373,7 @@ export class RoutingMesh {
 }
 
 function emptyLog(): NodeLog {
-  return { events: new Map(), signals: new Map(), retained: new Map(), gaps: 0 };
+  return { events: new Map(), signals: new Map(), retained: new Map(), shown: [], gaps: 0 };
 }
 
 function freshPipe(): Pipe {

@@ -222,6 +222,68 @@ describe('routers', () => {
     expect(mesh.node(0).router.retained.view().live).toBe(4);
   });
 
+  test('never show by synchronisation what comes as an event, and agree when links flap', () => {
+    for (let seed = 1; seed <= seeds; seed += 1) {
+      const mesh = quietMesh({ seed, count: 4, edges: ring(4), latencyMs: { min: 1, spread: 60 } });
+      flapLinks(mesh, 3_000);
+      for (let round = 0; round < 120; round += 1) {
+        const at = mesh.random.below(4);
+        const topic = `r/${mesh.random.below(3)}`;
+        const payload = round % 7 === 0 ? '' : `${round}`;
+        mesh.at(mesh.now + mesh.random.below(3_000), () =>
+          mesh.publishEvent(at, { topic, payload }),
+        );
+      }
+      mesh.runUntil(60_000);
+      expectExactlyOnce(mesh, seed);
+      const digests = mesh.nodes.map((node) => [...node.router.retained.digest()].join());
+      expect(new Set(digests).size, `seed ${seed}`).toBe(1);
+      for (const node of mesh.nodes) expect(node.log.shown, `seed ${seed}`).toEqual([]);
+    }
+  });
+
+  test('show a newcomer the values from before its time, each once', () => {
+    for (let seed = 1; seed <= seeds; seed += 1) {
+      const mesh = quietMesh({ seed, count: 3, edges: full(3), latencyMs: { min: 1, spread: 60 } });
+      const publish = (round: number): void =>
+        mesh.publishEvent(0, { topic: `r/${round % 3}`, payload: `${round}` });
+      for (let round = 0; round < 9; round += 1) publish(round);
+      mesh.runUntil(1_000);
+      for (const link of mesh.links) if (link.ends.includes(2)) mesh.cut(link);
+      mesh.runUntil(1_100);
+      mesh.restart(2);
+      for (const link of mesh.links) mesh.open(link);
+      for (let round = 9; round < 12; round += 1) {
+        mesh.at(mesh.now + mesh.random.below(200), () => publish(round));
+      }
+      mesh.runUntil(10_000);
+      const { log } = mesh.node(2);
+      const events = log.events.get(mesh.node(0).id) ?? [];
+      expect(events, `seed ${seed}`).toEqual([10, 11, 12]);
+      const shown = log.shown.map(({ seq }) => seq);
+      expect(new Set(shown).size, `seed ${seed}`).toBe(shown.length);
+      expect(shown.filter((seq) => seq > 9)).toEqual([]);
+      expect([...log.retained.values()].sort()).toEqual(['10', '11', '9']);
+    }
+  });
+
+  test('show the last value of a member that died before its event could come, when it is given up', () => {
+    const mesh = quietMesh({ seed: 10, count: 3, edges: full(3) });
+    const ways = mesh.links.filter((link) => link.ends.includes(2));
+    for (const link of ways) mesh.cut(link);
+    mesh.runUntil(300);
+    mesh.publishEvent(0, { topic: 'r', payload: 'last' });
+    mesh.runUntil(400);
+    for (const link of mesh.links) if (link.ends.includes(0)) mesh.cut(link);
+    for (const at of [1, 2]) mesh.node(at).router.memberGone(mesh.now, mesh.node(0).id, 'dead');
+    for (const link of ways) if (!link.ends.includes(0)) mesh.open(link);
+    mesh.runUntil(10_000);
+    expect(mesh.node(2).log.retained.get('r')).toBe('last');
+    expect(mesh.node(2).log.shown).toEqual([]);
+    mesh.runUntil(310_000);
+    expect(mesh.node(2).log.shown.map(({ text }) => text)).toEqual(['last']);
+  });
+
   test('stay quiet when there is nothing to do', () => {
     const mesh = quietMesh({ seed: 9, count: 5, edges: ring(5) });
     mesh.publishEvent(0);

@@ -22,6 +22,8 @@ const entry = fc.record({
   topic: fc.constantFrom('a', 'b/c', 'ü'),
   hlc: fc.record({ wallMs: u48, count: fc.nat(0xffff) }),
   origin: ids,
+  boot: u48,
+  seq: u48,
   payload: bytes,
 });
 const address = fc.record({

@@ -35,6 +35,8 @@ export interface Connection {
   refusal: { readonly returnCode: number; readonly reason: string } | undefined;
   willTopic: string | undefined;
   isReady: boolean;
+  /** The node could not take one of its messages: it is being disconnected. */
+  isRefused: boolean;
   /** The QoS granted to each of its filters; bounded by `limits.subscriptions`. */
   readonly granted: Map<string, 0 | 1 | 2>;
   /** The QoS of all filters when they agree; 'unknown' after every change. */
@@ -68,6 +70,7 @@ export function createConnection(
     refusal: undefined,
     willTopic: undefined,
     isReady: false,
+    isRefused: false,
     granted: new Map(),
     commonQos: 'unknown',
   };

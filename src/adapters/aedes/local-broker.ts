@@ -79,7 +79,15 @@ export async function createLocalBroker(config: LocalBrokerConfig): Promise<Loca
   }
 
   const admission = createAdmission({ limits, connections, log, metrics });
-  const publishing = createPublishing({ limits, store, handlers, metrics, evict });
+  const publishing = createPublishing({
+    limits,
+    store,
+    handlers,
+    metrics,
+    evict,
+    deliver: ({ topic, payload, retain }) =>
+      aedes.publish(toPacket({ topic, payload, qos: 1, retain }), () => undefined),
+  });
   const subscribing = createSubscribing({ limits, log, metrics, evict });
 
   writeNumbersUncached();
@@ -160,6 +168,11 @@ export async function createLocalBroker(config: LocalBrokerConfig): Promise<Loca
       const problem = topicProblem(message.topic);
       if (problem !== undefined || isReservedTopic(message.topic)) dropped('bad-topic');
       else aedes.publish(toPacket(message), () => undefined);
+    },
+    keep(topic, payload) {
+      const problem = topicProblem(topic);
+      if (problem !== undefined || isReservedTopic(topic)) return dropped('bad-topic');
+      void store.storeRetained(toPacket({ topic, payload, qos: 1, retain: true }) as BrokerPacket);
     },
     retainedCount: () => store.retained.count(),
     clients: () => readyClients().map(describeClient),

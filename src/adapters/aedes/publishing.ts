@@ -11,14 +11,14 @@ import { guestPublishProblem } from './guest-rules.ts';
 import type { SessionStore } from './session-store.ts';
 
 /**
- * Where refused messages go: aedes acknowledges them and finds no subscriber.
- * Its own way to refuse a publish is to disconnect the client.
+ * Where messages against the rules go: aedes acknowledges them and finds no subscriber.
+ * Its own way to refuse a publish is to disconnect the client, which is for what the node could not take.
  */
 const sinkTopic = `${reservedRoot}/refused`;
 
 /** The judge of publishes. */
 export interface Publishing {
-  /** Calls `done` when the message may be acknowledged; with an error only for a hostile client. */
+  /** Calls `done` when the message may be acknowledged; with an error when its client must go. */
   authorize(
     connection: Connection,
     packet: BrokerPacket,
@@ -33,6 +33,8 @@ export function createPublishing(world: {
   readonly handlers: BrokerHandlers;
   readonly metrics: Metrics;
   readonly evict: Evict;
+  /** Delivers a message to the local subscribers and the retained store, without its client. */
+  readonly deliver: (packet: BrokerPacket) => void;
 }): Publishing {
   const { limits, store, handlers, metrics, evict } = world;
   const guestRetained = new Set<string>();
@@ -70,6 +72,12 @@ export function createPublishing(world: {
     } else if (isGuest) guestRetained.add(topic);
   }
 
+  /** An acknowledgement would tell the publisher that its message is safe. */
+  function refuse(connection: Connection, refusal: string): void {
+    connection.isRefused = true;
+    evict(connection, `its message cannot be taken: ${refusal}`, 'refused');
+  }
+
   function attempt(
     connection: Connection,
     packet: BrokerPacket,
@@ -85,7 +93,10 @@ export function createPublishing(world: {
           retain: packet.retain,
         },
         describeClient(connection),
-        taken,
+        (refusal) => {
+          if (refusal !== undefined) refuse(connection, refusal);
+          taken(refusal);
+        },
       );
     });
     if (pace === 'drop') taken('too-fast');
@@ -100,6 +111,11 @@ export function createPublishing(world: {
       // The parser puts U+FFFD where bytes are no UTF-8; both must close the connection ([MQTT-1.5.3-1], [MQTT-1.5.3-2]).
       if (packet.topic.includes('\u0000') || packet.topic.includes('\ufffd')) {
         done(new Error('malformed MQTT: the topic is not well-formed'));
+        return;
+      }
+      // What comes after a refused message would overtake it: its client sends both again.
+      if (connection.isRefused && packet.messageId !== undefined) {
+        done(new Error('an earlier message of this client was refused'));
         return;
       }
       const problem = problemOf(connection, packet);
@@ -119,13 +135,29 @@ export function createPublishing(world: {
         (refusal) => {
           if (refusal !== undefined) {
             metrics.drop('broker.publish', refusal);
+            if (connection.isRefused) {
+              void store.incomingDelPacket({ id: clientId }, packet);
+              return done(new Error(refusal));
+            }
             packet.topic = sinkTopic;
             packet.payload = Buffer.alloc(0);
             packet.retain = false;
+          } else if (isOrphaned(connection, packet)) {
+            // In a later turn, as aedes does it: nothing may overtake what it has in hand.
+            setImmediate(() => world.deliver(packet));
+            return done(new Error('its client is gone'));
           }
           done(null);
         },
       );
     },
   };
+}
+
+/**
+ * Whether the client of a QoS 1 message went away while the message waited. The mesh has it by now; aedes would drop it,
+ * because it publishes only what it could acknowledge.
+ */
+function isOrphaned({ client }: Connection, { qos, messageId }: BrokerPacket): boolean {
+  return qos === 1 && messageId !== undefined && !client.connected;
 }

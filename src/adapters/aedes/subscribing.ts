@@ -45,7 +45,8 @@ export function createSubscribing(world: {
       return false;
     },
     forward(connection, packet) {
-      if (isReservedTopic(packet.topic)) return null;
+      // aedes' own reports below $SYS name every client of this node.
+      if (isReservedTopic(packet.topic) || packet.topic.startsWith('$SYS/')) return null;
       // Kept for a guest's session under rules that may have changed since.
       const isKept = packet.messageId !== undefined && connection.guest !== undefined;
       if (isKept && subscribeProblem(connection, packet.topic) !== undefined) return null;

@@ -45,7 +45,7 @@ export function createMemoryBroker(handlers: BrokerHandlers): MemoryBroker {
   function deliver(message: BrokerMessage): void {
     if (topicProblem(message.topic) !== undefined || isReservedTopic(message.topic)) return;
     if (message.retain) keep(message);
-    for (const one of [...connected]) {
+    for (const one of connected) {
       const granted = [...one.filters].filter(([filter]) => topicMatches(filter, message.topic));
       if (granted.length === 0) continue;
       const qos = message.qos === 1 && granted.some(([, most]) => most === 1) ? 1 : 0;
@@ -107,17 +107,18 @@ export function createMemoryBroker(handlers: BrokerHandlers): MemoryBroker {
 
   return {
     deliver,
+    keep: (topic, payload) => keep({ topic, payload, qos: 1, retain: true }),
     retainedCount: () => retained.size,
     clients: () => [...connected].map((one) => one.about),
     evictGuest(guest, reason) {
-      for (const one of [...connected]) if (one.about.guest === guest) evict(one, reason);
+      for (const one of connected) if (one.about.guest === guest) evict(one, reason);
     },
     async stop() {
-      for (const one of [...connected]) evict(one, 'the broker stopped');
+      for (const one of connected) evict(one, 'the broker stopped');
     },
     connect(options) {
       const { clientId, guest } = options;
-      for (const one of [...connected]) {
+      for (const one of connected) {
         if (one.about.clientId === clientId) evict(one, 'a newer connection has the same id');
       }
       const zone = guest === undefined ? 'local' : 'guest';

@@ -51,6 +51,8 @@ export interface OrderBuffer {
   /** The origin is gone for good: it cannot fill a hole. This is so of an unknown one, too. */
   originGone(origin: NodeId): void;
   originHere(origin: NodeId): void;
+  /** Whether this event of the origin may still come: it is ahead of the stream, and the origin is not gone for good. */
+  isAwaited(origin: NodeId, boot: number, seq: number): boolean;
   /** Undefined when nothing of the origin is known, or not yet where its stream starts. */
   progress(origin: NodeId): StreamProgress | undefined;
   tick(now: Millis): void;
@@ -68,6 +70,9 @@ interface Stream {
   usedAt: number;
 }
 
+/** How long a hole may block while its origin may still fill it, in ms: the retention of an outbox. */
+export const patienceMsDefault: Millis = 300_000;
+
 /** Ranges told in one acknowledgement; the others are simply sent again. */
 const rangesMax = 32;
 
@@ -80,7 +85,7 @@ export function createOrderBuffer(
   const heldMax = config.heldMax ?? 256;
   const heldBytesMax = config.heldBytesMax ?? 8 * 1024 * 1024;
   const holdMs = config.holdMs ?? 2_000;
-  const patienceMs = config.patienceMs ?? 300_000;
+  const patienceMs = config.patienceMs ?? patienceMsDefault;
   const streams = new Map<NodeId, Stream>();
   const blocked = new Map<NodeId, Stream>();
   const here = new Set<NodeId>();
@@ -213,6 +218,12 @@ export function createOrderBuffer(
     originGone: (origin) => void here.delete(origin),
     originHere(origin) {
       if (here.size < originsMax) here.add(origin);
+    },
+    isAwaited(origin, boot, seq) {
+      const stream = streams.get(origin);
+      if (stream === undefined || stream.boot < boot) return here.has(origin);
+      if (stream.boot > boot || seq < (stream.next ?? 0)) return false;
+      return here.has(origin) || stream.held.has(seq);
     },
     progress(origin) {
       const stream = streams.get(origin);

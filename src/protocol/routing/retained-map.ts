@@ -6,13 +6,24 @@
 import { compareHlc } from '../../kernel/hlc.ts';
 import type { Hlc } from '../../kernel/hlc.ts';
 import type { NodeId } from '../../kernel/ids.ts';
+import type { Envelope } from './messages.ts';
 
 /** A retained value, or a tombstone when the payload is empty. */
 export interface RetainedEntry {
   readonly topic: string;
   readonly hlc: Hlc;
   readonly origin: NodeId;
+  /** The origin's boot counter when it wrote this. */
+  readonly boot: number;
+  /** Its number among the origin's events of that boot; 0 when it was written by a signal. */
+  readonly seq: number;
   readonly payload: Uint8Array;
+}
+
+/** The value that a retained message writes. */
+export function entryOf(envelope: Envelope): RetainedEntry {
+  const { topic, hlc, origin, boot, payload } = envelope;
+  return { topic, hlc, origin, boot, seq: envelope.class === 'event' ? envelope.seq : 0, payload };
 }
 
 /** Knobs of a retained map. */

@@ -11,10 +11,11 @@ import type { Random } from '../../kernel/random.ts';
 import { createDedupWindow } from './dedup-window.ts';
 import { createForwarder } from './forwarder.ts';
 import type { DropReason, Transmit } from './forwarder.ts';
+import { createLateRetained } from './late-retained.ts';
 import { ttlHops } from './messages.ts';
 import type { Envelope, Letter, Passage } from './messages.ts';
 import { createNeighbourhood } from './neighbourhood.ts';
-import { createOrderBuffer } from './order-buffer.ts';
+import { createOrderBuffer, patienceMsDefault } from './order-buffer.ts';
 import type { OrderBufferConfig, OrderVerdict } from './order-buffer.ts';
 import { createOutbox } from './outbox.ts';
 import type { GoneReason, OutboxConfig, OutboxView } from './outbox.ts';
@@ -22,8 +23,8 @@ import type { Destination } from './destination.ts';
 import type { PeerQueueConfig } from './peer-queue.ts';
 import { createReceipts } from './receipts.ts';
 import type { ReceiptsConfig } from './receipts.ts';
-import { createRetainedMap } from './retained-map.ts';
-import type { RetainedMap, RetainedMapConfig } from './retained-map.ts';
+import { createRetainedMap, entryOf } from './retained-map.ts';
+import type { RetainedEntry, RetainedMap, RetainedMapConfig } from './retained-map.ts';
 
 /** The byte work a router leaves to the wire. */
 export interface EnvelopeCodec {
@@ -69,6 +70,10 @@ export interface RouterOutputs {
   announceNeighbours(neighbours: readonly NodeId[]): void;
   /** Events of the origin that local subscribers will never see. */
   gap(origin: NodeId, from: number, to: number): void;
+  /** A topic's last value for later subscribers alone: those who are there get it as a message, or had it. */
+  keepRetained(entry: RetainedEntry): void;
+  /** A topic's last value that came by synchronisation and never as a message: for everybody. */
+  showRetained(entry: RetainedEntry): void;
   /** A retained value made room for newer ones: the local broker should forget it. */
   forgetRetained(topic: string): void;
   /** Something was lost or refused; for counters. */
@@ -113,6 +118,8 @@ export interface Router {
   linkDown(now: Millis, peer: NodeId): void;
   drained(now: Millis, peer: NodeId): void;
   neighboursHeard(peer: NodeId, neighbours: readonly NodeId[]): void;
+  /** A peer's retained values, by synchronisation. */
+  retainedReceived(now: Millis, entries: readonly RetainedEntry[]): void;
   /** Membership holds the node alive, in this life. It is owed every event published from here on. */
   memberJoined(now: Millis, node: NodeId, boot: number): void;
   /** `dead` keeps what it is owed for the retention time; an evicted one is not listened to any more. */
@@ -148,6 +155,14 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
     gap: (origin, from, to) => outputs.gap(origin, from, to),
   });
 
+  const late = createLateRetained({
+    retained,
+    patienceMs: config.order?.patienceMs ?? patienceMsDefault,
+    isAwaited: ({ origin, boot: life, seq }) => seq > 0 && order.isAwaited(origin, life, seq),
+    keep: (entry) => outputs.keepRetained(entry),
+    show: (entry) => outputs.showRetained(entry),
+  });
+
   const outbox = createOutbox(config.outbox ?? {}, config.random, {
     send: (node, raw) => forwarder.send(node, raw),
     resend,
@@ -166,9 +181,10 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
 
   function deliver(envelope: Envelope): void {
     const isSane = config.observeHlc(envelope.hlc);
-    if (envelope.retain && !isSane) outputs.drop('retained-clock', 1);
-    const isRetained = envelope.retain && isSane && retained.merge([envelope]).length > 0;
-    outputs.deliver(envelope, isRetained);
+    if (!envelope.retain) return outputs.deliver(envelope, false);
+    if (!late.admits(envelope)) return;
+    if (!isSane) outputs.drop('retained-clock', 1);
+    outputs.deliver(envelope, isSane && retained.merge([entryOf(envelope)]).length > 0);
   }
 
   function encode(publication: Publication, seq: number): Uint8Array {
@@ -186,10 +202,10 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
     });
   }
 
-  function keepRetained(publication: Publication): void {
-    if (!publication.retain) return;
-    const { topic, hlc, payload } = publication;
-    retained.merge([{ topic, hlc, origin: self, payload }]);
+  function keepRetained({ topic, hlc, payload, retain, qos }: Publication): void {
+    if (!retain) return;
+    const seq = qos === 1 ? outbox.nextSeq() - 1 : 0;
+    retained.merge([{ topic, hlc, origin: self, boot, seq, payload }]);
   }
 
   function publishSignal(publication: Publication): void {
@@ -226,6 +242,7 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
 
   function accept(now: Millis, envelope: Envelope): void {
     const verdict: OrderVerdict = order.accept(now, envelope);
+    late.review(now);
     if (verdict === 'stale') return;
     if (verdict === 'refused') outputs.drop('held-full', 1);
     const isRepeat = verdict === 'duplicate' && envelope.passage !== undefined;
@@ -279,6 +296,7 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
       const { body } = letter;
       if (body.kind === 'base') {
         order.startAt(now, letter.from, letter.fromBoot, body.seq);
+        late.review(now);
         acknowledge(letter.from);
       } else if (body.boot === boot) {
         outbox.acknowledged(now, letter.from, letter.fromBoot, body.upTo, body.ranges);
@@ -306,6 +324,13 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
       outbox.drained(now, peer);
     },
     neighboursHeard: (peer, neighbours) => near.heard(peer, neighbours),
+    retainedReceived(now, entries) {
+      const sane = entries.filter((entry) => config.observeHlc(entry.hlc));
+      if (sane.length < entries.length) {
+        outputs.drop('retained-clock', entries.length - sane.length);
+      }
+      late.received(now, sane);
+    },
     memberJoined(now, node, memberBoot) {
       if (node === self || evicted.has(node)) return;
       order.originHere(node);
@@ -316,16 +341,19 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
       if (reason === 'evicted' && evicted.size < evictedMax) evicted.add(node);
       // A dead one may only be out of reach: when it is back it still fills the holes of its stream.
       if (reason !== 'dead') order.originGone(node);
+      late.review(now);
       outbox.gone(now, node, reason);
       tellRoom();
     },
     tick(now) {
       order.tick(now);
+      late.review(now);
       for (const origin of receipts.due(now)) acknowledge(origin);
       outbox.tick(now);
       tellRoom();
     },
-    deadline: () => Math.min(order.deadline(), receipts.deadline(), outbox.deadline()),
+    deadline: () =>
+      Math.min(order.deadline(), receipts.deadline(), outbox.deadline(), late.deadline()),
     view: () => ({
       outbox: outbox.view(),
       held: order.view().held,

@@ -22,6 +22,10 @@ async function join(fixture: BrokerFixture, options: ConnectOptions = {}): Promi
   return client;
 }
 
+async function waitForPublished(fixture: BrokerFixture, count: number): Promise<void> {
+  while (fixture.published.length < count) await breath();
+}
+
 /** Lets the broker work for a turn. */
 const breath = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 const drops = (fixture: BrokerFixture): string => JSON.stringify(fixture.metrics.snapshot().drops);
@@ -42,18 +46,69 @@ test('a QoS 1 publish is acknowledged and delivered only after the node has take
   await reader.until(() => reader.publishes().length === 1);
 });
 
-test('a refused publish is acknowledged, dropped and counted, and its client lives on', async () => {
+test('a publish that the node cannot take is not acknowledged, and its client is told by the end', async () => {
   const fixture = await start({ hold: true });
+  const other = await join(fixture, { clientId: 'other' });
+  await other.subscribe([['#', 1]]);
   const client = await join(fixture);
-  await client.subscribe([['#', 1]]);
-  client.publish('a', 'x', { qos: 1, retain: true });
-  while (fixture.published.length < 1) await breath();
-  fixture.published[0]?.taken('outbox-full');
-  await client.until(() => acks(client) === 1);
-  await client.ping();
-  expect(client.publishes()).toEqual([]);
-  expect(fixture.broker.retainedCount()).toBe(0);
-  expect(drops(fixture)).toContain('outbox-full');
+  for (const payload of ['1', '2', '3']) client.publish('a', payload, { qos: 1, retain: true });
+  while (fixture.published.length < 3) await breath();
+  fixture.published[1]?.taken('the outbox is full');
+  fixture.published[0]?.taken();
+  await client.closed();
+  fixture.published[2]?.taken();
+  await other.until(() => other.publishes().length === 2);
+  expect(acks(client)).toBe(0);
+  expect(other.publishes().map(({ payload }) => payload)).toEqual(['1', '3']);
+  expect(drops(fixture)).toContain('refused');
+  expect(JSON.stringify(fixture.log.take())).toContain('the outbox is full');
+});
+
+test('what the node has taken is delivered here too when its publisher is gone by then', async () => {
+  const fixture = await start({ hold: true });
+  const other = await join(fixture, { clientId: 'other' });
+  await other.subscribe([['#', 1]]);
+  const client = await join(fixture, { clientId: 'brief' });
+  for (const payload of ['1', '2']) client.publish('a', payload, { qos: 1, retain: true });
+  await waitForPublished(fixture, 2);
+  client.socket.resetAndDestroy();
+  while (fixture.broker.clients().length > 1) await other.ping();
+  for (const one of fixture.published) one.taken();
+  await other.until(() => other.publishes().length === 2);
+  expect(other.publishes().map(({ payload }) => payload)).toEqual(['1', '2']);
+  expect(fixture.broker.retainedCount()).toBe(1);
+});
+
+test('a client whose publish was refused can send it again on its next connection, at every QoS', async () => {
+  const fixture = await start({ hold: true });
+  for (const qos of [1, 2]) {
+    const options = { clientId: `again${qos}`, isClean: false };
+    const first = await join(fixture, options);
+    first.publish('a', `${qos}`, { qos, id: 7 });
+    await waitForPublished(fixture, 2 * qos - 1);
+    fixture.published.at(-1)?.taken('the outbox is full');
+    await first.closed();
+    const second = await join(fixture, options);
+    second.publish('a', `${qos}`, { qos, id: 7, dup: true });
+    await waitForPublished(fixture, 2 * qos);
+    fixture.published.at(-1)?.taken();
+    const answer = qos === 1 ? type.puback : type.pubrec;
+    await second.until(() => second.packets.some((one) => one.type === answer));
+  }
+});
+
+test("the broker's own $SYS reports reach nobody", async () => {
+  const fixture = await start();
+  const spy = await join(fixture, { clientId: 'spy' });
+  await spy.subscribe([
+    ['$SYS/#', 1],
+    ['#', 1],
+  ]);
+  await join(fixture, { clientId: 'secret' });
+  await spy.ping();
+  fixture.broker.deliver({ topic: 'end', payload: Buffer.from('x'), qos: 1, retain: false });
+  await spy.until(() => spy.publishes().length > 0);
+  expect(spy.publishes().map(({ topic }) => topic)).toEqual(['end']);
 });
 
 test('messages of one publisher keep their order, whatever the node answers first', async () => {

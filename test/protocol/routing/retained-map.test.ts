@@ -10,6 +10,8 @@ const entries: fc.Arbitrary<RetainedEntry[]> = fc.uniqueArray(
     topic: fc.constantFrom('a', 'b/c', 'd', 'e', 'f/g/h'),
     hlc: fc.record({ wallMs: fc.nat(6), count: fc.nat(2) }),
     origin: fc.constantFrom(...origins),
+    boot: fc.constant(1),
+    seq: fc.nat(9),
     payload: fc.uint8Array({ maxLength: 3 }),
   }),
   // A clock never gives one stamp twice.
@@ -17,7 +19,8 @@ const entries: fc.Arbitrary<RetainedEntry[]> = fc.uniqueArray(
 );
 
 function entryOf(topic: string, wallMs: number, bytes = 1): RetainedEntry {
-  return { topic, hlc: { wallMs, count: 0 }, origin: ann, payload: new Uint8Array(bytes).fill(1) };
+  const payload = new Uint8Array(bytes).fill(1);
+  return { topic, hlc: { wallMs, count: 0 }, origin: ann, boot: 1, seq: 0, payload };
 }
 
 /** The newest entry of each topic, by plain sorting. */

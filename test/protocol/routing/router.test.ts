@@ -23,14 +23,16 @@ interface Watched {
   readonly sent: { readonly peer: NodeId; readonly envelope: Envelope | undefined }[];
   readonly letters: { readonly peer: NodeId; readonly letter: Letter }[];
   readonly delivered: { readonly seq: number; readonly isRetained: boolean }[];
+  readonly kept: number[];
+  readonly shown: number[];
   readonly drops: string[];
   readonly rooms: number[];
   isSaturated: boolean;
 }
 
 function watch(config: Partial<RouterConfig> = {}): Watched {
-  const base = { sent: [], letters: [], delivered: [], drops: [], rooms: [], isSaturated: false };
-  const all: Omit<Watched, 'router'> = base;
+  const lists = { sent: [], letters: [], delivered: [], kept: [], shown: [], drops: [], rooms: [] };
+  const all: Omit<Watched, 'router'> = { ...lists, isSaturated: false };
   const router = createRouter(
     {
       self,
@@ -49,6 +51,8 @@ function watch(config: Partial<RouterConfig> = {}): Watched {
       sendLetter: (peer, letter) => void all.letters.push({ peer, letter }),
       announceNeighbours: () => undefined,
       gap: () => undefined,
+      keepRetained: ({ seq }) => void all.kept.push(seq),
+      showRetained: ({ seq }) => void all.shown.push(seq),
       forgetRetained: () => undefined,
       drop: (reason, count) => void all.drops.push(`${reason} ${count}`),
       roomAgain: () => void all.rooms.push(1),
