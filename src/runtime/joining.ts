@@ -123,22 +123,15 @@ export function createJoining(world: JoiningWorld): Joining {
     const current = invite;
     if (current === undefined || isAsking || !world.isProvisional()) return;
     isAsking = true;
-    ask(current).then(
-      (joined) => {
-        isAsking = false;
-        if (joined === undefined) retryLater();
-        else adopt(joined, undefined);
-      },
-      (error: unknown) => {
-        isAsking = false;
-        fail(error);
-      },
-    );
+    ask(current)
+      .then((joined) => (joined === undefined ? retryLater() : adopt(joined, undefined)), fail)
+      .finally(() => (isAsking = false));
   }
 
-  /** Only the board that wrote the invite can answer it: every other one hangs up, and the next is asked. */
+  /** Only the board that wrote the invite can answer it: the others hang up or know nothing of it, and the next is asked. */
   async function ask(current: ParsedInvite): Promise<Joined | undefined> {
-    for (const addresses of places.slice()) {
+    let hint: MycelError | undefined;
+    for (const [at, addresses] of places.entries()) {
       if (addresses.length === 0) continue;
       if (invite !== current || !world.isProvisional()) return undefined;
       try {
@@ -151,10 +144,17 @@ export function createJoining(world: JoiningWorld): Joining {
         if (trouble === undefined || failure.code !== 'MYCEL_UNREACHABLE') trouble = failure;
         log.info({ code: failure.code, reason: failure.message }, 'an attempt to join failed');
         if (!finalCodes.has(failure.code)) continue;
+        // Anybody on the LAN can say no in the clear. Only at the address in the invite is that taken for the inviter.
+        if (at > 0 && failure.details['isProved'] !== true) {
+          hint ??= failure;
+          continue;
+        }
         world.refused(failure);
         throw failure;
       }
     }
+    // A person who waits is told what was heard; in the background the search for the inviter goes on.
+    if (hint !== undefined && settle !== undefined) throw hint;
     return undefined;
   }
 
@@ -173,7 +173,7 @@ export function createJoining(world: JoiningWorld): Joining {
     }
   }
 
-  function adopt(joined: Joined, code: string | undefined): void {
+  async function adopt(joined: Joined, code: string | undefined): Promise<void> {
     const { meshName, genesis, logEntries, certificate, epochKeys } = joined;
     const record: MeshRecord = {
       name: meshName,
@@ -183,18 +183,16 @@ export function createJoining(world: JoiningWorld): Joining {
       certificate,
       keys: epochKeys,
     };
-    world.adopt(record, code).then(
-      () => {
-        log.info({ mesh: meshName }, 'joined');
-        invite = undefined;
-        settle?.resolve();
-        settle = undefined;
-      },
-      (error: unknown) => {
-        log.error({ error }, 'the mesh that was joined could not be entered');
-        fail(error);
-      },
-    );
+    try {
+      await world.adopt(record, code);
+    } catch (error) {
+      log.error({ error }, 'the mesh that was joined could not be entered');
+      return fail(error);
+    }
+    log.info({ mesh: meshName }, 'joined');
+    invite = undefined;
+    settle?.resolve();
+    settle = undefined;
   }
 
   function fail(error: unknown): void {

@@ -188,6 +188,7 @@ export async function createMeshNode(
     },
     async join(invite) {
       const at = here();
+      if (at.expelled() !== undefined) throw new MycelError('MYCEL_REVOKED');
       if (!at.life().trust.isProvisional()) throw new MycelError('MYCEL_ALREADY_MEMBER');
       await at.joining().join(invite, at.lookout.recent());
     },

@@ -131,7 +131,7 @@ export function readAnswer(
 ): { readonly joined: Joined; readonly nonce: Uint8Array } {
   const value = decodeCbor(bytes, { bytesMax: joinGrantBytesMax, depthMax: 3 });
   const refusal = refusalSchema.safeParse(value);
-  if (refusal.success) throw refusalOf(refusal.data[1]);
+  if (refusal.success) throw refusalOf(refusal.data[1], true);
   const parsed = grantSchema.safeParse(value);
   if (!parsed.success) throw badBytes('The grant is malformed.');
   const [, genesis, logEntries, certificate, epochKeys, peers, nonce] = parsed.data;
@@ -155,10 +155,13 @@ export function readAnswer(
   };
 }
 
-/** The failure behind a code that a peer sent; a code we do not know becomes a failed handshake. */
-export function refusalOf(code: string): MycelError {
-  if (Object.hasOwn(errorCatalogue, code)) return new MycelError(code as ErrorCode);
-  return new MycelError('MYCEL_HANDSHAKE_FAILED', { reason: 'The peer refused.' });
+/**
+ * The failure behind a code that a peer sent; a code we do not know becomes a failed handshake.
+ * @param isProved it came sealed, from the host that was meant; otherwise anybody on the way may have said it
+ */
+export function refusalOf(code: string, isProved: boolean): MycelError {
+  if (Object.hasOwn(errorCatalogue, code)) return new MycelError(code as ErrorCode, { isProved });
+  return new MycelError('MYCEL_HANDSHAKE_FAILED', { reason: 'The peer refused.', isProved });
 }
 
 /** Messages of any length through a Noise session: each sealed piece starts with 1 when more follow, 0 when it is the last. */

@@ -84,7 +84,8 @@ export function createInvitedJoiner(options: {
   let pipe: MessagePipe | undefined;
 
   function shakeHands(frame: Uint8Array): FrameStep<Joined> {
-    if (frame[0] === plainRefusal) throw refusalOf(Buffer.from(frame.subarray(1)).toString());
+    if (frame[0] === plainRefusal)
+      throw refusalOf(Buffer.from(frame.subarray(1)).toString(), false);
     noise.read(frame.subarray(1));
     const answerer = noise.remoteStatic();
     if (answerer === undefined || !isSameBytes(answerer, invite.inviterXPublic)) {
