@@ -31,6 +31,9 @@ export const guestPortDefault = 1884;
 
 const loopbackHost = '127.0.0.1';
 
+/** Addresses from a grant that a newcomer dials; the members there tell it of the others. */
+const grantedPeersMax = 8;
+
 /** Addresses that one node offers to its peers. */
 const addressesMax = 8;
 
@@ -222,12 +225,20 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
   }
 
   /** Leaves the life of a provisional mesh for the mesh that granted this record. */
-  async function adopt(record: MeshRecord, code: string | undefined): Promise<void> {
+  async function adopt(
+    record: MeshRecord,
+    code: string | undefined,
+    peers: readonly Address[],
+  ): Promise<void> {
     await store.write('mesh', encodeMeshRecord(record));
     await life().stop();
     rooms.life = await beginLife(record);
     probationCode = code;
     await goPublic();
+    // Discovery may be off, or not reach that far: whoever let this node in said where members are.
+    for (const peer of peers.slice(0, grantedPeersMax)) {
+      life().sighted({ rung: 'peers', addresses: [peer] });
+    }
     emitter.emit('joined', { mesh: life().trust.meshId, name: record.name });
   }
 

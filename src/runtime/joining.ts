@@ -54,8 +54,12 @@ export interface JoiningWorld {
   isProvisional(): boolean;
   /** This invite will never let the node in, or its text is none. */
   refused(failure: MycelError): void;
-  /** Gives up the provisional mesh for this one. */
-  adopt(record: MeshRecord, probationCode: string | undefined): Promise<void>;
+  /** Gives up the provisional mesh for this one, some of whose members are at these addresses. */
+  adopt(
+    record: MeshRecord,
+    probationCode: string | undefined,
+    peers: readonly Address[],
+  ): Promise<void>;
 }
 
 /** The joining side of a node. */
@@ -184,7 +188,7 @@ export function createJoining(world: JoiningWorld): Joining {
       keys: epochKeys,
     };
     try {
-      await world.adopt(record, code);
+      await world.adopt(record, code, joined.peers);
     } catch (error) {
       log.error({ error }, 'the mesh that was joined could not be entered');
       return fail(error);
