@@ -1,0 +1,114 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { createLab, type Lab } from './lab.ts';
+import { startMesh, type LabMesh, type MeshHost } from './lab-mesh.ts';
+import { difference, heardFrom, linkedAs, listen, numbered, reportOf, speak } from './traffic.ts';
+
+let lab: Lab;
+let mesh: LabMesh;
+let a: MeshHost;
+let b: MeshHost;
+let c: MeshHost;
+
+beforeAll(async () => {
+  lab = await createLab({ hosts: 3 });
+  mesh = await startMesh(lab, 3, { flags: ['--profile', 'fast'] });
+  [a, b, c] = [mesh.node(0), mesh.node(1), mesh.node(2)];
+  await linkedAs(mesh, (at) => [0, 1, 2].filter((other) => other !== at), 20_000);
+});
+afterEach(() => c.host.thaw());
+afterAll(() => lab.stop());
+
+/** What the outbox, its entries, and a broker at work may add to a node: far below the flood itself. */
+const growthBytesMax = 60 * 1024 * 1024;
+
+test('a frozen node stalls nobody, and gets everything within the outbox once when it thaws', async () => {
+  const [onB, onC] = await Promise.all(
+    [b, c].map((node) => listen(node, '-q', '1', '-t', 'ice/#')),
+  );
+  const lines = numbered('ice', 12_000);
+  const half = lines.length / 2;
+  c.process.child.kill('SIGSTOP');
+  const startedAt = performance.now();
+  await speak(a, lines.slice(0, half), '-q', '1', '-t', 'ice/x');
+  await onB?.waitForCount(half, 20_000);
+  const seconds = (performance.now() - startedAt) / 1000;
+  await sleep(Math.max(0, 12_000 - seconds * 1000));
+  await speak(a, lines.slice(half), '-q', '1', '-t', 'ice/x');
+  await onB?.waitForCount(lines.length, 20_000);
+  c.process.child.kill('SIGCONT');
+  await onC?.waitForCount(lines.length, 30_000);
+  await sleep(500);
+  console.info(`${half} messages past a frozen node in ${seconds.toFixed(1)} s`);
+  for (const listener of [onB, onC]) {
+    expect(listener === undefined ? 'none' : difference(lines, heardFrom(listener, 'ice'))).toBe(
+      '',
+    );
+    await listener?.stop();
+  }
+});
+
+test('a flood beyond the outbox is held back until the frozen node is given up, in bounded memory', async () => {
+  const [onB, onC] = await Promise.all(
+    [b, c].map((node) => listen(node, '-q', '1', '-t', 'flood/#')),
+  );
+  if (onB === undefined || onC === undefined) throw new Error('there are two');
+  const padding = 'x'.repeat(1000);
+  const lines = numbered('flood', 40_000).map((line) => `${line}:${padding}`);
+  const before = (await reportOf(a)).rssBytes;
+  c.process.child.kill('SIGSTOP');
+  let peak = 0;
+  const watch = setInterval(() => {
+    void reportOf(a).then(({ rssBytes }) => (peak = Math.max(peak, rssBytes)));
+  }, 500);
+  await speak(a, lines, '-q', '1', '-t', 'flood/x');
+  await onB.waitForCount(lines.length, 40_000);
+  clearInterval(watch);
+  const { metrics } = await reportOf(a);
+  expect(difference(lines, heardFrom(onB, 'flood'))).toBe('');
+  console.info(`${lines.length} KiB past a frozen node: RSS ${before >> 20} to ${peak >> 20} MiB`);
+  expect(peak - before).toBeLessThan(growthBytesMax);
+  const givenUp = Object.entries(metrics.drops).filter(([name]) => name.includes('outbox-quota'));
+  expect(givenUp.length).toBe(1);
+  c.process.child.kill('SIGCONT');
+  const last = lines.at(-1);
+  const end = performance.now() + 30_000;
+  while (heardFrom(onC, 'flood').at(-1) !== last && performance.now() < end) await sleep(100);
+  await sleep(500);
+  const got = heardFrom(onC, 'flood');
+  expect(got.at(-1)).toBe(last);
+  const numbers = got.map((line) => Number(line.split(':')[1]));
+  expect(numbers.findIndex((number, at) => at > 0 && number <= (numbers[at - 1] ?? 0))).toBe(-1);
+  // What the outbox still held when the node was back, and what was on its way when it froze.
+  expect(got.length).toBeGreaterThan(5000);
+  await onB.stop();
+  await onC.stop();
+});
+
+test('a frozen subscriber is let go and stalls neither its node nor any other pair', async () => {
+  const argv = ['mosquitto_sub', '-h', '127.0.0.1', '-p', `${b.mqttPort}`, '-q', '1', '-d'];
+  const frozen = b.host.start(['stdbuf', '-oL', ...argv, '-t', 'jam/#']);
+  await frozen.line((text) => text.startsWith('Subscribed'), 10_000);
+  const [onB, onC] = await Promise.all(
+    [b, c].map((node) => listen(node, '-q', '1', '-t', 'jam/#')),
+  );
+  if (onB === undefined || onC === undefined) throw new Error('there are two');
+  frozen.child.kill('SIGSTOP');
+  const padding = 'x'.repeat(2000);
+  const lines = numbered('jam', 10_000).map((line) => `${line}:${padding}`);
+  const startedAt = performance.now();
+  await speak(a, lines, '-q', '1', '-t', 'jam/x');
+  for (const listener of [onC, onB]) {
+    await listener.waitForCount(lines.length, 20_000);
+    expect(difference(lines, heardFrom(listener, 'jam'))).toBe('');
+  }
+  console.info(`past a frozen subscriber in ${Math.round(performance.now() - startedAt)} ms`);
+  const end = performance.now() + 10_000;
+  const isGone = async (): Promise<boolean> =>
+    Object.keys((await reportOf(b)).metrics.drops).some((name) => name.includes('slow-reader'));
+  while (!(await isGone()) && performance.now() < end) await sleep(250);
+  expect(await isGone()).toBe(true);
+  frozen.child.kill('SIGKILL');
+  await onB.stop();
+  await onC.stop();
+});
