@@ -1,9 +1,9 @@
 /** Entries of the authority log and the genesis of a mesh, as signed bytes. */
 
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import { invariant } from '../kernel/invariant.ts';
 import { isNodeId, parseMeshId } from '../kernel/ids.ts';
-import type { MeshId } from '../kernel/ids.ts';
+import type { MeshId, NodeId } from '../kernel/ids.ts';
 import type {
   AuthorityEntry,
   AuthorityStatement,
@@ -35,9 +35,12 @@ const genesisLabel = utf8('mycel/genesis/1');
 const tagLabel = utf8('mycel/mesh-tag/1');
 const epochLabel = utf8('mycel/epoch/1');
 
-const hashField = bytesOf(32).transform(toHex);
+const hashField = z.pipe(bytesOf(32), z.transform(toHex));
 const policyFields = { autoApprove: z.boolean(), epochLagMax: counterField };
-const subjectFields = { node: z.string().refine(isNodeId), key: keyField.transform(toHex) };
+const subjectFields = {
+  node: z.custom<NodeId>((value) => typeof value === 'string' && isNodeId(value)),
+  key: z.pipe(keyField, z.transform(toHex)),
+};
 const cutFields = { ...subjectFields, chainLength: counterField };
 
 const statementSchema = z
@@ -51,20 +54,20 @@ const statementSchema = z
     z.strictObject({ kind: z.literal('approve'), ...subjectFields }),
     z.strictObject({ kind: z.literal('gateway'), ...subjectFields, isGranted: z.boolean() }),
   ])
-  .refine((said) => !('key' in said) || nodeIdOf(fromHex(said.key)) === said.node);
+  .check(z.refine((said) => !('key' in said) || nodeIdOf(fromHex(said.key)) === said.node));
 
 const entrySchema = z.tuple([
   z.literal(1),
   keyField,
-  counterField.refine((seq) => seq >= 1),
+  counterField.check(z.refine((seq) => seq >= 1)),
   hashField,
-  counterField.refine((lamport) => lamport >= 1),
+  counterField.check(z.refine((lamport) => lamport >= 1)),
   statementSchema,
 ]);
 
 const genesisSchema = z.tuple([
   z.literal(1),
-  z.array(keyField).min(1).max(rootsMax),
+  z.array(keyField).check(z.minLength(1), z.maxLength(rootsMax)),
   z.literal(1),
   z.strictObject(policyFields),
   nameField,

@@ -3,7 +3,7 @@
  * Whether the issuer is an admin is not decided here but by the authority log.
  */
 
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import { invariant } from '../kernel/invariant.ts';
 import { parseMeshId } from '../kernel/ids.ts';
 import type { MeshId, NodeId } from '../kernel/ids.ts';
@@ -53,7 +53,7 @@ const schema = z.tuple([
   keyField,
   keyField,
   nameField,
-  z.array(z.enum(['node', 'admin', 'probation', 'gateway'])).max(4),
+  z.array(z.enum(['node', 'admin', 'probation', 'gateway'])).check(z.maxLength(4)),
   counterField,
   counterField,
   counterField,

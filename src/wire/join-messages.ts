@@ -1,6 +1,6 @@
 /** What newcomer and host say to one another inside the sealed channel of a join. */
 
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import type { Address } from '../kernel/address.ts';
 import { MycelError, errorCatalogue } from '../kernel/errors.ts';
 import type { ErrorCode } from '../kernel/errors.ts';
@@ -68,17 +68,23 @@ const grantSchema = z.tuple([
   byteString,
   z.array(byteString),
   byteString,
+  z.array(z.tuple([counterField, keyField])).check(z.minLength(1), z.maxLength(grantKeysMax)),
   z
-    .array(z.tuple([counterField, keyField]))
-    .min(1)
-    .max(grantKeysMax),
-  z
-    .array(z.tuple([z.string().min(1).max(253), z.number().int().min(1).max(65_535)]))
-    .max(grantPeersMax),
+    .array(
+      z.tuple([
+        z.string().check(z.minLength(1), z.maxLength(253)),
+        z.int().check(z.gte(1), z.lte(65_535)),
+      ]),
+    )
+    .check(z.maxLength(grantPeersMax)),
   bytesOf(16),
 ]);
 
-const refusalSchema = z.tuple([z.literal('refusal'), z.string().max(64), bytesOf(16)]);
+const refusalSchema = z.tuple([
+  z.literal('refusal'),
+  z.string().check(z.maxLength(64)),
+  bytesOf(16),
+]);
 
 /** The newcomer's introduction, sent in the third handshake message. `nonce`: 16 random bytes. */
 export function encodeHello(keys: NodeKeys, name: string, nonce: Uint8Array): Uint8Array {

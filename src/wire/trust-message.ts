@@ -1,6 +1,6 @@
 /** What linked members tell each other about trust: ends of the authority log, missing entries, epoch keys, certificates. */
 
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import type { AuthorityHead } from '../protocol/trust/messages.ts';
 import { authorityEntryBytesMax } from './authority-entry.ts';
 import { fromHex, toHex } from './bytes.ts';
@@ -40,20 +40,25 @@ export type TrustMessage =
 
 const entryField = z
   .instanceof(Uint8Array)
-  .refine((bytes) => bytes.length <= authorityEntryBytesMax);
+  .check(z.refine((bytes) => bytes.length <= authorityEntryBytesMax));
 
 const schema = z.union([
   z.tuple([
     z.literal(1),
-    z.array(z.tuple([keyField, counterField, bytesOf(32), z.boolean()])).max(authorsMax),
+    z
+      .array(z.tuple([keyField, counterField, bytesOf(32), z.boolean()]))
+      .check(z.maxLength(authorsMax)),
   ]),
-  z.tuple([z.literal(2), z.array(z.tuple([keyField, counterField])).max(authorsMax)]),
-  z.tuple([z.literal(3), z.array(entryField).max(trustEntriesMax)]),
-  z.tuple([z.literal(4), z.array(counterField).max(keysMax)]),
-  z.tuple([z.literal(5), z.array(z.tuple([counterField, keyField])).max(keysMax)]),
+  z.tuple([
+    z.literal(2),
+    z.array(z.tuple([keyField, counterField])).check(z.maxLength(authorsMax)),
+  ]),
+  z.tuple([z.literal(3), z.array(entryField).check(z.maxLength(trustEntriesMax))]),
+  z.tuple([z.literal(4), z.array(counterField).check(z.maxLength(keysMax))]),
+  z.tuple([z.literal(5), z.array(z.tuple([counterField, keyField])).check(z.maxLength(keysMax))]),
   z.tuple([
     z.literal(6),
-    z.instanceof(Uint8Array).refine((bytes) => bytes.length <= certificateBytesMax),
+    z.instanceof(Uint8Array).check(z.refine((bytes) => bytes.length <= certificateBytesMax)),
   ]),
   z.tuple([z.literal(7), entryField]),
   z.tuple([z.literal(8), bytesOf(32), z.boolean()]),
