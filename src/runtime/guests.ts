@@ -12,6 +12,33 @@ import type { GuestInfo } from './mesh-node.ts';
 /** Guest accounts one node keeps. */
 export const guestsMax = 64;
 
+/** Port of the guest listener when nobody says otherwise. */
+export const guestPortDefault = 1884;
+
+/**
+ * Opens, moves or closes the guest listener and returns its port.
+ * @throws {MycelError} MYCEL_PORT_TAKEN when a stated port is; any other moves to a free one.
+ */
+export async function openGuestListener(
+  ground: Ground,
+  wanted: {
+    /** Address to listen on; undefined closes it. */
+    readonly host: string | undefined;
+    readonly portStated: number | undefined;
+    readonly portBefore: number | undefined;
+  },
+): Promise<number | undefined> {
+  const { host, portStated, portBefore } = wanted;
+  if (host === undefined) return ground.openGuests(undefined);
+  try {
+    const port = portBefore ?? portStated ?? guestPortDefault;
+    return await ground.openGuests({ port, hosts: [host] });
+  } catch (error) {
+    if (portStated !== undefined || !MycelError.is(error)) throw error;
+    return ground.openGuests({ port: 0, hosts: [host] });
+  }
+}
+
 /** The accounts, on disk and in the broker. */
 export interface Guests {
   list(): readonly GuestInfo[];

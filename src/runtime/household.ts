@@ -10,8 +10,9 @@ import { meshTagOf } from '../wire/authority-entry.ts';
 import type { MeshRecord } from '../wire/mesh-record.ts';
 import { encodeMeshRecord } from '../wire/mesh-record.ts';
 import type { Ground, Interfaces, NodeAdapters, ServiceBook } from './adapters.ts';
+import { createAlerts } from './alerts.ts';
 import type { Emitter } from './events.ts';
-import { loadGuests } from './guests.ts';
+import { loadGuests, openGuestListener } from './guests.ts';
 import type { Guests } from './guests.ts';
 import type { Identity } from './identity.ts';
 import { createJoining } from './joining.ts';
@@ -21,13 +22,11 @@ import type { Life } from './life-world.ts';
 import { createLookout } from './lookout.ts';
 import type { Lookout } from './lookout.ts';
 import { devRecord, loadRecord, provisionalRecord } from './mesh-founding.ts';
+import { tellMember } from './member-info.ts';
 import type { MemberInfo, MemberState, MeshEvents, NodeOptions } from './mesh-node.ts';
 import { portDefault } from './options.ts';
 import type { Subscriptions } from './subscriptions.ts';
 import { version } from './version.ts';
-
-/** Port of the guest listener when nobody says otherwise. */
-export const guestPortDefault = 1884;
 
 const loopbackHost = '127.0.0.1';
 
@@ -63,6 +62,8 @@ export interface Household {
   probationCode(): string | undefined;
   /** Why this node was thrown out of its mesh. */
   expelled(): string | undefined;
+  /** Alerts of the last minutes. */
+  alerts(): readonly string[];
   loopLagMs(): number;
   addresses(): readonly Address[];
   /** Makes a provisional mesh real. @throws {MycelError} MYCEL_ALREADY_MEMBER when it is real under another name */
@@ -146,23 +147,17 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
     lookout.announce({ node: identity.node, meshTag, state, port: ground().port });
   }
 
-  function alert(code: string, text: string): void {
-    log.error({ code }, text);
-    emitter.emit('alert', { code, text });
-  }
+  const alerts = createAlerts({
+    clock,
+    log,
+    tell: (code, text) => emitter.emit('alert', { code, text }),
+  });
 
   function memberChanged(info: MemberInfo, before: MemberState | undefined): void {
-    emitter.emit('member', info);
-    const isUp = info.state === 'alive';
-    const isDown = info.state === 'dead' || info.state === 'left';
-    const wasUp = before !== undefined && before !== 'dead' && before !== 'left';
-    if (wasUp && isDown) emitter.emit('member-down', info);
-    if (wasUp || !isUp) return;
-    emitter.emit('member-up', info);
-    lookout.burst();
+    if (tellMember(emitter, info, before) === 'up') lookout.burst();
   }
 
-  async function beginLife(record: MeshRecord): Promise<Life> {
+  async function beginLife(record: MeshRecord, isKept = true): Promise<Life> {
     // A number of its own for every life: sequence numbers and nonces start again with each.
     const boot = await adapters.nextBoot(store);
     return startLife(
@@ -172,9 +167,11 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
         metrics,
         random: random.split(),
         store,
+        isKept,
         identity,
         boot,
         profile: options.profile ?? (isDev ? 'loopback' : 'wired'),
+        overlay: options.overlay ?? 'full-mesh',
         isDev,
         book,
         subscriptions: world.subscriptions,
@@ -185,7 +182,7 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
         memberChanged,
         linkChanged: (peer, isUp, reason) => emitter.emit('link', { peer, isOpen: isUp, reason }),
         pending: (newcomer) => emitter.emit('pending', newcomer),
-        alert,
+        alert: alerts.raise,
         beaconChanged: () => (isOpen ? announce() : undefined),
         expelled,
       },
@@ -207,7 +204,7 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
   /** The record on disk stays: after a restart the authority log in it says again that this device is out. */
   async function goPrivate(): Promise<void> {
     await life().stop();
-    rooms.life = await beginLife(provisionalRecord(identity.keys, options.mesh));
+    rooms.life = await beginLife(provisionalRecord(identity.keys, options.mesh), false);
     await ground().openTo([]);
     await openGuestDoor(0);
     announce();
@@ -244,15 +241,11 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
 
   async function openGuestDoor(count: number): Promise<void> {
     const isWanted = count > 0 && rooms.life?.trust.isProvisional() === false;
-    const host = isLoopbackOnly() ? loopbackHost : '0.0.0.0';
-    const listen = (port: number) =>
-      ground().openGuests(isWanted ? { port, hosts: [host] } : undefined);
-    try {
-      guestPort = await listen(guestPort ?? options.guestPort ?? guestPortDefault);
-    } catch (error) {
-      if (options.guestPort !== undefined || !MycelError.is(error)) throw error;
-      guestPort = await listen(0);
-    }
+    guestPort = await openGuestListener(ground(), {
+      host: isWanted ? (isLoopbackOnly() ? loopbackHost : '0.0.0.0') : undefined,
+      portStated: options.guestPort,
+      portBefore: guestPort,
+    });
   }
 
   function openGround(): Promise<Ground> {
@@ -326,7 +319,8 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
       log,
       ground: rooms.ground,
       isProvisional: () => life().trust.isProvisional() && expulsion === undefined,
-      refused: ({ code, message, fix }) => alert(code, `Joining did not work: ${message} ${fix}`),
+      refused: ({ code, message, fix }) =>
+        alerts.raise(code, `Joining did not work: ${message} ${fix}`),
       adopt,
     });
     rooms.joining = joining;
@@ -370,6 +364,7 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
     guestPort: () => guestPort,
     probationCode: () => probationCode,
     expelled: () => expulsion,
+    alerts: () => alerts.recent(),
     loopLagMs: () => loop.lagMs(),
     async found(meshName) {
       const { trust } = life();

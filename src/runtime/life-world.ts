@@ -9,6 +9,7 @@ import type { Metrics } from '../ports/metrics.ts';
 import type { Store } from '../ports/store.ts';
 import type { MemberMeta } from '../protocol/membership/messages.ts';
 import type { ProfileName } from '../protocol/membership/profiles.ts';
+import type { OverlayName } from '../protocol/overlay/overlay.ts';
 import type { Ground, NodeAdapters, PeerBook } from './adapters.ts';
 import type { Door } from './door.ts';
 import type { Identity } from './identity.ts';
@@ -26,10 +27,13 @@ export interface LifeWorld {
   readonly metrics: Metrics;
   readonly random: Random;
   readonly store: Store;
+  /** Whether the record of this mesh is to survive; the disk of an expelled node goes on saying that it is out. */
+  readonly isKept: boolean;
   readonly identity: Identity;
   /** Raised and on disk before this life began. */
   readonly boot: number;
   readonly profile: ProfileName;
+  readonly overlay: OverlayName;
   readonly isDev: boolean;
   readonly book: PeerBook;
   readonly subscriptions: Subscriptions;

@@ -3,7 +3,6 @@
 import type { Address } from '../kernel/address.ts';
 import { MycelError } from '../kernel/errors.ts';
 import type { NodeId } from '../kernel/ids.ts';
-import type { LinkSession } from '../ports/link.ts';
 import type { SwimMember } from '../protocol/membership/swim-types.ts';
 import type { AuthorityView } from '../protocol/trust/authority-log.ts';
 import type { AuthorityEntry, KeyText } from '../protocol/trust/messages.ts';
@@ -12,7 +11,6 @@ import { readCertificate } from '../wire/certificate.ts';
 import { encodeMeshRecord } from '../wire/mesh-record.ts';
 import type { MeshRecord } from '../wire/mesh-record.ts';
 import { encodeTrustMessage } from '../wire/trust-message.ts';
-import { createCertificateBook } from './certificate-book.ts';
 import { datagramAddress, dispatchControl } from './control-dispatch.ts';
 import type { ControlRooms } from './control-dispatch.ts';
 import { createDoor } from './door.ts';
@@ -29,9 +27,12 @@ import { createMessaging } from './messaging.ts';
 import type { Messaging } from './messaging.ts';
 import { selfRefusal, startPeering } from './peering.ts';
 import type { Peering } from './peering.ts';
+import { createPorter, twinsReason } from './porter.ts';
 import { revokeDevice } from './revocation.ts';
 import { linkPrologue, startTrust } from './trust.ts';
 import type { Trust } from './trust.ts';
+
+const twinText = 'Another device runs with the identity of this one (a copied card?).';
 
 /** Topics that a member on probation may publish to. */
 const probationRoot = 'guest/';
@@ -42,10 +43,6 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
   const { clock } = adapters;
   const self = identity.node;
   const states = new Map<NodeId, MemberState>();
-  const onProbation = new WeakMap<LinkSession, boolean>();
-  /** Revoked devices and their keys. Grows with the revocations of the authority log, which is bounded. */
-  const thrownOut = new Map<NodeId, KeyText>();
-  const certificates = createCertificateBook();
   let membership: Membership | undefined;
   let membershipStarting: Promise<void> | undefined;
   let isStopped = false;
@@ -53,13 +50,23 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
   // Two rooms may speak before the last one is built; what they say then reaches nobody, and nobody is linked yet.
   const rooms: { trust?: Trust; messaging?: Messaging } = {};
 
+  const porter = createPorter({
+    clock,
+    links: () => peering.links,
+    proofAgainst: (key) => rooms.trust?.proofAgainst(key) ?? [],
+    alert: (code, text) => world.alert(code, text),
+  });
+
   const peering: Peering = startPeering({
     self,
+    boot: world.boot,
+    overlay: world.overlay,
+    profile: world.profile,
+    addresses: () => world.addresses(),
     clock,
     random: random.split(),
     log,
     metrics,
-    pace: linkPaces[world.profile],
     transport: () => world.ground().links,
     hello: (): Hello => ({
       kind: 'hello',
@@ -68,14 +75,10 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
       name: world.meta([]).name,
       port: world.ground().port,
       neighbours: neighbours(),
+      overlay: world.overlay,
     }),
     // The handshake judged the certificate; a revocation may have come in the meantime.
-    greeted(link) {
-      const key = thrownOut.get(link.session.peer);
-      if (key === undefined) certificates.remember(link.session.certificate);
-      else showOut(link, key);
-      return key === undefined;
-    },
+    greeted: (link, hello) => porter.greeted(link, hello),
     neighbourUp(node, link) {
       const address = datagramAddress(link);
       log.info({ peer: node, remote: address.host }, 'linked');
@@ -106,7 +109,7 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     control: (link, message) => dispatchControl(controlRooms, link, message),
     data(link, envelope, raw) {
       const { peer } = link.session;
-      if (isOnProbation(link) && !envelope.topic.startsWith(probationRoot)) {
+      if (porter.isOnProbation(link) && !envelope.topic.startsWith(probationRoot)) {
         return metrics.drop('link', 'on probation');
       }
       rooms.messaging?.received(peer, envelope, raw);
@@ -118,16 +121,6 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     return peering.view().neighbours.map((one) => one.node);
   }
 
-  /** Asked for every message: the certificate is read (and its signature checked) once a session. */
-  function isOnProbation({ session }: LinkInfo): boolean {
-    let answer = onProbation.get(session);
-    if (answer === undefined) {
-      answer = readCertificate(session.certificate)?.roles.includes('probation') !== false;
-      onProbation.set(session, answer);
-    }
-    return answer;
-  }
-
   const controlRooms: ControlRooms = {
     book: world.book,
     overlay: (input) => peering.feed(input),
@@ -136,6 +129,7 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     trust: () => rooms.trust,
     goodbye(peer, reason) {
       log.info({ peer, reason }, 'a peer said goodbye');
+      if (reason === twinsReason) world.alert('clone-self', twinText);
     },
   };
 
@@ -158,12 +152,10 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
   }
 
   function throwOut(node: NodeId, key: KeyText): void {
-    if (thrownOut.has(node)) return;
-    thrownOut.set(node, key);
+    if (!porter.throwOut(node, key)) return;
     if (node === self) return world.expelled('This device was revoked by an admin.');
     log.warn({ node }, 'a device was revoked');
     const known = membership?.member(node);
-    for (const link of peering.links.all()) if (link.session.peer === node) showOut(link, key);
     peering.feed({ type: 'memberGone', node, reason: 'evicted' });
     world.book.forget(node);
     membership?.evict(node);
@@ -174,15 +166,6 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     world.memberChanged({ ...infoOf(known, false), state: 'left' }, last);
   }
 
-  /** Hangs up on a revoked device, with the log that says so: it believes signatures, not us. */
-  function showOut(link: LinkInfo, key: KeyText): void {
-    for (const bytes of rooms.trust?.proofAgainst(key) ?? []) {
-      peering.links.controlOn(link.id, { kind: 'trust', bytes });
-    }
-    peering.links.controlOn(link.id, { kind: 'bye', reason: 'revoked' });
-    peering.links.hangUp(link.id, 'revoked');
-  }
-
   const trust: Trust = startTrust(
     {
       identity,
@@ -191,7 +174,8 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
       random: random.split(),
       log,
       metrics,
-      save: (fresh) => store.write('mesh', encodeMeshRecord(fresh)),
+      save: (fresh) =>
+        world.isKept ? store.write('mesh', encodeMeshRecord(fresh)) : Promise.resolve(),
       send(to, bytes) {
         const message = { kind: 'trust', bytes } as const;
         if (to !== 'everyone') peering.links.control(to, message);
@@ -244,7 +228,7 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
 
   /** An approved newcomer gets its full certificate from the first admin that meets it. */
   function certifyIfApproved(node: NodeId, link: LinkInfo): void {
-    if (!trust.isAdmin() || !isOnProbation(link)) return;
+    if (!trust.isAdmin() || !porter.isOnProbation(link)) return;
     const held = readCertificate(link.session.certificate);
     if (held === undefined || !trust.view().approved.has(keyTextOf(held.edPublic))) return;
     const certificate = trust.certify(held, ['node'], held.certSeq + 1);
@@ -275,7 +259,7 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
 
   function announced(member: SwimMember): void {
     const { node, state } = member;
-    if (node === self || thrownOut.has(node)) return;
+    if (node === self || porter.isOut(node)) return;
     if (state === 'alive' || state === 'suspect') {
       peering.feed({ type: 'memberUp', node, addresses: member.addresses });
       messaging.step((router, now) => router.memberJoined(now, node, member.incarnation.boot));
@@ -319,7 +303,7 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
         announced,
         cloned(node, isSelf) {
           const text = isSelf
-            ? 'Another device runs with the identity of this one (a copied card?).'
+            ? twinText
             : `Two devices run with the identity ${node} (a copied card?).`;
           world.alert(isSelf ? 'clone-self' : 'clone', text);
           if (isSelf) world.expelled(text);
@@ -337,7 +321,7 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     );
     if (isStopped) return started.stop();
     membership = started;
-    for (const node of thrownOut.keys()) membership.evict(node);
+    for (const node of porter.out()) membership.evict(node);
     membership.changed({ rider: trust.rider() });
     for (const { node, session } of peering.view().neighbours) {
       const link = peering.links.byId(session);
@@ -359,7 +343,7 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
       if (node !== undefined && meshTag !== undefined && meshTag !== meshTagOf(trust.meshId)) {
         return;
       }
-      if (node !== undefined && thrownOut.has(node)) return;
+      if (node !== undefined && porter.isOut(node)) return;
       peering.feed({ type: 'sighted', node, addresses });
     },
     members() {
@@ -369,6 +353,7 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     },
     addressesChanged() {
       membership?.changed({ addresses: world.addresses() });
+      peering.feed({ type: 'selfMoved', addresses: world.addresses() });
     },
     admit(certificate, xPublic) {
       const verdict = trust.admit(certificate, xPublic);
@@ -380,7 +365,7 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     async revoke(node) {
       const key = edPublicOf(node);
       if (key === undefined || node === self) throw new MycelError('MYCEL_UNKNOWN_MEMBER');
-      await revokeDevice(trust, certificates, { node, key: keyTextOf(key) });
+      await revokeDevice(trust, porter.certificates, { node, key: keyTextOf(key) });
     },
     async leave() {
       await membership?.leave();

@@ -3,7 +3,8 @@
 import { MycelError } from '../kernel/errors.ts';
 import type { NodeAdapters } from './adapters.ts';
 import { createEmitter } from './events.ts';
-import { guestPortDefault, openHousehold } from './household.ts';
+import { guestPortDefault } from './guests.ts';
+import { openHousehold } from './household.ts';
 import type { Household } from './household.ts';
 import { loadIdentity } from './identity.ts';
 import type { Identity } from './identity.ts';

@@ -51,6 +51,7 @@ export function statusOf(world: StatusWorld): NodeStatus {
     guestPort: household.guestPort(),
     uptimeMs: now - household.startedAt,
     members: countStates(members.map((one) => one.state)),
+    overlay: peering.overlay(),
     links: peering.links.all().map(({ session, since, rttMs, hello }) => ({
       peer: session.peer,
       name: nameOf.get(session.peer) ?? hello?.name ?? '',
@@ -100,6 +101,11 @@ function warningsOf(world: StatusWorld, isOnProbation: boolean): string[] {
       `${expelled} It serves its local clients only. Remove its data directory to start over.`,
     );
   }
+  // An expulsion and a failed join have their own lines.
+  const known = [expelled ?? ' ', 'Joining did not work'];
+  warnings.push(
+    ...household.alerts().filter((text) => !known.some((start) => text.startsWith(start))),
+  );
   const trouble = household.joining().trouble();
   if (trouble !== undefined && trust.isProvisional()) {
     warnings.push(`Joining did not work: ${trouble.message} ${trouble.fix}`);
