@@ -101,7 +101,7 @@ afterAll(async () => {
 /** The 16 secret bytes in the text of an invite. */
 function secretOf(invite: string): Buffer {
   const alphabet = 'abcdefghijklmnopqrstuvwxyz234567';
-  const bits = [...invite.slice('mycel:1:'.length)]
+  const bits = Array.from(invite.slice('mycel:1:'.length))
     .map((letter) => alphabet.indexOf(letter).toString(2).padStart(5, '0'))
     .join('');
   const bytes = (bits.match(/.{8}/g) ?? []).map((byte) => Number.parseInt(byte, 2));
