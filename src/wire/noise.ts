@@ -8,7 +8,7 @@ import { MycelError } from '../kernel/errors.ts';
 import { invariant } from '../kernel/invariant.ts';
 import { nonceBytes, openAead, sealAead, tagBytes } from './aead.ts';
 import { concatBytes, plainBytes, utf8 } from './bytes.ts';
-import { generateXPair, keyBytes, sha256, sharedSecret, xPublicOf } from './keys.ts';
+import { generateXPair, keyBytes, sha256, xPairOf } from './keys.ts';
 
 /** Longest Noise message, in bytes (section 3). */
 export const noiseMessageMax = 65_535;
@@ -72,15 +72,14 @@ const empty = new Uint8Array();
 
 /** Starts a handshake. */
 export function createNoise(options: NoiseOptions): NoiseHandshake {
-  const { pattern, isInitiator, xSeed, xPublic, psk } = options;
+  const { pattern, isInitiator, psk } = options;
   invariant(pattern === 'XX' || psk?.byteLength === keyBytes, 'XXpsk3 needs a psk of 32 bytes');
   const messages = patterns[pattern];
   const symmetric = createSymmetricState(`Noise_${pattern}_25519_ChaChaPoly_SHA256`);
   symmetric.mixHash(options.prologue);
-  const { xSeed: eSeed, xPublic: ePublic } =
-    options.ephemeral === undefined
-      ? generateXPair()
-      : { xSeed: options.ephemeral, xPublic: xPublicOf(options.ephemeral) };
+  const ownStatic = xPairOf(options.xSeed);
+  const ownEphemeral =
+    options.ephemeral === undefined ? generateXPair() : xPairOf(options.ephemeral);
   let remoteEphemeral: Uint8Array | undefined;
   let remoteStatic: Uint8Array | undefined;
   let round = 0;
@@ -94,7 +93,7 @@ export function createNoise(options: NoiseOptions): NoiseHandshake {
     const isMineStatic = token !== 'ee' && (token === 'se') === isInitiator;
     const isTheirsStatic = token !== 'ee' && !isMineStatic;
     const theirs = isTheirsStatic ? remoteStatic : remoteEphemeral;
-    const secret = theirs && sharedSecret(isMineStatic ? xSeed : eSeed, theirs);
+    const secret = theirs && (isMineStatic ? ownStatic : ownEphemeral).agree(theirs);
     if (secret === undefined) throw failure('The peer sent a worthless key.');
     symmetric.mixKey(secret);
   }
@@ -111,10 +110,10 @@ export function createNoise(options: NoiseOptions): NoiseHandshake {
 
   function writeToken(token: Token): Uint8Array {
     if (token === 'e') {
-      mixEphemeral(ePublic);
-      return ePublic;
+      mixEphemeral(ownEphemeral.xPublic);
+      return ownEphemeral.xPublic;
     }
-    if (token === 's') return symmetric.encryptAndHash(xPublic);
+    if (token === 's') return symmetric.encryptAndHash(ownStatic.xPublic);
     if (token === 'psk') mixPsk();
     else mixShared(token);
     return empty;
