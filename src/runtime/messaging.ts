@@ -45,6 +45,8 @@ export interface MessagingWorld {
   readonly broker: Broker;
   readonly subscriptions: Subscriptions;
   transmit(peer: NodeId, record: Uint8Array): boolean;
+  /** Whether this topic may go to the mesh; what may not stays with the local subscribers. */
+  mayLeave(topic: string): boolean;
   sendLetter(peer: NodeId, letter: Letter): void;
   sendRetained(peer: NodeId, entries: readonly RetainedEntry[]): void;
   announceNeighbours(neighbours: readonly NodeId[]): void;
@@ -92,6 +94,8 @@ export function createMessaging(world: MessagingWorld): Messaging {
     },
     {
       deliver(envelope, isRetained) {
+        // Counted, so that its origin's stream has no hole, but not for this node to read.
+        if (envelope.topic === '') return metrics.drop('mesh', 'withheld');
         metrics.count('mesh.delivered');
         broker.deliver({
           topic: envelope.topic,
@@ -167,18 +171,18 @@ export function createMessaging(world: MessagingWorld): Messaging {
   function offer(message: BrokerMessage): 'taken' | 'full' {
     const { topic, payload, qos, retain } = message;
     const stamp = hlc.tick(clock.wallMs());
-    const verdict = step((one, now) =>
-      one.publish(now, { topic, payload, qos, retain, hlc: stamp }),
-    );
-    if (verdict === 'full') return verdict;
-    metrics.count('mesh.published');
+    if (world.mayLeave(topic)) {
+      const publication = { topic, payload, qos, retain, hlc: stamp };
+      if (step((one, now) => one.publish(now, publication)) === 'full') return 'full';
+      metrics.count('mesh.published');
+    } else metrics.drop('mesh', 'on probation');
     if (world.subscriptions.count() > 0) {
       // A copy: the bytes belong to the publisher, or to the read that brought them.
       const own = new Uint8Array(payload);
       const at = stamp.wallMs;
       world.subscriptions.deliver({ topic, payload: own, origin: self, qos, retain: false, at });
     }
-    return verdict;
+    return 'taken';
   }
 
   /** Publishers get their turn in the order in which they came: order per publisher must survive a full outbox. */
@@ -229,7 +233,14 @@ export function createMessaging(world: MessagingWorld): Messaging {
   }
 
   function publish(topic: string, payload: Uint8Array, options: PublishOptions): Promise<void> {
-    const problem = isReservedTopic(topic) ? 'it is reserved' : topicProblem(topic);
+    const { qos = 1, retain = false, signal } = options;
+    // Programs in plain JavaScript have no compiler to tell them.
+    if (!(payload instanceof Uint8Array) || (qos !== 0 && qos !== 1)) {
+      const reason = 'A payload is a string or a Uint8Array, a qos 0 or 1.';
+      return Promise.reject(new MycelError('MYCEL_BAD_OPTION', { reason }));
+    }
+    const isReserved = isReservedTopic(topic) || topic.startsWith('$SYS/');
+    const problem = isReserved ? 'it is reserved' : topicProblem(topic);
     if (problem !== undefined) {
       const reason = `Topic '${topic}': ${problem}.`;
       return Promise.reject(new MycelError('MYCEL_BAD_TOPIC', { topic, reason }));
@@ -237,7 +248,6 @@ export function createMessaging(world: MessagingWorld): Messaging {
     if (payload.byteLength > payloadBytesMax) {
       return Promise.reject(new MycelError('MYCEL_TOO_LARGE', { bytes: payload.byteLength }));
     }
-    const { qos = 1, retain = false, signal } = options;
     if (signal?.aborted === true) return Promise.reject(signal.reason as Error);
     // A copy: it may have to wait, and its publisher may use the bytes again.
     const message: BrokerMessage = { topic, payload: new Uint8Array(payload), qos, retain };

@@ -13,9 +13,12 @@ export const subscriptionsMax = 1000;
 /** Messages held for a slow iterator when the caller states no limit. */
 const queueLimitDefault = 1000;
 
-/** The in-process subscriptions of a node. */
+/** The largest limit a caller may state. */
+const queueLimitMax = 1_000_000;
+
+/** The in-process subscriptions of a node. A new one hears nothing before the call that made it has returned. */
 export interface Subscriptions {
-  /** Hands a message to every matching subscriber. A listener that throws is logged and stays subscribed. */
+  /** Hands a message to every matching subscriber. A listener that throws or rejects is logged and stays subscribed. */
   deliver(message: MeshMessage): void;
   listen(
     filter: string,
@@ -23,7 +26,7 @@ export interface Subscriptions {
     options: SubscribeOptions,
   ): () => void;
   iterate(filter: string, options: SubscribeOptions): AsyncIterableIterator<MeshMessage>;
-  /** Ends every subscription: iterators finish, callbacks are forgotten. */
+  /** Ends every subscription, and the table: iterators finish, callbacks are forgotten, new ones are refused. */
   end(): void;
   count(): number;
 }
@@ -32,6 +35,8 @@ interface Subscriber {
   readonly filter: string;
   take(message: MeshMessage): void;
   end(): void;
+  /** The last values, then what came since, until the turn in which it was made is over. */
+  early: MeshMessage[] | undefined;
 }
 
 /** Builds the table. `retained` replays the last values that match a new filter. */
@@ -40,7 +45,37 @@ export function createSubscriptions(world: {
   readonly metrics: Metrics;
   retained(filter: string): readonly MeshMessage[];
 }): Subscriptions {
-  const subscribers = new Set<Subscriber>();
+  /** Replaced with every change: who hears a message is settled when its delivery begins. */
+  let subscribers: readonly Subscriber[] = [];
+  let isOver = false;
+
+  function forget(subscriber: Subscriber): void {
+    subscriber.early = undefined;
+    subscribers = subscribers.filter((one) => one !== subscriber);
+  }
+
+  function hand(subscriber: Subscriber, message: MeshMessage): void {
+    if (subscriber.early === undefined) subscriber.take(message);
+    else subscriber.early.push(message);
+  }
+
+  function open(subscriber: Subscriber): void {
+    // A callback may end its own subscription, which empties the list.
+    for (let at = 0; subscriber.early !== undefined; at += 1) {
+      const message = subscriber.early[at];
+      if (message === undefined) subscriber.early = undefined;
+      else subscriber.take(message);
+    }
+  }
+
+  /** One that was ended by another's callback hears nothing of a delivery that had begun. */
+  function isServed(subscriber: Subscriber): boolean {
+    return subscribers.includes(subscriber);
+  }
+
+  function failed(filter: string, error: unknown): void {
+    world.log.error({ filter, error }, 'a subscriber threw; it stays subscribed');
+  }
 
   function admit(filter: string, options: SubscribeOptions, subscriber: Subscriber): void {
     const problem = isReservedTopic(filter)
@@ -54,54 +89,67 @@ export function createSubscriptions(world: {
         reason: `Filter '${filter}': ${problem}.`,
       });
     }
-    if (subscribers.size >= subscriptionsMax) {
+    if (subscribers.length >= subscriptionsMax) {
       throw new MycelError('MYCEL_BAD_OPTION', {
         reason: `This process holds ${subscriptionsMax} subscriptions already.`,
         fix: 'End subscriptions that are no longer read, or use a wildcard.',
       });
     }
-    if (options.signal?.aborted === true) {
-      subscriber.end();
-      return;
-    }
+    if (isOver) throw new MycelError('MYCEL_NOT_RUNNING', { reason: 'It was stopped.' });
+    if (options.signal?.aborted === true) return subscriber.end();
     options.signal?.addEventListener('abort', subscriber.end, { once: true });
-    subscribers.add(subscriber);
-    for (const message of world.retained(filter)) subscriber.take(message);
+    subscriber.early = [...world.retained(filter)];
+    subscribers = [...subscribers, subscriber];
+    queueMicrotask(() => open(subscriber));
   }
 
   return {
-    count: () => subscribers.size,
+    count: () => subscribers.length,
     deliver(message) {
       for (const subscriber of subscribers) {
-        if (topicMatches(subscriber.filter, message.topic)) subscriber.take(message);
+        if (topicMatches(subscriber.filter, message.topic)) hand(subscriber, message);
       }
     },
     listen(filter, listener, options) {
       const subscriber: Subscriber = {
         filter,
+        early: undefined,
         take(message) {
+          if (!isServed(subscriber)) return;
           try {
-            listener(message);
+            const promised: unknown = listener(message);
+            if (promised instanceof Promise) promised.catch((error) => failed(filter, error));
           } catch (error) {
-            world.log.error({ filter, error }, 'a subscriber threw; it stays subscribed');
+            failed(filter, error);
           }
         },
-        end: () => void subscribers.delete(subscriber),
+        end() {
+          options.signal?.removeEventListener('abort', subscriber.end);
+          forget(subscriber);
+        },
       };
       admit(filter, options, subscriber);
       return subscriber.end;
     },
     iterate(filter, options) {
-      const iterator = createIterator(options.queueLimit ?? queueLimitDefault, world.metrics, () =>
-        subscribers.delete(subscriber),
-      );
-      const subscriber: Subscriber = { filter, take: iterator.take, end: iterator.end };
+      const limit = options.queueLimit ?? queueLimitDefault;
+      if (!(limit >= 1 && limit <= queueLimitMax)) {
+        throw new MycelError('MYCEL_BAD_OPTION', {
+          reason: `"queueLimit" is ${limit}, and may be 1 to ${queueLimitMax}.`,
+        });
+      }
+      const iterator = createIterator(limit, world.metrics, () => {
+        options.signal?.removeEventListener('abort', subscriber.end);
+        forget(subscriber);
+      });
+      const { take, end } = iterator;
+      const subscriber: Subscriber = { filter, take, end, early: undefined };
       admit(filter, options, subscriber);
       return iterator.iterable;
     },
     end() {
+      isOver = true;
       for (const subscriber of subscribers) subscriber.end();
-      subscribers.clear();
     },
   };
 }
