@@ -1,5 +1,6 @@
 /** Notices that this process did not run for a while: a suspended laptop, a stopped process, a paused virtual machine. */
 
+import { readFileSync } from 'node:fs';
 import { uptime } from 'node:os';
 
 /** How often it is looked, in ms. */
@@ -20,7 +21,7 @@ export interface SuspendClocks {
   uptimeMs(): number;
   /** Stands still in suspend (CLOCK_MONOTONIC). */
   monotonicMs(): number;
-  /** Processor time this process has used. */
+  /** Processor time this process has used or waited for: a busy computer is not a stopped process. */
   processorMs(): number;
 }
 
@@ -29,8 +30,14 @@ const systemSuspendClocks: SuspendClocks = {
   uptimeMs: () => uptime() * 1000,
   monotonicMs: () => performance.now(),
   processorMs() {
-    const { user, system } = process.cpuUsage();
-    return (user + system) / 1000;
+    try {
+      // Nanoseconds on a processor and waiting for one, of the thread that runs the event loop.
+      const [ran = '', waited = ''] = readFileSync('/proc/self/schedstat', 'utf8').split(' ');
+      return (Number(ran) + Number(waited)) / 1e6;
+    } catch {
+      const { user, system } = process.cpuUsage();
+      return (user + system) / 1000;
+    }
   },
 };
 
