@@ -17,6 +17,7 @@ export interface UpFlags {
   readonly interface?: readonly string[];
   readonly label?: Readonly<Record<string, string>>;
   readonly profile?: 'wired' | 'wifi' | 'fast' | 'loopback';
+  readonly overlay?: 'full-mesh' | 'hyparview';
   readonly dev?: boolean;
   readonly mdns: boolean;
   readonly stopWithStdin?: boolean;
@@ -134,6 +135,11 @@ function addUp(program: Command, withContext: WithContext): void {
       '--profile <profile>',
       'timing: wired, wifi, fast or loopback',
       parseChoice('--profile', ['wired', 'wifi', 'fast', 'loopback']),
+    )
+    .option(
+      '--overlay <overlay>',
+      'whom to link with: full-mesh (every node, the default) or hyparview (a few of them)',
+      parseChoice('--overlay', ['full-mesh', 'hyparview']),
     )
     .option('--dev', "open mesh for a developer's machine: everyone is let in, loopback only")
     .option('--no-mdns', 'do not use mDNS')

@@ -53,6 +53,7 @@ function head(context: Context, now: NodeStatus): string[] {
       'process',
       `up ${formatDuration(now.uptimeMs)}, version ${now.version}, ${formatBytes(now.rssBytes)}, loop lag ${now.loopLagMs >= lagWarnMs ? style('yellow', lag) : lag}`,
     ],
+    ['overlay', describeOverlay(now)],
     ['queued', `${formatBytes(queued)} on ${now.links.length} links`],
     [
       'finding',
@@ -64,6 +65,12 @@ function head(context: Context, now: NodeStatus): string[] {
     ],
   ];
   return rows.map(([label, value]) => `${style('bold', label.padEnd(8))} ${value}`);
+}
+
+function describeOverlay({ overlay }: NodeStatus): string {
+  const { name, active, activeMax, passive } = overlay;
+  if (activeMax === undefined) return `${name}, ${active} linked`;
+  return `${name}, ${active} of ${activeMax} linked, ${passive} more known`;
 }
 
 function linkTable({ links }: NodeStatus): string[] {

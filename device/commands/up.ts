@@ -51,6 +51,7 @@ export function toNodeOptions(
     ...(flags.interface === undefined ? {} : { interfaces: flags.interface }),
     ...(flags.label === undefined ? {} : { labels: flags.label }),
     ...(flags.profile === undefined ? {} : { profile: flags.profile }),
+    ...(flags.overlay === undefined ? {} : { overlay: flags.overlay }),
     ...(flags.dev === undefined ? {} : { dev: flags.dev }),
     ...(flags.logLevel === undefined ? {} : { logLevel: flags.logLevel }),
   };

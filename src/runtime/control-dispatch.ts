@@ -27,7 +27,7 @@ export function datagramAddress(link: LinkInfo): Address {
   return { host: remote.host, port: link.hello?.port ?? remote.port };
 }
 
-/** Hands a message on. Greetings and pings are the link table's own. */
+/** Hands a message on. Greetings, pings and what overlays say are the link table's own. */
 export function dispatchControl(
   rooms: ControlRooms,
   link: LinkInfo,
@@ -57,6 +57,7 @@ export function dispatchControl(
     case 'bye':
       return rooms.goodbye(peer, message.reason);
     case 'hello':
+    case 'overlay':
     case 'ping':
     case 'pong':
       return undefined;

@@ -17,7 +17,6 @@ import { createDoor } from './door.ts';
 import type { Door } from './door.ts';
 import { readUses, writeUses } from './invite-uses.ts';
 import type { Life, LifeWorld } from './life-world.ts';
-import { linkPaces } from './links.ts';
 import type { Hello, LinkInfo } from './links.ts';
 import { startMembership } from './membership.ts';
 import type { Membership } from './membership.ts';

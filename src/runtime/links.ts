@@ -8,12 +8,14 @@ import type { Lane, LinkSession } from '../ports/link.ts';
 import type { Log } from '../ports/log.ts';
 import type { Metrics } from '../ports/metrics.ts';
 import type { ProfileName } from '../protocol/membership/profiles.ts';
+import type { OverlayMessage } from '../protocol/overlay/messages.ts';
 import type { Envelope } from '../protocol/routing/messages.ts';
 import { decodeControl, encodeControl } from '../wire/control.ts';
 import type { ControlMessage } from '../wire/control.ts';
 import { readEnvelope } from '../wire/envelope.ts';
 import { createFrameWriter, readFrame } from '../wire/frame.ts';
 import type { FrameWriter } from '../wire/frame.ts';
+import { decodeOverlayMessage } from '../wire/overlay-codec.ts';
 
 /** What a peer says first on a session. */
 export type Hello = Extract<ControlMessage, { kind: 'hello' }>;
@@ -52,6 +54,9 @@ export interface LinkWires {
   hello(): Hello;
   greeted(link: LinkInfo, hello: Hello): void;
   control(link: LinkInfo, message: ControlMessage): void;
+  overlay(link: LinkInfo, message: OverlayMessage): void;
+  /** The peer has left a heartbeat unanswered, or speaks again. */
+  quiet(link: LinkInfo, isQuiet: boolean): void;
   data(link: LinkInfo, envelope: Envelope, raw: Uint8Array): void;
   drained(link: LinkInfo): void;
   closed(link: LinkInfo, reason: string): void;
@@ -95,6 +100,7 @@ interface Link {
   /** Hung up here: what is still on its way from the peer counts no more. */
   isOver: boolean;
   heardAt: Millis;
+  isQuiet: boolean;
   /** Pings under way, by the time written into them. */
   readonly asked: BoundedMap<number, (rttMs: number) => void>;
   cancelBeat: () => void;
@@ -158,6 +164,12 @@ export function createLinks(wires: LinkWires): Links {
     write(link, 'control', encodeControl({ kind: 'ping', t }));
   }
 
+  function tellQuiet(link: Link, isQuiet: boolean): void {
+    if (link.isQuiet === isQuiet || link.info.hello === undefined) return;
+    link.isQuiet = isQuiet;
+    wires.quiet(link.info, isQuiet);
+  }
+
   function beat(link: Link): void {
     const { heartbeatMs, silentMsMax } = wires.pace;
     const now = clock.now();
@@ -165,6 +177,8 @@ export function createLinks(wires: LinkWires): Links {
       link.info.session.close(`silent for ${Math.round((now - link.heardAt) / 1000)} s`);
       return;
     }
+    // The answer to the last ping comes a little after its beat: only a whole missed one is silence.
+    tellQuiet(link, now - link.heardAt > 1.5 * heartbeatMs);
     ask(link, () => {});
     link.cancelBeat = clock.alarm(now + heartbeatMs, () => beat(link));
   }
@@ -187,6 +201,10 @@ export function createLinks(wires: LinkWires): Links {
       if (link.info.hello !== undefined) return;
       link.info.hello = message;
       wires.greeted(link.info, message);
+    } else if (message.kind === 'overlay') {
+      const said = decodeOverlayMessage(message.bytes);
+      if (said === undefined) complain(link, 'malformed overlay message');
+      else wires.overlay(link.info, said);
     } else wires.control(link.info, message);
   }
 
@@ -214,6 +232,7 @@ export function createLinks(wires: LinkWires): Links {
         isFlushDue: false,
         isOver: false,
         heardAt: now,
+        isQuiet: false,
         asked: new BoundedMap(pingsMax),
         cancelBeat: () => {},
       };
@@ -228,6 +247,7 @@ export function createLinks(wires: LinkWires): Links {
       const link = bySession.get(session);
       if (link === undefined || link.isOver) return;
       link.heardAt = clock.now();
+      tellQuiet(link, false);
       metrics.count('link.frames.in');
       metrics.count('link.bytes.in', bytes.byteLength);
       if (!readFrame(bytes, (one) => record(link, lane, one))) complain(link, 'malformed frame');

@@ -107,6 +107,15 @@ export interface NodeStatus {
   readonly guestPort: number | undefined;
   readonly uptimeMs: number;
   readonly members: Readonly<Record<MemberState, number>>;
+  readonly overlay: {
+    readonly name: 'full-mesh' | 'hyparview';
+    /** Neighbours: links that both ends hold. */
+    readonly active: number;
+    /** Neighbours wanted; undefined: every member. */
+    readonly activeMax: number | undefined;
+    /** Peers known and not linked with, to fall back on; 0 in a full mesh. */
+    readonly passive: number;
+  };
   readonly links: readonly {
     readonly peer: NodeId;
     readonly name: string;
@@ -272,6 +281,11 @@ export interface NodeOptions {
   /** What the board can do, told to every member. @default none */
   readonly capabilities?: readonly string[];
   readonly profile?: 'wired' | 'wifi' | 'fast' | 'loopback';
+  /**
+   * Whom this node links with: `full-mesh`, every member; `hyparview`, 4 to 6 of them, for meshes of 20 and more.
+   * Nodes of one mesh may differ. @default 'full-mesh'
+   */
+  readonly overlay?: 'full-mesh' | 'hyparview';
   /** Open mesh for a developer's machine: loopback (or the named interfaces) only, everyone is let in, loudly marked. */
   readonly dev?: boolean;
   /** @default true */

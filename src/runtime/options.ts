@@ -54,6 +54,7 @@ const schema = z.strictObject({
   profile: z.optional(
     z.enum(['wired', 'wifi', 'fast', 'loopback'], 'must be wired, wifi, fast or loopback'),
   ),
+  overlay: z.optional(z.enum(['full-mesh', 'hyparview'], 'must be full-mesh or hyparview')),
   dev: z.optional(flag),
   mdns: z.optional(flag),
   multicast: z.optional(flag),

@@ -9,18 +9,22 @@ import type { Clock } from '../ports/clock.ts';
 import type { LinkTransport } from '../ports/link.ts';
 import type { Log } from '../ports/log.ts';
 import type { Metrics } from '../ports/metrics.ts';
-import { createFullMesh } from '../protocol/overlay/full-mesh.ts';
+import type { ProfileName } from '../protocol/membership/profiles.ts';
 import type {
   DialTarget,
   OverlayEffect,
   OverlayInput,
+  OverlayName,
   OverlayView,
 } from '../protocol/overlay/overlay.ts';
 import type { Envelope } from '../protocol/routing/messages.ts';
 import type { ControlMessage } from '../wire/control.ts';
+import { encodeOverlayMessage } from '../wire/overlay-codec.ts';
 import { drive } from './drive.ts';
-import { createLinks } from './links.ts';
-import type { Hello, LinkInfo, LinkPace, Links } from './links.ts';
+import { createLinks, linkPaces } from './links.ts';
+import type { Hello, LinkInfo, Links } from './links.ts';
+import type { NodeStatus } from './mesh-node.ts';
+import { activeMaxOf, createOverlay } from './overlays.ts';
 
 /** Written into the refusal when a dial came back to this very node. */
 export const selfRefusal = 'it is this node itself';
@@ -31,11 +35,14 @@ const seedSessionsMax = 64;
 /** What the node around it provides. */
 export interface PeeringWorld {
   readonly self: NodeId;
+  readonly boot: number;
+  readonly overlay: OverlayName;
+  readonly profile: ProfileName;
+  addresses(): readonly Address[];
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
   readonly metrics: Metrics;
-  readonly pace: LinkPace;
   transport(): LinkTransport;
   hello(): Hello;
   /** A peer said hello; false: it is not welcome, hang up. */
@@ -53,13 +60,15 @@ export interface Peering {
   readonly links: Links;
   feed(input: OverlayInput): void;
   view(): OverlayView;
+  /** The overlay in figures. */
+  overlay(): NodeStatus['overlay'];
   stop(): void;
 }
 
 /** Starts to link. */
 export function startPeering(world: PeeringWorld): Peering {
-  const { self, clock, log, metrics } = world;
-  const overlay = createFullMesh({ self }, world.random);
+  const { clock, log, metrics } = world;
+  const overlay = createOverlay(world, world.random);
   const stopping = new AbortController();
   const seedOf = new BoundedMap<number, string>(seedSessionsMax);
 
@@ -67,7 +76,7 @@ export function startPeering(world: PeeringWorld): Peering {
     clock,
     log,
     metrics,
-    pace: world.pace,
+    pace: linkPaces[world.profile],
     hello: () => world.hello(),
     greeted(link, hello) {
       if (!world.greeted(link, hello)) return links.hangUp(link.id, 'not welcome');
@@ -78,8 +87,14 @@ export function startPeering(world: PeeringWorld): Peering {
         isDialler: link.session.isDialler,
         session: link.id,
         seed: seedOf.get(link.id),
+        overlay: hello.overlay,
+        neighbours: hello.neighbours,
       });
     },
+    overlay: ({ id, session }, message) =>
+      driver.feed({ type: 'received', node: session.peer, session: id, message }),
+    quiet: ({ id, session }, isQuiet) =>
+      driver.feed({ type: 'linkQuiet', node: session.peer, session: id, isQuiet }),
     control: (link, message) => world.control(link, message),
     data: (link, envelope, raw) => world.data(link, envelope, raw),
     drained: (link) => world.drained(link.session.peer),
@@ -113,6 +128,10 @@ export function startPeering(world: PeeringWorld): Peering {
         return undefined;
       case 'hangUp':
         return links.hangUp(effect.session, effect.reason);
+      case 'send': {
+        const bytes = encodeOverlayMessage(effect.message);
+        return void links.controlOn(effect.session, { kind: 'overlay', bytes });
+      }
       case 'note':
         metrics.count(effect.code);
         return log.debug({ node: effect.node, code: effect.code }, 'overlay');
@@ -142,10 +161,22 @@ export function startPeering(world: PeeringWorld): Peering {
     overflowed: () => metrics.drop('overlay', 'inbox full'),
   });
 
+  driver.feed({ type: 'selfMoved', addresses: world.addresses() });
+
   return {
     links,
     feed: (input) => driver.feed(input),
     view: () => overlay.view(),
+    overlay() {
+      const { neighbours, passive } = overlay.view();
+      const activeMax = activeMaxOf(world);
+      return {
+        name: world.overlay,
+        active: neighbours.length,
+        activeMax,
+        passive: passive.length,
+      };
+    },
     stop() {
       stopping.abort();
       driver.stop();

@@ -3,6 +3,7 @@
 import type { Address } from '../kernel/address.ts';
 import type { NodeId } from '../kernel/ids.ts';
 import { isReservedTopic, topicLengthMax, topicProblem } from '../kernel/topic.ts';
+import type { OverlayName } from '../protocol/overlay/overlay.ts';
 import type { Letter, LetterBody, SeqRange } from '../protocol/routing/messages.ts';
 import type { RetainedEntry } from '../protocol/routing/retained-map.ts';
 import { decodeCbor, encodeCbor } from './cbor.ts';
@@ -19,6 +20,7 @@ export type ControlMessage =
       /** The port this node listens on, TCP and UDP: the accepting side of a link sees another one. */
       readonly port: number;
       readonly neighbours: readonly NodeId[];
+      readonly overlay: OverlayName;
     }
   | { readonly kind: 'neighbours'; readonly ids: readonly NodeId[] }
   | { readonly kind: 'letter'; readonly letter: Letter }
@@ -32,7 +34,9 @@ export type ControlMessage =
       readonly kind: 'peers';
       readonly peers: readonly { readonly node: NodeId; readonly addresses: readonly Address[] }[];
     }
-  | { readonly kind: 'bye'; readonly reason: string };
+  | { readonly kind: 'bye'; readonly reason: string }
+  /** A message between overlays: overlay-codec.ts. */
+  | { readonly kind: 'overlay'; readonly bytes: Uint8Array };
 
 /** Largest control record, in bytes: it must fit one frame. */
 const controlBytesMax: number = 256 * 1024 - 4;
@@ -64,7 +68,11 @@ const tags = {
   retained: 9,
   peers: 10,
   bye: 11,
+  overlay: 12,
 } as const;
+
+const overlayCodes: Readonly<Record<OverlayName, number>> = { 'full-mesh': 1, hyparview: 2 };
+const overlayNames: Readonly<Record<number, OverlayName>> = { 1: 'full-mesh', 2: 'hyparview' };
 
 /** Encodes a control message. Keeping to the limits of the reader is the caller's part. */
 export function encodeControl(message: ControlMessage): Uint8Array {
@@ -90,8 +98,8 @@ type Reader = (parts: readonly unknown[]) => ControlMessage | undefined;
 function partsOf(message: ControlMessage): unknown[] {
   switch (message.kind) {
     case 'hello': {
-      const { boot, instance, name, port, neighbours } = message;
-      return [boot, instance, name, port, neighbours.map(idBytes)];
+      const { boot, instance, name, port, neighbours, overlay } = message;
+      return [boot, instance, name, port, neighbours.map(idBytes), overlayCodes[overlay]];
     }
     case 'neighbours':
       return [message.ids.map(idBytes)];
@@ -99,6 +107,7 @@ function partsOf(message: ControlMessage): unknown[] {
       return letterParts(message.letter);
     case 'swim':
     case 'trust':
+    case 'overlay':
       return [message.bytes];
     case 'ping':
     case 'pong':
@@ -183,6 +192,13 @@ const readers: ReadonlyMap<number, Reader> = new Map<number, Reader>([
     },
   ],
   [
+    tags.overlay,
+    (parts) => {
+      const bytes = parts.length === 2 ? opaque(parts[1], opaqueMax) : undefined;
+      return bytes && { kind: 'overlay', bytes };
+    },
+  ],
+  [
     tags.bye,
     (parts) => {
       const reason = parts.length === 2 ? textOf(parts[1]) : undefined;
@@ -192,15 +208,16 @@ const readers: ReadonlyMap<number, Reader> = new Map<number, Reader>([
 ]);
 
 function readHello(parts: readonly unknown[]): ControlMessage | undefined {
-  if (parts.length !== 6) return undefined;
+  if (parts.length !== 7) return undefined;
   const boot = natOf(parts[1]);
   const instance = natOf(parts[2], Number.MAX_SAFE_INTEGER);
   const name = textOf(parts[3]);
   const port = natOf(parts[4], 65_535);
   const neighbours = listOf(parts[5], idsMax, idOf);
+  const overlay = overlayNames[natOf(parts[6]) ?? 0];
   if (boot === undefined || instance === undefined || name === undefined) return undefined;
-  if (port === undefined || neighbours === undefined) return undefined;
-  return { kind: 'hello', boot, instance, name, port, neighbours };
+  if (port === undefined || neighbours === undefined || overlay === undefined) return undefined;
+  return { kind: 'hello', boot, instance, name, port, neighbours, overlay };
 }
 
 function readLetter(parts: readonly unknown[]): ControlMessage | undefined {

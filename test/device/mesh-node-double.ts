@@ -133,6 +133,7 @@ function statusOf(): NodeStatus {
     guestPort: undefined,
     uptimeMs: 1000,
     members: { alive: 4, suspect: 0, dead: 0, left: 0, dormant: 0 },
+    overlay: { name: 'full-mesh', active: 0, activeMax: undefined, passive: 0 },
     links: [],
     clients: [],
     discovery: [],

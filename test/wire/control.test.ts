@@ -40,6 +40,7 @@ const controlMessages: fc.Arbitrary<ControlMessage> = fc.oneof(
     name: text,
     port: fc.nat(65_535),
     neighbours: fc.array(ids, { maxLength: 5 }),
+    overlay: fc.constantFrom('full-mesh' as const, 'hyparview' as const),
   }),
   fc.record({ kind: fc.constant('neighbours' as const), ids: fc.array(ids, { maxLength: 5 }) }),
   fc.record({
@@ -48,6 +49,7 @@ const controlMessages: fc.Arbitrary<ControlMessage> = fc.oneof(
   }),
   fc.record({ kind: fc.constant('swim' as const), bytes }),
   fc.record({ kind: fc.constant('trust' as const), bytes }),
+  fc.record({ kind: fc.constant('overlay' as const), bytes }),
   fc.record({ kind: fc.constant('ping' as const), t: fc.nat() }),
   fc.record({
     kind: fc.constant('pong' as const),

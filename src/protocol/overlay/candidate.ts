@@ -1,4 +1,4 @@
-/** What a full mesh knows about one peer it wants a link with. */
+/** What an overlay knows about a peer it wants a link with. */
 
 import { isSameAddress } from '../../kernel/address.ts';
 import type { Address } from '../../kernel/address.ts';
@@ -29,6 +29,8 @@ export interface Candidate {
   dialledAt: Millis | undefined;
   /** When to dial; Infinity while linked or without an address. */
   dialAt: Millis;
+  /** A refusal asked to be left alone until then. */
+  notBefore: Millis;
   /** Failed dials since the last link that lasted. */
   failures: number;
 }

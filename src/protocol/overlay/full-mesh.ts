@@ -41,6 +41,9 @@ export interface FullMeshConfig {
 /** Connections that wait to be hung up; beyond it the oldest is hung up at once. */
 const lingeringMax = 256;
 
+/** How long a peer that refused politely is left alone, ±50 %, in ms. */
+const refusedMs: Millis = 300_000;
+
 /** Evicted members remembered, so that old sightings do not bring them back; more are only refused by the link layer. */
 const evictedMax = 1024;
 
@@ -97,6 +100,7 @@ export function createFullMesh(config: FullMeshConfig, random: Random): Overlay 
       linkedAt: -Infinity,
       dialledAt: undefined,
       dialAt: Infinity,
+      notBefore: -Infinity,
       failures: 0,
     };
     candidates.set(node, peer);
@@ -124,7 +128,7 @@ export function createFullMesh(config: FullMeshConfig, random: Random): Overlay 
   function schedule(now: Millis, peer: Candidate, delayMs: Millis): void {
     if (peer.current !== undefined || peer.dialledAt !== undefined) return;
     if (peer.addresses.length === 0) peer.dialAt = Infinity;
-    else peer.dialAt = Math.min(peer.dialAt, now + delayMs);
+    else peer.dialAt = Math.min(peer.dialAt, Math.max(now + delayMs, peer.notBefore));
   }
 
   function opened(now: Millis, peer: Candidate, next: OpenSession): void {
@@ -255,9 +259,22 @@ export function createFullMesh(config: FullMeshConfig, random: Random): Overlay 
       case 'neighboursHeard':
         // Every member is a neighbour anyway: what a neighbour knows comes as sightings.
         return;
+      case 'received':
+        return input.message.kind === 'refuse' ? refused(now, input.node) : undefined;
+      case 'linkQuiet':
+      case 'selfMoved':
+      case 'torn':
+        // It tries every member again and again as it is.
+        return;
       case 'tick':
         return;
     }
+  }
+
+  /** A peer with a smaller view has no room. It asks by itself when it wants this link. */
+  function refused(now: Millis, node: NodeId): void {
+    const peer = candidates.get(node);
+    if (peer !== undefined) peer.notBefore = now + refusedMs * (0.5 + random.unit());
   }
 
   function dialFailed(now: Millis, input: OverlayInput & { type: 'dialFailed' }): void {
@@ -306,5 +323,5 @@ function viewOf(
     const phase: 'waiting' | 'dialling' | 'linked' = peer.current === undefined ? idle : 'linked';
     return { node: peer.node, phase, attempts: peer.failures, isMember: peer.isMember };
   });
-  return { neighbours, candidates: peers, seeds };
+  return { neighbours, candidates: peers, passive: [], seeds };
 }

@@ -3,6 +3,10 @@
 import type { Address } from '../../kernel/address.ts';
 import type { Core } from '../../kernel/core.ts';
 import type { NodeId } from '../../kernel/ids.ts';
+import type { OverlayMessage } from './messages.ts';
+
+/** Names of the overlays. */
+export type OverlayName = 'full-mesh' | 'hyparview';
 
 /** One connection, numbered by the runtime; never reused while the node runs. */
 export type SessionId = number;
@@ -31,6 +35,10 @@ export type OverlayInput =
       readonly session: SessionId;
       /** The key of the seed that was dialled, when it was a bare one. */
       readonly seed: string | undefined;
+      /** What the peer runs: a full mesh takes every session for a link, the others bargain first. */
+      readonly overlay: OverlayName;
+      /** Whom the peer was linked with when it said hello. */
+      readonly neighbours: readonly NodeId[];
     }
   | {
       readonly type: 'linkClosed';
@@ -49,6 +57,24 @@ export type OverlayInput =
       readonly node: NodeId;
       readonly neighbours: readonly NodeId[];
     }
+  /** The peer has answered nothing for longer than a heartbeat, or does so again. */
+  | {
+      readonly type: 'linkQuiet';
+      readonly node: NodeId;
+      readonly session: SessionId;
+      readonly isQuiet: boolean;
+    }
+  /** The overlay at the other end of a session says something. */
+  | {
+      readonly type: 'received';
+      readonly node: NodeId;
+      readonly session: SessionId;
+      readonly message: OverlayMessage;
+    }
+  /** Where this node can be reached. */
+  | { readonly type: 'selfMoved'; readonly addresses: readonly Address[] }
+  /** Links do not lead to this member, though it is alive: the overlay is in pieces. */
+  | { readonly type: 'torn'; readonly towards: NodeId }
   | { readonly type: 'tick' };
 
 /** Whom a dial is for. */
@@ -66,6 +92,8 @@ export type OverlayEffect =
       readonly attempt: number;
     }
   | { readonly type: 'hangUp'; readonly session: SessionId; readonly reason: string }
+  /** Says something to the overlay at the other end of a session. */
+  | { readonly type: 'send'; readonly session: SessionId; readonly message: OverlayMessage }
   /** Once per peer until it is down again. Frames go to this session. */
   | {
       readonly type: 'announce';
@@ -88,9 +116,20 @@ export type OverlayEffect =
     }
   | {
       readonly type: 'note';
-      readonly code: 'overlay.doubleDial' | 'overlay.candidatesFull' | 'overlay.dialLost';
+      readonly code: OverlayNote;
       readonly node: NodeId | undefined;
     };
+
+/** What is counted. */
+export type OverlayNote =
+  | 'overlay.doubleDial'
+  | 'overlay.candidatesFull'
+  | 'overlay.dialLost'
+  | 'overlay.refused'
+  | 'overlay.wasRefused'
+  | 'overlay.dropped'
+  | 'overlay.rejoin'
+  | 'overlay.torn';
 
 /** What people and metrics see of an overlay. */
 export interface OverlayView {
@@ -101,6 +140,8 @@ export interface OverlayView {
     readonly attempts: number;
     readonly isMember: boolean;
   }[];
+  /** Members known by address and left without a link on purpose; none in a full mesh. */
+  readonly passive: readonly NodeId[];
   readonly seeds: readonly { readonly seed: string; readonly isAnswered: boolean }[];
 }
 

@@ -11,9 +11,8 @@ import type {
   OverlayView,
 } from '../../../src/protocol/overlay/overlay.ts';
 import { describeLaws } from '../../laws/laws.ts';
-import { simNodeId } from '../../sim/routing-mesh.ts';
+import { ids, someInput } from './arbitraries.ts';
 
-const ids = Array.from({ length: 12 }, (_, at) => simNodeId(at)).sort();
 const [ann, bob, cat] = ids as [(typeof ids)[0], (typeof ids)[0], (typeof ids)[0]];
 const home = [{ host: '10.0.0.1', port: 1883 }];
 const tick = { type: 'tick' } as const;
@@ -32,6 +31,8 @@ const opened = (node: typeof ann, session: number, isDialler: boolean, boot = 1)
   isDialler,
   session,
   seed: undefined,
+  overlay: 'full-mesh',
+  neighbours: [],
 });
 
 describe('a full mesh', () => {
@@ -194,58 +195,6 @@ function closed(node: typeof ann, session: number): OverlayInput {
 function failed(node: typeof ann): OverlayInput {
   return { type: 'dialFailed', target: { kind: 'node', node }, answeredBySelf: false };
 }
-
-const someNode = fc.constantFrom(...ids);
-const someAddresses = fc.array(
-  fc.record({ host: fc.constantFrom('a', 'b', '::1'), port: fc.nat(9) }),
-  { maxLength: 20 },
-);
-const someInput = (session: fc.Arbitrary<number>): fc.Arbitrary<OverlayInput> =>
-  fc.oneof(
-    fc.record({
-      type: fc.constant('sighted' as const),
-      node: fc.option(someNode, { nil: undefined }),
-      addresses: someAddresses,
-    }),
-    fc.record({
-      type: fc.constant('memberUp' as const),
-      node: someNode,
-      addresses: someAddresses,
-    }),
-    fc.record({
-      type: fc.constant('memberGone' as const),
-      node: someNode,
-      reason: fc.constantFrom('dead' as const, 'left' as const, 'evicted' as const),
-    }),
-    fc.record({
-      type: fc.constant('linkOpened' as const),
-      node: someNode,
-      boot: fc.nat(3),
-      isDialler: fc.boolean(),
-      session,
-      seed: fc.option(fc.constantFrom('a 1', 'x'), { nil: undefined }),
-    }),
-    fc.record({
-      type: fc.constant('linkClosed' as const),
-      node: someNode,
-      session,
-      reason: fc.string(),
-    }),
-    fc.record({
-      type: fc.constant('dialFailed' as const),
-      target: fc.oneof(
-        fc.record({ kind: fc.constant('node' as const), node: someNode }),
-        fc.record({ kind: fc.constant('seed' as const), seed: fc.constantFrom('a 1', 'x') }),
-      ),
-      answeredBySelf: fc.boolean(),
-    }),
-    fc.record({
-      type: fc.constant('neighboursHeard' as const),
-      node: someNode,
-      neighbours: fc.array(someNode),
-    }),
-    fc.constant(tick),
-  );
 
 describeLaws<OverlayInput, OverlayEffect, OverlayView>('full mesh', {
   create: (seed) =>
