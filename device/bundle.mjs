@@ -3,7 +3,7 @@
  * Usage: node device/bundle.mjs [outfile], by default dist/mycel.mjs. docs/decisions/0007 says why ESM.
  */
 
-import { chmod, readFile } from 'node:fs/promises';
+import { chmod, readdir, readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -11,6 +11,11 @@ import { build } from 'esbuild';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const outfile = resolve(process.argv[2] ?? `${root}/dist/mycel.mjs`);
+const scripts = `${root}/firmware-scripts`;
+const firmware = {};
+for (const name of await readdir(scripts)) {
+  firmware[name] = await readFile(`${scripts}/${name}`, 'utf8');
+}
 const { version } = JSON.parse(await readFile(`${root}/package.json`, 'utf8'));
 
 await build({
@@ -24,7 +29,10 @@ await build({
   format: 'esm',
   // The library's sources, not its build: dead code is dropped and the build order does not matter.
   conditions: ['@mycel/source'],
-  define: { MYCEL_VERSION: JSON.stringify(version) },
+  define: {
+    MYCEL_VERSION: JSON.stringify(version),
+    MYCEL_FIRMWARE: JSON.stringify(firmware),
+  },
   // An optional native part of cbor-x; it is looked for inside a try.
   external: ['cbor-extract'],
   legalComments: 'none',

@@ -1,6 +1,6 @@
 /** The commands about this node: run it, look at it, talk through it. */
 
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 
 import type { WithContext } from './context.ts';
 import { parseDuration } from './duration.ts';
@@ -123,7 +123,9 @@ function addUp(program: Command, withContext: WithContext): void {
   program
     .command('up')
     .description('run the node in the foreground')
-    .option('--name <name>', 'how people call it (default: the host name)')
+    .addOption(
+      new Option('--name <name>', 'how people call it (default: the host name)').env('MYCEL_NAME'),
+    )
     .option('--port <port>', 'TCP and UDP port (default: 1883, or a free one)', parsePort('--port'))
     .option('--guest-port <port>', 'port for guests on the LAN', parsePort('--guest-port'))
     .option('--mesh <name>', 'name of the mesh this node would found')

@@ -1,6 +1,6 @@
 /** `mycel up`: runs the node in the foreground and tells what happens, a line at a time. */
 
-import type { NodeOptions } from 'mycel';
+import type { NodeOptions, NodeStatus } from 'mycel';
 
 import type { Context } from '../context.ts';
 import { assertNoLiveNode } from '../control-server.ts';
@@ -8,6 +8,7 @@ import { runDaemon, type DaemonReport } from '../daemon.ts';
 import { findInvite } from '../invite-source.ts';
 import { memberColours } from '../member-state.ts';
 import type { UpFlags } from '../program-node.ts';
+import { findServiceManager } from '../service/notify.ts';
 import { harmless } from '../terminal.ts';
 
 /** How long a clean stop may take before the process goes anyway, in ms. */
@@ -20,16 +21,28 @@ export async function up(context: Context, flags: UpFlags): Promise<void> {
   const invite = await findInvite(flags.join, process.env);
   const { createNode } = await import('mycel');
   const node = await createNode(toNodeOptions(flags, dataDir, invite?.text));
+  const manager = findServiceManager(process.env, {
+    describe: () => summarise(node.status()),
+    complain: (text) => terminal.note(text),
+  });
   await runDaemon({
     node,
     dataDir,
     inviteFile: invite?.file,
     report(report, { id }) {
+      if (report.event === 'ready') manager?.ready();
+      if (report.event === 'stopping') manager?.stopping();
       if (json) terminal.line(JSON.stringify(report));
       else for (const line of describe(context, report, id)) terminal.line(line);
     },
     onStopAsked: (stop) => listenForStop(stop, flags.stopWithStdin === true),
   });
+}
+
+/** The line that `systemctl status` shows. */
+function summarise({ mesh, members, links, warnings }: NodeStatus): string {
+  const trouble = warnings.length === 0 ? '' : `, ${warnings.length} warnings: see mycel status`;
+  return `mesh '${mesh.name}', ${members.alive} alive, ${links.length} links${trouble}`;
 }
 
 /** The options of the library, with only those fields that were stated. */

@@ -97,6 +97,11 @@ export const errorCatalogue = {
     text: 'The port is in use by another program.',
     fix: 'Choose another one with --port, or stop the program that has it ("ss -lptun" shows it).',
   },
+  MYCEL_SETUP: {
+    retryable: false,
+    text: 'The board, its service or its card could not be set up.',
+    fix: 'Take the next step named in the message.',
+  },
   MYCEL_STORE_FAILED: {
     retryable: true,
     text: 'The data directory could not be read or written.',

@@ -1,0 +1,74 @@
+/** The commands that make a board a board: its service, its card. */
+
+import type { Command } from 'commander';
+
+import type { WithContext } from './context.ts';
+import { parseWhole } from './options.ts';
+
+/** Flags of `service install`. */
+export interface InstallFlags {
+  readonly name?: string;
+  readonly join?: string;
+  readonly node?: string;
+  readonly args?: string;
+  readonly root?: string;
+  readonly start: boolean;
+  readonly dryRun?: boolean;
+}
+
+/** Flags of `service uninstall`. */
+export interface UninstallFlags {
+  readonly purge?: boolean;
+  readonly root?: string;
+  readonly dryRun?: boolean;
+}
+
+/** Flags of `service logs`. */
+export interface LogFlags {
+  readonly follow?: boolean;
+  readonly lines: number;
+}
+
+/** Adds them. */
+export function addBoardCommands(program: Command, withContext: WithContext): void {
+  const service = program.command('service').description('the node as a service of this machine');
+  const load = () => import('./commands/service.ts');
+  service
+    .command('install')
+    .description('install, update or repair it; it starts at once and at every boot')
+    .option('--name <name>', 'how people call the node (default: the host name)')
+    .option('--join <invite>', 'join with this invite, or with the one in @file')
+    .option('--node <file>', 'the Node.js to use: a program, or a tarball from nodejs.org')
+    .option('--args <flags>', 'further flags of "mycel up", in one piece')
+    .option('--root <dir>', 'install into the root file system in this directory')
+    .option('--no-start', 'do not start it now')
+    .option('--dry-run', 'say what would be done, change nothing')
+    .action(
+      withContext(async (context, flags: InstallFlags) =>
+        (await load()).installService(context, flags),
+      ),
+    );
+  service
+    .command('uninstall')
+    .description('take it off; the identity stays')
+    .option('--purge', 'remove the identity, the settings and the user too')
+    .option('--root <dir>', 'uninstall from the root file system in this directory')
+    .option('--dry-run', 'say what would be done, change nothing')
+    .action(
+      withContext(async (context, flags: UninstallFlags) =>
+        (await load()).uninstallService(context, flags),
+      ),
+    );
+  service
+    .command('status')
+    .description('whether it runs, since when, and how often it had to be restarted')
+    .action(withContext(async (context) => (await load()).serviceStatus(context)));
+  service
+    .command('logs')
+    .description('what it wrote to the journal')
+    .option('-f, --follow', 'go on as more comes')
+    .option('-n, --lines <n>', 'how many lines', parseWhole('--lines', 1, 1e6), 100)
+    .action(
+      withContext(async (context, flags: LogFlags) => (await load()).serviceLogs(context, flags)),
+    );
+}
