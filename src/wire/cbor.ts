@@ -32,7 +32,7 @@ const decoder = new Decoder(codecOptions);
 
 /**
  * Encodes plain data: null, booleans, numbers, 64-bit bigints, well-formed strings, Uint8Array, arrays and plain objects.
- * Anything else (Date, Map, Set, larger bigints, cycles) is a bug of the caller: peers refuse the result or it throws here.
+ * Minus zero arrives as zero. Anything else (Date, Map, Set, larger bigints, cycles) is a bug of the caller: peers refuse the result or it throws here.
  */
 export function encodeCbor(value: unknown): Uint8Array {
   const bytes = encoder.encode(value);

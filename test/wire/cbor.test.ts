@@ -22,7 +22,8 @@ const json = fc.letrec((tie) => ({
     { maxDepth: 4 },
     fc.constantFrom(null, true, false),
     fc.integer(),
-    fc.double({ noNaN: true }),
+    // Minus zero arrives as zero: nothing here counts on its sign.
+    fc.double({ noNaN: true }).map((number) => number + 0),
     fc.string({ unit: 'grapheme' }),
     fc.uint8Array(),
     fc.array(tie('value'), { maxLength: 5 }),
