@@ -27,14 +27,12 @@ import type { Messaging } from './messaging.ts';
 import { selfRefusal, startPeering } from './peering.ts';
 import type { Peering } from './peering.ts';
 import { createPorter, twinsReason } from './porter.ts';
+import { allowedControl, allowedRecord, isOpenTopic, mayComeFrom } from './probation.ts';
 import { revokeDevice } from './revocation.ts';
 import { linkPrologue, startTrust } from './trust.ts';
 import type { Trust } from './trust.ts';
 
 const twinText = 'Another device runs with the identity of this one (a copied card?).';
-
-/** Topics that a member on probation may publish to. */
-const probationRoot = 'guest/';
 
 /** Begins a life from the record of a mesh. */
 export async function startLife(world: LifeWorld, record: MeshRecord): Promise<Life> {
@@ -105,10 +103,15 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
       rooms.trust?.peers(neighbours());
       world.linkChanged(node, false, reason);
     },
-    control: (link, message) => dispatchControl(controlRooms, link, message),
+    control(link, message) {
+      const { peer } = link.session;
+      const said = porter.isOnProbation(link) ? allowedControl(peer, message) : message;
+      if (said === undefined) metrics.drop('link', 'on probation');
+      else dispatchControl(controlRooms, link, said);
+    },
     data(link, envelope, raw) {
       const { peer } = link.session;
-      if (porter.isOnProbation(link) && !envelope.topic.startsWith(probationRoot)) {
+      if (porter.isOnProbation(link) && !mayComeFrom(peer, envelope)) {
         return metrics.drop('link', 'on probation');
       }
       rooms.messaging?.received(peer, envelope, raw);
@@ -244,10 +247,20 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     metrics,
     broker: world.ground().broker,
     subscriptions: world.subscriptions,
-    transmit: (peer, raw) => peering.links.data(peer, raw),
+    transmit(peer, raw) {
+      const record = porter.isOnProbation(peering.links.current(peer))
+        ? allowedRecord(peer, raw)
+        : raw;
+      return record === undefined || peering.links.data(peer, record);
+    },
+    mayLeave: (topic) => !trust.certificate().roles.includes('probation') || isOpenTopic(topic),
     sendLetter: (peer, letter) => void peering.links.control(peer, { kind: 'letter', letter }),
-    sendRetained: (peer, entries) =>
-      void peering.links.control(peer, { kind: 'retained', entries }),
+    sendRetained(peer, all) {
+      const entries = porter.isOnProbation(peering.links.current(peer))
+        ? all.filter((one) => isOpenTopic(one.topic))
+        : all;
+      peering.links.control(peer, { kind: 'retained', entries });
+    },
     announceNeighbours(ids) {
       for (const { node } of peering.view().neighbours) {
         peering.links.control(node, { kind: 'neighbours', ids });

@@ -34,7 +34,7 @@ export interface Porter {
   /** Everybody who was thrown out. */
   out(): readonly NodeId[];
   /** A newcomer that waits for approval. */
-  isOnProbation(link: LinkInfo): boolean;
+  isOnProbation(link: LinkInfo | undefined): boolean;
 }
 
 /** Builds a porter. */
@@ -94,8 +94,10 @@ export function createPorter(world: PorterWorld): Porter {
     },
     isOut: (node) => thrownOut.has(node),
     out: () => [...thrownOut.keys()],
-    isOnProbation({ session }) {
+    isOnProbation(link) {
+      if (link === undefined) return false;
       // Asked for every message: the certificate is read (and its signature checked) once a session.
+      const { session } = link;
       let answer = onProbation.get(session);
       if (answer === undefined) {
         answer = readCertificate(session.certificate)?.roles.includes('probation') !== false;

@@ -112,7 +112,9 @@ function warningsOf(world: StatusWorld, isOnProbation: boolean): string[] {
   }
   if (isOnProbation) {
     const shown = code === undefined ? '' : ` Its code is ${code}.`;
-    warnings.push(`This node is on probation.${shown} Run "mycel approve" on an admin node.`);
+    warnings.push(
+      `This node is on probation: only guest/ topics pass.${shown} Run "mycel approve" on an admin node.`,
+    );
   }
   for (const { rung, trouble: problem } of lookout.report().rungs) {
     if (problem !== undefined)

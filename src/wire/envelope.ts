@@ -85,7 +85,10 @@ export function encodeEnvelope(fields: Envelope, into?: Uint8Array): Uint8Array 
   return bytes.length === size ? bytes : bytes.subarray(0, size);
 }
 
-/** Reads one message; undefined for anything that `encodeEnvelope` would not have written. Never throws, copies no payload. */
+/**
+ * Reads one message; undefined for anything that `encodeEnvelope` or `withheldEnvelope` would not have written. Never
+ * throws, copies no payload. The topic of a withheld event is empty.
+ */
 export function readEnvelope(bytes: Uint8Array): Envelope | undefined {
   const size = bytes.length;
   if (size < headBytes) return undefined;
@@ -98,7 +101,8 @@ export function readEnvelope(bytes: Uint8Array): Envelope | undefined {
   const payloadAt = topicAt + readU16(bytes, topicLengthAt);
   const seq = readU48(bytes, seqAt);
   if (payloadAt > size || size - payloadAt > payloadBytesMax || seq === 0) return undefined;
-  const topic = topicText(bytes, topicAt, payloadAt);
+  const isWithheld = (flags & (eventFlag | retainFlag)) === eventFlag && topicAt === size;
+  const topic = isWithheld ? '' : topicText(bytes, topicAt, payloadAt);
   if (topic === undefined) return undefined;
   return {
     ttl: byteAt(bytes, ttlAt),
@@ -129,6 +133,32 @@ export function addressEnvelope(raw: Uint8Array, passage: Passage, ttl: number):
   bytes[flagsAt] = (byteAt(raw, flagsAt) & (eventFlag | retainFlag)) | flagsOf(passage);
   writePassage(bytes, passage);
   bytes.set(raw.subarray(bodyAt), headBytes + passageBytes);
+  return bytes;
+}
+
+/** Whether the topic of an encoded message begins with this ASCII text. */
+export function isEnvelopeUnder(raw: Uint8Array, root: string): boolean {
+  const isAddressed = (byteAt(raw, flagsAt) & addressedFlag) !== 0;
+  const topicAt = headBytes + (isAddressed ? passageBytes : 0);
+  if (readU16(raw, topicLengthAt) < root.length) return false;
+  for (let at = 0; at < root.length; at += 1) {
+    if (raw[topicAt + at] !== root.charCodeAt(at)) return false;
+  }
+  return true;
+}
+
+/**
+ * An event that its receiver may count and not read: the same place in its origin's stream, no topic, no payload.
+ * Undefined for signals, which leave no hole, and for what is only to be passed on by the receiver.
+ */
+export function withheldEnvelope(raw: Uint8Array, receiver: NodeId): Uint8Array | undefined {
+  const flags = byteAt(raw, flagsAt);
+  if ((flags & eventFlag) === 0) return undefined;
+  const isAddressed = (flags & addressedFlag) !== 0;
+  if (isAddressed && idAt(raw, headBytes) !== receiver) return undefined;
+  const bytes = raw.slice(0, headBytes + (isAddressed ? passageBytes : 0));
+  bytes[flagsAt] = flags & ~retainFlag;
+  writeU16(bytes, topicLengthAt, 0);
   return bytes;
 }
 

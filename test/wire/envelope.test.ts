@@ -6,8 +6,10 @@ import type { Envelope } from '../../src/protocol/routing/messages.ts';
 import {
   addressEnvelope,
   encodeEnvelope,
+  isEnvelopeUnder,
   payloadBytesMax,
   readEnvelope,
+  withheldEnvelope,
   writeTtl,
 } from '../../src/wire/envelope.ts';
 
@@ -48,6 +50,41 @@ const sample: Envelope = {
   payload: Uint8Array.of(1, 2, 3),
   passage: undefined,
 };
+
+describe('an envelope that its receiver may not read', () => {
+  const receiver = nodeIdFromHash(new Uint8Array(16).fill(9));
+
+  test('keeps its place in the stream of its origin, and nothing else', () => {
+    fc.assert(
+      fc.property(envelopes, (envelope) => {
+        const withheld = withheldEnvelope(encodeEnvelope(envelope), receiver);
+        const { passage, topic, payload, ...rest } = envelope;
+        const isOnItsWay = passage !== undefined && passage.to !== receiver;
+        if (envelope.class === 'signal' || isOnItsWay) {
+          expect(withheld).toBeUndefined();
+          return;
+        }
+        const empty = { topic: '', payload: new Uint8Array(0), retain: false };
+        expect(readEnvelope(withheld ?? new Uint8Array())).toEqual({ ...rest, passage, ...empty });
+        const text = Buffer.from(withheld ?? []).toString('latin1');
+        if (topic.length > 12) expect(text).not.toContain(Buffer.from(topic).toString('latin1'));
+        if (payload.length > 12) {
+          expect(text).not.toContain(Buffer.from(payload).toString('latin1'));
+        }
+      }),
+    );
+  });
+
+  test('is told by the first letters of its topic', () => {
+    fc.assert(
+      fc.property(envelopes, fc.boolean(), (envelope, isOpen) => {
+        const topic = isOpen ? `guest/${envelope.topic}` : envelope.topic;
+        const raw = encodeEnvelope({ ...envelope, topic });
+        expect(isEnvelopeUnder(raw, 'guest/')).toBe(topic.startsWith('guest/'));
+      }),
+    );
+  });
+});
 
 describe('the envelope format', () => {
   test('reads back what it wrote, for every envelope', () => {

@@ -37,7 +37,9 @@ export async function dialAddress(
       throw new Error(`another node answers there: ${peer.node}`);
     }
     const guard = createFrameGuard({ sender: 'server', packetBytesMax: linkPacketBytesMax });
-    const stream = createNoiseStream(socket, peer.session, guard, linkHighWaterBytes);
+    const stream = createNoiseStream(socket, peer.session, guard, linkHighWaterBytes, (proof) =>
+      world.credentials.refused(peer.node, proof),
+    );
     return await login(world, peer, stream, address);
   } catch (error) {
     socket.destroy();
