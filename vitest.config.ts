@@ -1,6 +1,9 @@
 import { defineConfig } from 'vitest/config';
 
 // Tests read the sources, not dist: the export condition '@mycel/source' points at src/index.ts.
+// CI adds up what the parts of "npm test" report there.
+const reports = process.env['MYCEL_TEST_REPORT_DIR'];
+
 export default defineConfig({
   resolve: { conditions: ['@mycel/source'] },
   ssr: { resolve: { conditions: ['@mycel/source', 'node', 'import', 'default'] } },
@@ -8,6 +11,8 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     exclude: ['test/mesh/**', 'test/bench/**'],
     pool: 'forks',
+    reporters: reports === undefined ? ['default'] : ['default', 'json'],
+    ...(reports === undefined ? {} : { outputFile: { json: `${reports}/unit.json` } }),
     // CommonJS packages look to tests as they look to Node.
     deps: { interopDefault: false },
     testTimeout: 30_000,
