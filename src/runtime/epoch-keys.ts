@@ -8,10 +8,14 @@ import type { KeyringEffect } from '../protocol/trust/keyring.ts';
 import type { EpochNotice } from '../protocol/trust/authority-fold.ts';
 import { epochCommitment } from '../wire/authority-entry.ts';
 import type { EpochKey, EpochKeys } from '../wire/datagram-seal.ts';
+import { openBox, sealBox } from '../wire/keys.ts';
+import type { NodeKeys } from '../wire/keys.ts';
+import type { SealedEpochKey } from '../wire/trust-message.ts';
 import { drive } from './drive.ts';
 
 /** What the trust around it provides. */
 export interface EpochKeysWorld {
+  readonly ownKeys: NodeKeys;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
@@ -27,8 +31,10 @@ export interface EpochKeyBook {
   inUse(): EpochKeys;
   /** The keys for the disk, the one in use first. */
   kept(): readonly EpochKey[];
-  /** The keys that may be handed to a member that asks for these epochs. */
-  forEpochs(epochs: readonly number[]): readonly EpochKey[];
+  /** The keys of these epochs, each sealed to the member that asks. */
+  sealedFor(epochs: readonly number[], xPublic: Uint8Array): readonly SealedEpochKey[];
+  /** Opens what a member sealed for this node; what does not open is ignored. */
+  installSealed(sealed: readonly SealedEpochKey[]): void;
   /** The log announces these epochs, current first. */
   announced(epochs: readonly EpochNotice[]): void;
   /** Keys from a peer, the disk or this node itself; one that no admin announced is ignored. */
@@ -65,21 +71,34 @@ export function startEpochKeys(world: EpochKeysWorld, given: readonly EpochKey[]
     overflowed: () => world.metrics.drop('trust', 'keyring inbox full'),
   });
 
+  function install(keys: readonly EpochKey[]): void {
+    for (const { epoch, key } of keys) {
+      const commitment = epochCommitment(key);
+      ring.feed({ type: 'installed', key: { epoch, key, commitment } });
+    }
+  }
+
   return {
     inUse: () => inUse,
     kept: () => kept,
-    forEpochs: (epochs) =>
-      [inUse.current, ...inUse.others, ...kept]
-        .filter((one) => epochs.includes(one.epoch))
+    sealedFor(epochs, xPublic) {
+      const held = new Map<string, EpochKey>();
+      for (const one of [inUse.current, ...inUse.others, ...kept]) {
+        if (epochs.includes(one.epoch)) held.set(epochCommitment(one.key), one);
+      }
+      return [...held.values()]
         .slice(0, keysPerAnswerMax)
-        .map(({ epoch, key }) => ({ epoch, key })),
-    announced: (epochs) => ring.feed({ type: 'announced', epochs }),
-    install(keys) {
-      for (const { epoch, key } of keys) {
-        const commitment = epochCommitment(key);
-        ring.feed({ type: 'installed', key: { epoch, key, commitment } });
+        .map(({ epoch, key }) => ({ epoch, sealed: sealBox(xPublic, key) }));
+    },
+    installSealed(sealed) {
+      for (const one of sealed) {
+        const key = openBox(world.ownKeys, one.sealed);
+        if (key === undefined) world.metrics.drop('trust', 'sealed key that is not ours');
+        else install([{ epoch: one.epoch, key }]);
       }
     },
+    announced: (epochs) => ring.feed({ type: 'announced', epochs }),
+    install,
     stop: () => ring.stop(),
   };
 }

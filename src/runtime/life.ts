@@ -187,6 +187,10 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
       },
       changed: trustChanged,
       rekeyed: () => membership?.rekeyed(),
+      xPublicOf(node) {
+        const link = peering.links.current(node);
+        return link && readCertificate(link.session.certificate)?.xPublic;
+      },
       certified(certificate) {
         membership?.changed({ meta: world.meta(certificate.roles) });
         // Peers judged the old certificate: shake hands anew.

@@ -61,6 +61,8 @@ export interface TrustWorld {
   send(to: NodeId | 'everyone', bytes: Uint8Array): void;
   /** The log said something new; `fresh` is empty for what the disk held. */
   changed(view: AuthorityView, fresh: readonly AuthorityEntry[]): void;
+  /** The key that a linked member proved to hold. */
+  xPublicOf(node: NodeId): Uint8Array | undefined;
   /** Other epoch keys are in use. */
   rekeyed(): void;
   /** This node's certificate was replaced. */
@@ -205,6 +207,7 @@ export function startTrust(world: TrustWorld, given: MeshRecord): Trust {
   });
   const keys = startEpochKeys(
     {
+      ownKeys: identity.keys,
       clock,
       log,
       metrics: world.metrics,
@@ -333,10 +336,14 @@ export function startTrust(world: TrustWorld, given: MeshRecord): Trust {
           return;
         case 'entries':
           return driver.feed({ type: 'received', from, entries: readEntries(message.entries) });
-        case 'keys-wanted':
-          return send(from, { kind: 'keys', keys: keys.forEpochs(message.epochs) });
+        case 'keys-wanted': {
+          const xPublic = world.xPublicOf(from);
+          if (xPublic === undefined) return;
+          const sealed = keys.sealedFor(message.epochs, xPublic);
+          return sealed.length === 0 ? undefined : send(from, { kind: 'keys', keys: sealed });
+        }
         case 'keys':
-          return keys.install(message.keys);
+          return keys.installSealed(message.keys);
         case 'rumour': {
           const entry = readAuthorityEntry(message.entry);
           if (entry === undefined) return world.metrics.drop('trust', 'malformed rumour');

@@ -6,8 +6,8 @@ import { authorityEntryBytesMax } from './authority-entry.ts';
 import { fromHex, toHex } from './bytes.ts';
 import { decodeCbor, encodeCbor } from './cbor.ts';
 import { certificateBytesMax } from './certificate.ts';
-import type { EpochKey } from './datagram-seal.ts';
 import { bytesOf, counterField, keyField } from './fields.ts';
+import { boxOverheadBytes, keyBytes } from './keys.ts';
 
 /** Authors in one message; a mesh has few admins. */
 const authorsMax = 64;
@@ -21,6 +21,12 @@ const keysMax = 8;
 /** Largest trust message, in bytes. */
 const trustBytesMax: number = 128 * 1024;
 
+/** An epoch key in a box that only one member can open. */
+export interface SealedEpochKey {
+  readonly epoch: number;
+  readonly sealed: Uint8Array;
+}
+
 /** One message. Keys and certificates travel only here, inside the sealed link of a member that was let in. */
 export type TrustMessage =
   | { readonly kind: 'heads'; readonly heads: readonly AuthorityHead[] }
@@ -30,7 +36,8 @@ export type TrustMessage =
     }
   | { readonly kind: 'entries'; readonly entries: readonly Uint8Array[] }
   | { readonly kind: 'keys-wanted'; readonly epochs: readonly number[] }
-  | { readonly kind: 'keys'; readonly keys: readonly EpochKey[] }
+  /** Each sealed to the receiver's own key: whoever reads a link's frames still learns no epoch key. */
+  | { readonly kind: 'keys'; readonly keys: readonly SealedEpochKey[] }
   /** A fresh entry on its way through the mesh. */
   | { readonly kind: 'rumour'; readonly entry: Uint8Array }
   /** Whether the entry with this hash was news to the sender. */
@@ -38,6 +45,7 @@ export type TrustMessage =
   /** A newer certificate for the receiver: a probation that ended, a renewal. */
   | { readonly kind: 'certificate'; readonly certificate: Uint8Array };
 
+const sealedKeyField = bytesOf(keyBytes + boxOverheadBytes);
 const entryField = z
   .instanceof(Uint8Array)
   .check(z.refine((bytes) => bytes.length <= authorityEntryBytesMax));
@@ -55,7 +63,10 @@ const schema = z.union([
   ]),
   z.tuple([z.literal(3), z.array(entryField).check(z.maxLength(trustEntriesMax))]),
   z.tuple([z.literal(4), z.array(counterField).check(z.maxLength(keysMax))]),
-  z.tuple([z.literal(5), z.array(z.tuple([counterField, keyField])).check(z.maxLength(keysMax))]),
+  z.tuple([
+    z.literal(5),
+    z.array(z.tuple([counterField, sealedKeyField])).check(z.maxLength(keysMax)),
+  ]),
   z.tuple([
     z.literal(6),
     z.instanceof(Uint8Array).check(z.refine((bytes) => bytes.length <= certificateBytesMax)),
@@ -84,7 +95,7 @@ export function encodeTrustMessage(message: TrustMessage): Uint8Array {
     case 'keys-wanted':
       return encodeCbor([4, message.epochs]);
     case 'keys':
-      return encodeCbor([5, message.keys.map(({ epoch, key }) => [epoch, key])]);
+      return encodeCbor([5, message.keys.map(({ epoch, sealed }) => [epoch, sealed])]);
     case 'certificate':
       return encodeCbor([6, message.certificate]);
     case 'rumour':
@@ -126,7 +137,7 @@ export function decodeTrustMessage(bytes: Uint8Array): TrustMessage | undefined 
     case 4:
       return { kind: 'keys-wanted', epochs: said[1] };
     case 5:
-      return { kind: 'keys', keys: said[1].map(([epoch, key]) => ({ epoch, key: key.slice() })) };
+      return { kind: 'keys', keys: said[1].map(([epoch, sealed]) => ({ epoch, sealed })) };
     case 6:
       return { kind: 'certificate', certificate: said[1].slice() };
     case 7:

@@ -27,7 +27,7 @@ const messages: fc.Arbitrary<TrustMessage> = fc.oneof(
     .map((entries) => ({ kind: 'entries' as const, entries })),
   fc.array(counter, { maxLength: 8 }).map((epochs) => ({ kind: 'keys-wanted' as const, epochs })),
   fc
-    .array(fc.record({ epoch: counter, key: bytes(32) }), { maxLength: 8 })
+    .array(fc.record({ epoch: counter, sealed: bytes(80) }), { maxLength: 8 })
     .map((keys) => ({ kind: 'keys' as const, keys })),
   fc
     .uint8Array({ maxLength: 64 })
