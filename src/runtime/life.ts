@@ -88,15 +88,17 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
       membership?.linkOpened(node, address);
       rooms.trust?.peers(neighbours());
       rooms.trust?.linked(node);
-      const digest = rooms.messaging?.router.retained.digest();
-      if (digest !== undefined) peering.links.control(node, { kind: 'retained-digest', digest });
+      compareRetained(node);
       world.book.remember(node, [address], meshTagOf(life.trust.meshId));
       tellPeers(node);
       certifyIfApproved(node, link);
       world.linkChanged(node, true, '');
     },
     // Whatever was under way on the old session may be lost with it: the router sends what is unacknowledged again.
-    neighbourMoved: (node) => rooms.messaging?.step((router, now) => router.linkUp(now, node)),
+    neighbourMoved(node) {
+      rooms.messaging?.step((router, now) => router.linkUp(now, node));
+      compareRetained(node);
+    },
     neighbourDown(node, reason) {
       rooms.messaging?.step((router, now) => router.linkDown(now, node));
       membership?.linkClosed(node);
@@ -118,6 +120,11 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     },
     drained: (peer) => rooms.messaging?.step((router, now) => router.drained(now, peer)),
   });
+
+  function compareRetained(node: NodeId): void {
+    const digest = rooms.messaging?.router.retained.digest();
+    if (digest !== undefined) peering.links.control(node, { kind: 'retained-digest', digest });
+  }
 
   function neighbours(): readonly NodeId[] {
     return peering.view().neighbours.map((one) => one.node);
@@ -265,6 +272,7 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
         : all;
       peering.links.control(peer, { kind: 'retained', entries });
     },
+    queuedBytes: (peer) => peering.links.current(peer)?.session.queuedBytes(),
     announceNeighbours(ids) {
       for (const { node } of peering.view().neighbours) {
         peering.links.control(node, { kind: 'neighbours', ids });
@@ -353,7 +361,14 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     messaging,
     peering,
     membership: () => membership,
-    goPublic: () => (membershipStarting ??= openMembership()),
+    goPublic() {
+      membershipStarting ??= openMembership().catch((error: unknown) => {
+        // Whoever asks again tries again.
+        membershipStarting = undefined;
+        throw error;
+      });
+      return membershipStarting;
+    },
     sighted({ node, meshTag, addresses }) {
       if (trust.isProvisional() || node === self) return;
       if (node !== undefined && meshTag !== undefined && meshTag !== meshTagOf(trust.meshId)) {

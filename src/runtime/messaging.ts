@@ -17,6 +17,7 @@ import { createRouter } from '../protocol/routing/router.ts';
 import type { Router, RouterView } from '../protocol/routing/router.ts';
 import { addressEnvelope, encodeEnvelope, payloadBytesMax, writeTtl } from '../wire/envelope.ts';
 import type { MeshMessage, PublishOptions } from './mesh-node.ts';
+import { createRetainedSync } from './retained-sync.ts';
 import type { Subscriptions } from './subscriptions.ts';
 
 /**
@@ -25,10 +26,6 @@ import type { Subscriptions } from './subscriptions.ts';
  */
 export const waitingMax = 16_384;
 const waitingBytesMax: number = 16 * 1024 * 1024;
-
-/** Entries in one `retained` record of the link; bounded by its size too. */
-const entriesPerRecord = 64;
-const entryBytesPerRecord: number = 64 * 1024;
 
 /** A wall clock before 2026 has not been set (the software is younger than that); one after 2100 never will be right. */
 const clockUnsetBeforeMs = 1_767_225_600_000;
@@ -49,6 +46,8 @@ export interface MessagingWorld {
   mayLeave(topic: string): boolean;
   sendLetter(peer: NodeId, letter: Letter): void;
   sendRetained(peer: NodeId, entries: readonly RetainedEntry[]): void;
+  /** Bytes that wait on the link to a peer; undefined: there is no link. */
+  queuedBytes(peer: NodeId): number | undefined;
   announceNeighbours(neighbours: readonly NodeId[]): void;
 }
 
@@ -123,6 +122,13 @@ export function createMessaging(world: MessagingWorld): Messaging {
       roomAgain: () => setImmediate(retry),
     },
   );
+
+  const sync = createRetainedSync({
+    clock,
+    retained: router.retained,
+    send: (peer, entries) => world.sendRetained(peer, entries),
+    queuedBytes: (peer) => world.queuedBytes(peer),
+  });
 
   /** A board that boots in the past has no clock to judge others by: it believes whatever could be a date at all. */
   function observe(remote: Hlc): boolean {
@@ -286,23 +292,11 @@ export function createMessaging(world: MessagingWorld): Messaging {
         .filter((entry) => entry.payload.byteLength > 0 && topicMatches(filter, entry.topic))
         .map(fromRetained);
     },
-    retainedAsked(peer, digest) {
-      let batch: RetainedEntry[] = [];
-      let bytes = 0;
-      for (const entry of router.retained.differences(digest)) {
-        if (batch.length >= entriesPerRecord || bytes > entryBytesPerRecord) {
-          world.sendRetained(peer, batch);
-          batch = [];
-          bytes = 0;
-        }
-        batch.push(entry);
-        bytes += entry.payload.byteLength + entry.topic.length;
-      }
-      if (batch.length > 0) world.sendRetained(peer, batch);
-    },
+    retainedAsked: (peer, digest) => sync.asked(peer, digest),
     stop() {
       isStopped = true;
       cancelAlarm();
+      sync.stop();
       for (const { taken } of waiting.splice(0)) taken('the node is stopping');
     },
   };

@@ -188,6 +188,18 @@ export function linkContract(
       await ann.heard.until(() => ann.heard.frames.length === 1);
     });
 
+    test('a second session dialled by the same node leaves the first one alone', async () => {
+      const { ann, bob, near, far } = await pair();
+      const second = await ann.transport.dial(bob.node, [bob.address], patience());
+      await bob.heard.until(() => bob.heard.opened.length === 2);
+      near.send('data', Uint8Array.of(1));
+      second.send('data', Uint8Array.of(2));
+      far.send('data', Uint8Array.of(3));
+      await bob.heard.until(() => bob.heard.frames.length === 2);
+      await ann.heard.until(() => ann.heard.frames.length === 1);
+      expect([...ann.heard.closed, ...bob.heard.closed]).toEqual([]);
+    });
+
     test('another node than the expected one is refused', async () => {
       const [ann, bob, eve] = [await fresh(), await fresh(), await fresh()];
       const dial = ann.transport.dial(eve.node, [bob.address], patience());

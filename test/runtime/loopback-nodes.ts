@@ -60,7 +60,7 @@ export function portOf(node: MeshNode): number {
 export async function until(condition: () => boolean, ms = 10_000): Promise<void> {
   const end = performance.now() + ms;
   while (!condition()) {
-    if (performance.now() > end) throw new Error(`never: ${condition}`);
+    if (performance.now() > end) throw new Error(`never: ${String(condition)}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }

@@ -5,6 +5,7 @@ import type { Duplex } from 'node:stream';
 import type { Aedes } from 'aedes';
 import type { AuthenticateError, PublishPacket } from 'aedes';
 import type { Address } from '../../kernel/address.ts';
+import type { NodeId } from '../../kernel/ids.ts';
 import { frameBytesMax } from '../../ports/link.ts';
 import type { LinkHandlers, LinkSession } from '../../ports/link.ts';
 import type { Log } from '../../ports/log.ts';
@@ -23,6 +24,9 @@ export const linkPacketBytesMax: number = frameBytesMax + 64;
 
 /** Time between the handshake and the login, in ms. */
 const loginMs = 3000;
+
+/** Connections of one peer open at once; the oldest is closed beyond it. The overlay leaves one, after a moment. */
+const linksOfPeerMax = 4;
 
 /** What both ends of links need. */
 export interface LinkWorld {
@@ -52,6 +56,8 @@ export function createLinkAcceptor(
 ): LinkAcceptor {
   const { credentials, handlers, log, metrics } = world;
   const incoming = new WeakMap<object, Incoming>();
+  /** Peers with an open connection, oldest first; those that closed are forgotten with the next one that opens. */
+  const accepted = new Map<NodeId, readonly OpenLink[]>();
   let broker: Promise<Aedes> | undefined;
   let isStopped = false;
 
@@ -122,6 +128,16 @@ export function createLinkAcceptor(
     return aedes;
   }
 
+  function makeRoom(fresh: OpenLink): void {
+    const { peer } = fresh.session;
+    const open = (accepted.get(peer) ?? []).filter((one) => !one.isClosed());
+    if (open.length >= linksOfPeerMax) open.shift()?.session.close('too many links of one node');
+    for (const [node, links] of accepted) {
+      if (links.every((one) => one.isClosed())) accepted.delete(node);
+    }
+    accepted.set(peer, [...open, fresh]);
+  }
+
   function open(state: Incoming, client: AedesClient): void {
     const { peer, stream, remote } = state;
     const link = createLinkSession(
@@ -139,6 +155,7 @@ export function createLinkAcceptor(
     );
     state.link = link;
     track(link);
+    makeRoom(link);
     handlers.opened(link.session);
   }
 

@@ -102,7 +102,7 @@ async function createClient(
   // The client alone: the front door of mqtt.js also loads WebSockets, SOCKS and TLS.
   const { default: Class } = (await import('mqtt/lib/client')).default;
   const client = new Class(() => stream as unknown as ReturnType<MqttClient['streamBuilder']>, {
-    clientId: linkClientId(world.credentials.node),
+    clientId: linkClientId(world.credentials.node, peer.session.handshakeHash),
     username: loginUser,
     password: makeLogin(world.credentials, peer),
     protocolVersion: 4,

@@ -7,16 +7,20 @@ import type { LinkCredentials, ProvedPeer } from './noise-stream.ts';
 /** User name of version 1 of the login. */
 export const loginUser = 'm1';
 
-/** The MQTT client id of a node on its links: it names the node, so nobody can take over another node's. */
-export function linkClientId(node: NodeId): string {
-  return `m.${node}.mesh`;
+/**
+ * The MQTT client id of a node on one connection. It names the node, so nobody can take over another node's, and the
+ * handshake, so that a second connection of the node does not end the first: which one stays is the overlay's choice.
+ */
+export function linkClientId(node: NodeId, handshakeHash: Uint8Array): string {
+  return `m.${node}.${Buffer.from(handshakeHash.subarray(0, 8)).toString('hex')}`;
 }
 
 /** The password that logs this node in at the peer, on this connection only. */
 export function makeLogin(credentials: LinkCredentials, peer: ProvedPeer): string {
-  const { node, keys } = credentials;
-  const signed = loginBytes(peer.session.handshakeHash, peer.node, linkClientId(node));
-  return Buffer.from(signBytes(keys.edSeed, signed)).toString('base64url');
+  const { handshakeHash } = peer.session;
+  const clientId = linkClientId(credentials.node, handshakeHash);
+  const signed = loginBytes(handshakeHash, peer.node, clientId);
+  return Buffer.from(signBytes(credentials.keys.edSeed, signed)).toString('base64url');
 }
 
 /** Whether the login is the peer's own, made for this connection and this node. */
@@ -31,7 +35,7 @@ export function isRightLogin(
 ): boolean {
   const { clientId, username, password } = login;
   if (username !== loginUser || password === undefined) return false;
-  if (clientId !== linkClientId(peer.node)) return false;
+  if (clientId !== linkClientId(peer.node, peer.session.handshakeHash)) return false;
   const signature = Buffer.from(Buffer.from(password).toString('latin1'), 'base64url');
   const signed = loginBytes(peer.session.handshakeHash, credentials.node, clientId);
   return verifyBytes(peer.edPublic, signed, signature);
