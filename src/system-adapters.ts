@@ -56,6 +56,7 @@ export function createSystemAdapters(options: NodeOptions): NodeAdapters {
           own
             .current()
             .map(({ name, addresses }) => ({ name, hosts: addresses.map((one) => one.host) })),
+        missing: () => own.missing(),
         refresh: () => own.refresh(),
         stop: () => own.stop(),
       };

@@ -7,6 +7,7 @@ import { assertNoLiveNode } from '../control-server.ts';
 import { runDaemon, type DaemonReport } from '../daemon.ts';
 import { findInvite } from '../invite-source.ts';
 import { memberColours } from '../member-state.ts';
+import { namePortHolder } from '../port-holder.ts';
 import type { UpFlags } from '../program-node.ts';
 import { findServiceManager } from '../service/notify.ts';
 import { harmless } from '../terminal.ts';
@@ -36,6 +37,8 @@ export async function up(context: Context, flags: UpFlags): Promise<void> {
       else for (const line of describe(context, report, id)) terminal.line(line);
     },
     onStopAsked: (stop) => listenForStop(stop, flags.stopWithStdin === true),
+  }).catch((error: unknown) => {
+    throw namePortHolder(error);
   });
 }
 

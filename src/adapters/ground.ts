@@ -10,6 +10,7 @@ import type { Metrics } from '../ports/metrics.ts';
 import type { Conversation } from '../wire/conversation.ts';
 import type { GuestCredential } from './aedes/guest-rules.ts';
 import { createLocalBroker } from './aedes/local-broker.ts';
+import { findFreePort } from './free-port.ts';
 import { converse, dialConversation } from './link/converse.ts';
 import { createFrontDesk, createGuestDesk } from './link/front-desk.ts';
 import type { FrontDesk, FrontDeskHandlers } from './link/front-desk.ts';
@@ -19,6 +20,8 @@ import type { LinkCredentials } from './link/noise-stream.ts';
 
 /** How to open the ground floor. */
 export interface GroundOptions {
+  /** The widest address it will listen on later; the port must be free there, on TCP and on UDP. */
+  readonly host: string;
   /** 0 picks a free one. */
   readonly port: number;
   /** Fall back to a free port when `port` is taken. */
@@ -128,16 +131,20 @@ export async function openGround(options: GroundOptions): Promise<SocketGround> 
   };
 }
 
+/** A node that begins alone listens on loopback only, yet on a number that it can keep when it opens to the network. */
 async function openDesk(options: GroundOptions, handlers: FrontDeskHandlers): Promise<FrontDesk> {
-  const { log, metrics, port } = options;
-  const config = { hosts: [loopback], handlers, log, metrics };
+  const { log, metrics, port, host } = options;
+  const open = async (wanted: number): Promise<FrontDesk> => {
+    const free = await findFreePort({ host, port: wanted });
+    return createFrontDesk({ hosts: [loopback], port: free, handlers, log, metrics });
+  };
   try {
-    return await createFrontDesk({ ...config, port });
+    return await open(port);
   } catch (error) {
     const isTaken = MycelError.is(error) && error.code === 'MYCEL_PORT_TAKEN';
     if (!isTaken || !options.mayMove) throw error;
     log.info({ port }, 'the port is taken; this node takes a free one');
-    return createFrontDesk({ ...config, port: 0 });
+    return open(0);
   }
 }
 

@@ -51,6 +51,8 @@ export interface GroundHandlers extends BrokerHandlers, LinkHandlers {
 
 /** How to open the ground floor. */
 export interface GroundOptions {
+  /** The widest address it will listen on later; the port must be free there, on TCP and on UDP. */
+  readonly host: string;
   /** 0 picks a free one. */
   readonly port: number;
   /** Fall back to a free port when `port` is taken. */
@@ -94,6 +96,8 @@ export interface GroundInterface {
 /** Which interfaces there are, now and later. */
 export interface Interfaces {
   current(): readonly GroundInterface[];
+  /** Names that were asked for and are not there, down, or without an address. */
+  missing(): readonly string[];
   refresh(): void;
   stop(): void;
 }

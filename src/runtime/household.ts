@@ -25,16 +25,13 @@ import { devRecord, loadRecord, provisionalRecord } from './mesh-founding.ts';
 import { tellMember } from './member-info.ts';
 import type { MemberInfo, MemberState, MeshEvents, NodeOptions } from './mesh-node.ts';
 import { portDefault } from './options.ts';
+import { addressesOf, hostsOf, isLoopbackOnly, loopbackHost } from './reach.ts';
+import { missingInterfaceText } from './status.ts';
 import type { Subscriptions } from './subscriptions.ts';
 import { version } from './version.ts';
 
-const loopbackHost = '127.0.0.1';
-
 /** Addresses from a grant that a newcomer dials; the members there tell it of the others. */
 const grantedPeersMax = 8;
-
-/** Addresses that one node offers to its peers. */
-const addressesMax = 8;
 
 /** What a household is made of. */
 export interface HouseholdWorld {
@@ -64,6 +61,8 @@ export interface Household {
   expelled(): string | undefined;
   /** Alerts of the last minutes. */
   alerts(): readonly string[];
+  /** Interfaces that were asked for by name and cannot be used now. */
+  missingInterfaces(): readonly string[];
   loopLagMs(): number;
   addresses(): readonly Address[];
   /** Makes a provisional mesh real. @throws {MycelError} MYCEL_ALREADY_MEMBER when it is real under another name */
@@ -88,7 +87,7 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
   let isOpen = false;
 
   const interfaces: Interfaces = adapters.watchInterfaces(
-    isLoopbackOnly() ? ['lo'] : options.interfaces,
+    isLoopbackOnly(options) ? ['lo'] : options.interfaces,
     interfacesChanged,
   );
   const { rungs, book, services } = adapters.lookOut({
@@ -113,25 +112,8 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
     return rooms.life;
   }
 
-  function isLoopbackOnly(): boolean {
-    if (isDev && options.interfaces === undefined) return true;
-    return options.interfaces?.every((one) => one === 'lo') === true;
-  }
-
-  /** Addresses that this node offers to peers; loopback only when there is nothing else to offer. */
-  function hosts(): readonly string[] {
-    if (isLoopbackOnly()) return [loopbackHost];
-    const found = interfaces.current().flatMap((one) => one.hosts);
-    return found.length > 0 ? found : [loopbackHost];
-  }
-
-  function addresses(): readonly Address[] {
-    const port = rooms.ground?.port ?? 0;
-    return hosts()
-      .filter((host) => !host.includes(':'))
-      .slice(0, addressesMax)
-      .map((host) => ({ host, port }));
-  }
+  const hosts = (): readonly string[] => hostsOf(options, interfaces);
+  const addresses = (): readonly Address[] => addressesOf(hosts(), rooms.ground?.port ?? 0);
 
   function meta(roles: readonly string[]): MemberMeta {
     const { labels = {}, capabilities = [] } = options;
@@ -176,7 +158,7 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
         book,
         subscriptions: world.subscriptions,
         ground,
-        datagramHost: isLoopbackOnly() ? loopbackHost : '0.0.0.0',
+        datagramHost: isLoopbackOnly(options) ? loopbackHost : '0.0.0.0',
         addresses,
         meta,
         memberChanged,
@@ -242,7 +224,7 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
   async function openGuestDoor(count: number): Promise<void> {
     const isWanted = count > 0 && rooms.life?.trust.isProvisional() === false;
     guestPort = await openGuestListener(ground(), {
-      host: isWanted ? (isLoopbackOnly() ? loopbackHost : '0.0.0.0') : undefined,
+      host: isWanted ? (isLoopbackOnly(options) ? loopbackHost : '0.0.0.0') : undefined,
       portStated: options.guestPort,
       portBefore: guestPort,
     });
@@ -250,6 +232,7 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
 
   function openGround(): Promise<Ground> {
     return adapters.openGround({
+      host: isLoopbackOnly(options) ? loopbackHost : '0.0.0.0',
       port: options.port ?? portDefault,
       mayMove: options.port === undefined,
       // Unique per start: aedes numbers what it holds per broker id, from 1 each time.
@@ -337,6 +320,7 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
       rooms.life?.sighted(sighting);
       joining.seen(sighting);
     });
+    for (const one of interfaces.missing()) alerts.raise('interface', missingInterfaceText(one));
     await goPublic();
     announce();
     if (options.join !== undefined && life().trust.isProvisional()) {
@@ -365,6 +349,7 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
     probationCode: () => probationCode,
     expelled: () => expulsion,
     alerts: () => alerts.recent(),
+    missingInterfaces: () => interfaces.missing(),
     loopLagMs: () => loop.lagMs(),
     async found(meshName) {
       const { trust } = life();

@@ -116,6 +116,7 @@ function warningsOf(world: StatusWorld, isOnProbation: boolean): string[] {
       `This node is on probation: only guest/ topics pass.${shown} Run "mycel approve" on an admin node.`,
     );
   }
+  warnings.push(...household.missingInterfaces().map(missingInterfaceText));
   for (const { rung, trouble: problem } of lookout.report().rungs) {
     if (problem !== undefined)
       warnings.push(`Discovery by ${rung}: ${problem.reason} ${problem.fix}`);
@@ -129,4 +130,9 @@ function warningsOf(world: StatusWorld, isOnProbation: boolean): string[] {
     );
   }
   return warnings;
+}
+
+/** What to tell of an interface that was asked for by name and cannot be used. */
+export function missingInterfaceText(name: string): string {
+  return `The network interface '${name}' is not there, down, or has no address. Plug it in, or name another one ("ip address" shows them).`;
 }

@@ -32,6 +32,8 @@ export interface NetInterface {
 export interface InterfaceWatch {
   /** Wired first, then Wi-Fi, then the others; by name within a kind. */
   current(): readonly NetInterface[];
+  /** Names that were asked for and are not there, down, or without an address. */
+  missing(): readonly string[];
   /** Looks now. Called by whoever got a network error. */
   refresh(): void;
   /** Listens for changes; returns the function that stops listening. */
@@ -103,6 +105,8 @@ export function createInterfaceWatch(options: InterfaceWatchOptions = {}): Inter
 
   return {
     current: () => current,
+    missing: () =>
+      (options.names ?? []).filter((name) => !current.some((net) => net.name === name)),
     refresh: look,
     subscribe(changed) {
       listeners.add(changed);
