@@ -10,8 +10,8 @@ import {
   type LabMesh,
   type MeshHost,
 } from './lab-mesh.ts';
+import { memberListOf, statusOf } from './reports.ts';
 import { linkedAs } from './traffic.ts';
-import { membersOf } from './views.ts';
 
 const flags = ['--profile', 'fast'];
 
@@ -25,23 +25,9 @@ afterEach(async () => {
   await lab?.stop();
 });
 
-/** What one node tells of itself. */
-interface Report {
-  readonly mesh: { readonly epoch: number; readonly isAdmin: boolean };
-  readonly links: readonly { readonly peer: string }[];
-  readonly metrics: { readonly drops: Readonly<Record<string, number>> };
-  readonly warnings: readonly string[];
-}
-
-async function reportOf(node: MeshHost): Promise<Report> {
-  const { json, code, stderr } = await node.host.cli('status', '--json');
-  if (code !== 0) throw new Error(stderr);
-  return json as Report;
-}
-
 async function isOutAt(node: MeshHost, id: string): Promise<boolean> {
-  const isMember = (await membersOf(node)).get(id)?.['state'] === 'alive';
-  return !isMember && !(await reportOf(node)).links.some(({ peer }) => peer === id);
+  const isMember = (await memberListOf(node)).get(id)?.['state'] === 'alive';
+  return !isMember && !(await statusOf(node)).links.some(({ peer }) => peer === id);
 }
 
 /** Waits until the device is in nobody's view and on nobody's links, and gives the ms since `since`. */
@@ -59,7 +45,7 @@ async function outEverywhere(
 async function sameEpoch(nodes: readonly MeshHost[], number: number): Promise<void> {
   for (const node of nodes) {
     await expect
-      .poll(async () => (await reportOf(node)).mesh.epoch, { timeout: 15_000 })
+      .poll(async () => (await statusOf(node)).mesh.epoch, { timeout: 15_000 })
       .toBe(number);
   }
 }
@@ -98,8 +84,8 @@ describe('a revoked device', () => {
     const outMs = await outEverywhere(mesh.nodes, victim.id, since);
     expect(outMs).toBeLessThan(outMsMax);
     expect(await expelledOf(victim)).toBe(revokedText);
-    expect((await reportOf(victim)).warnings.join(' ')).toContain(revokedText);
-    expect((await reportOf(victim)).links).toEqual([]);
+    expect((await statusOf(victim)).warnings.join(' ')).toContain(revokedText);
+    expect((await statusOf(victim)).links).toEqual([]);
     await sameEpoch(mesh.nodes, 2);
     await hears(mesh.node(1), [mesh.node(0), mesh.node(2), mesh.node(3)]);
 
@@ -146,7 +132,7 @@ describe('a revoked device', () => {
     lab.partition(half, rest);
     expect((await revoke(mesh.node(0), victim.id)).code).toBe(0);
     await outEverywhere(mesh.nodes.slice(0, 3), victim.id, performance.now());
-    expect((await membersOf(mesh.node(3))).get(victim.id)?.['state']).toBe('alive');
+    expect((await memberListOf(mesh.node(3))).get(victim.id)?.['state']).toBe('alive');
     lab.heal();
     const contact = performance.now();
     const outMs = await outEverywhere(mesh.nodes.slice(0, 4), victim.id, contact);
@@ -172,7 +158,7 @@ describe('two admins', () => {
     }
     const mesh = createMesh([...first.nodes, second, ...plain]);
     await linkedAll(mesh);
-    expect((await reportOf(second)).mesh.isAdmin).toBe(true);
+    expect((await statusOf(second)).mesh.isAdmin).toBe(true);
     const [three, four, five] = [mesh.node(2), mesh.node(3), mesh.node(4)];
     lab.partition([lab.host(0), lab.host(2)], [lab.host(1), lab.host(3), lab.host(4)]);
     const outcomes = await Promise.all([revoke(mesh.node(0), four.id), revoke(second, five.id)]);
@@ -184,9 +170,9 @@ describe('two admins', () => {
     await linkedAll(createMesh(left));
     await hears(three, [mesh.node(0), second]);
     // Datagrams are understood again in every direction: nobody uses a key that another lacks.
-    const before = await Promise.all(left.map(reportOf));
+    const before = await Promise.all(left.map(statusOf));
     await sleep(2_000);
-    const after = await Promise.all(left.map(reportOf));
+    const after = await Promise.all(left.map(statusOf));
     const refused = after.map(
       ({ metrics }, at) =>
         (metrics.drops['datagram: epoch'] ?? 0) -
@@ -240,7 +226,7 @@ describe('a copied card', () => {
     for (const one of [original, copy]) {
       const told = await one.process.waitForEvent(isTold, 30_000);
       expect(JSON.stringify(told)).toContain('copied card');
-      expect((await reportOf(one)).warnings.join(' ')).toContain('copied card');
+      expect((await statusOf(one)).warnings.join(' ')).toContain('copied card');
     }
     for (const node of mesh.nodes.slice(0, 2)) {
       const told = await node.process.waitForEvent((event) => event['code'] === 'clone', 15_000);
@@ -248,8 +234,8 @@ describe('a copied card', () => {
     }
     await linkedAll(createMesh(mesh.nodes.slice(0, 2)));
     await hears(mesh.node(0), [mesh.node(1)]);
-    expect((await reportOf(copy)).links).toEqual([]);
-    expect((await reportOf(original)).links).toEqual([]);
+    expect((await statusOf(copy)).links).toEqual([]);
+    expect((await statusOf(original)).links).toEqual([]);
   });
 
   test('that starts at the same time as the original is told to both, too', async () => {

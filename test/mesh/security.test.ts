@@ -16,8 +16,8 @@ import {
   type LabMesh,
   type MeshHost,
 } from './lab-mesh.ts';
+import { memberListOf, statusOf } from './reports.ts';
 import { linkedAs, listen, type Listener } from './traffic.ts';
-import { membersOf } from './views.ts';
 import { leaksIn, readTap, type Tap } from './wire-tap.ts';
 
 /** Words that must never be readable on the wire. */
@@ -37,24 +37,13 @@ let strangerBundle: Bundle;
 let listeners: readonly Listener[];
 const secrets: Record<string, string | Uint8Array> = { ...canary };
 
-/** What one node tells of itself. */
-async function statusOf(node: MeshHost): Promise<{
-  readonly metrics: { readonly drops: Readonly<Record<string, number>> };
-  readonly links: readonly { readonly peer: string }[];
-  readonly warnings: readonly string[];
-}> {
-  const { json, code, stderr } = await node.host.cli('status', '--json');
-  if (code !== 0) throw new Error(stderr);
-  return json as Awaited<ReturnType<typeof statusOf>>;
-}
-
 async function dropsOf(node: MeshHost, name: string): Promise<number> {
   return (await statusOf(node)).metrics.drops[name] ?? 0;
 }
 
 /** Everything that a stranger must not be able to change. */
 async function stateOf(node: MeshHost): Promise<unknown> {
-  const members = await membersOf(node);
+  const members = await memberListOf(node);
   return [...members.values()]
     .map(({ id, name, state, incarnation, address }) => ({ id, name, state, incarnation, address }))
     .sort((one, other) => String(one.id).localeCompare(String(other.id)));
@@ -232,10 +221,10 @@ describe('a stranger on the LAN', () => {
       .toBeGreaterThan(refusedBefore);
     expect((await statusOf(other)).links).toEqual([]);
     for (const node of mesh.nodes) {
-      expect([...(await membersOf(node)).keys()]).not.toContain(other.id);
+      expect([...(await memberListOf(node)).keys()]).not.toContain(other.id);
       expect((await statusOf(node)).links.map(({ peer }) => peer)).not.toContain(other.id);
     }
-    expect([...(await membersOf(other)).keys()]).toEqual([other.id]);
+    expect([...(await memberListOf(other)).keys()]).toEqual([other.id]);
     await other.host.kill();
   });
 
@@ -250,7 +239,7 @@ describe('a stranger on the LAN', () => {
       20_000,
     );
     await expect
-      .poll(async () => (await membersOf(watcher)).get(again.id)?.['state'], { timeout: 20_000 })
+      .poll(async () => (await memberListOf(watcher)).get(again.id)?.['state'], { timeout: 20_000 })
       .toBe('alive');
     const beforeAgain = await stateOf(again);
     const beforeWatcher = await stateOf(watcher);
