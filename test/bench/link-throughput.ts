@@ -29,7 +29,9 @@ if (process.env['BENCH_ROLE'] === 'receiver') {
 }
 
 async function measure(): Promise<void> {
-  const child = fork(fileURLToPath(import.meta.url), { env: { ...process.env, BENCH_ROLE: 'receiver' } });
+  const child = fork(fileURLToPath(import.meta.url), {
+    env: { ...process.env, BENCH_ROLE: 'receiver' },
+  });
   const [{ address, node }] = await once(child, 'message');
   const count = async (): Promise<{ frames: number; bytes: number }> => {
     const answer = once(child, 'message');
@@ -55,8 +57,11 @@ async function measure(): Promise<void> {
     const took = (performance.now() - started) / 1000;
     const perSecond = (after.frames - before.frames) / took;
     const megabytes = (after.bytes - before.bytes) / took / 1e6;
-    const messages = size < 1024 ? '' : `, ${Math.round(perSecond * Math.floor(size / 64))} messages of 64 B/s`;
-    console.log(`${size} B frames: ${Math.round(perSecond)}/s, ${megabytes.toFixed(1)} MB/s${messages}`);
+    const messages =
+      size < 1024 ? '' : `, ${Math.round(perSecond * Math.floor(size / 64))} messages of 64 B/s`;
+    console.log(
+      `${size} B frames: ${Math.round(perSecond)}/s, ${megabytes.toFixed(1)} MB/s${messages}`,
+    );
   }
   child.kill();
   process.exit(0);

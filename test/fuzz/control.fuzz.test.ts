@@ -19,25 +19,29 @@ const seeds = [
 ].map((line) => Buffer.from(`${line}\n`));
 
 describe('the control socket', () => {
-  it(`takes ${inputs} mutated lines without a throw, a hang or growth`, { timeout: 600_000 }, () => {
-    const random = createRandom(seed);
-    const splitter = createLineSplitter(64 * 1024);
-    const heapBefore = process.memoryUsage().heapUsed;
-    let accepted = 0;
-    for (let count = 0; count < inputs; count += 1) {
-      const line = Buffer.from(seeds[random.below(seeds.length)] ?? '');
-      for (let edits = random.below(4); edits > 0; edits -= 1) {
-        line[random.below(line.length)] = random.below(256);
+  it(
+    `takes ${inputs} mutated lines without a throw, a hang or growth`,
+    { timeout: 600_000 },
+    () => {
+      const random = createRandom(seed);
+      const splitter = createLineSplitter(64 * 1024);
+      const heapBefore = process.memoryUsage().heapUsed;
+      let accepted = 0;
+      for (let count = 0; count < inputs; count += 1) {
+        const line = Buffer.from(seeds[random.below(seeds.length)] ?? '');
+        for (let edits = random.below(4); edits > 0; edits -= 1) {
+          line[random.below(line.length)] = random.below(256);
+        }
+        for (const text of splitter.push(line.subarray(random.below(3))).lines) {
+          if ('request' in parseRequest(text)) accepted += 1;
+          parseReply(text);
+        }
+        // A line without its end must not swallow the rest of the run.
+        splitter.push(Buffer.from('\n'));
       }
-      for (const text of splitter.push(line.subarray(random.below(3))).lines) {
-        if ('request' in parseRequest(text)) accepted += 1;
-        parseReply(text);
-      }
-      // A line without its end must not swallow the rest of the run.
-      splitter.push(Buffer.from('\n'));
-    }
-    expect(accepted).toBeGreaterThan(0);
-    expect(accepted).toBeLessThan(inputs);
-    expect(process.memoryUsage().heapUsed - heapBefore).toBeLessThan(64 * 1024 * 1024);
-  });
+      expect(accepted).toBeGreaterThan(0);
+      expect(accepted).toBeLessThan(inputs);
+      expect(process.memoryUsage().heapUsed - heapBefore).toBeLessThan(64 * 1024 * 1024);
+    },
+  );
 });
