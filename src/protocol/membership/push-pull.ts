@@ -45,6 +45,10 @@ const contactAgainMs = 400;
 /** New links whose member is not yet known. More wait for the periodic exchange. */
 const contactsMax = 256;
 
+/** Addresses of an introduction that are tried, and how many of them at a time. */
+const introductionAddressesMax = 8;
+const introductionsAtOnce = 3;
+
 const hashMax = 0xffff_ffff;
 const stateRank = { alive: 1, suspect: 2, dormant: 3 } as const;
 
@@ -59,6 +63,7 @@ export class PushPull {
   readonly #self: SelfMember;
   readonly #news: News;
   readonly #contacts = new BoundedMap<NodeId, Contact>(contactsMax);
+  #introduction: { readonly addresses: readonly Address[]; tries: number } | undefined;
   readonly #wholeAt = new BoundedMap<NodeId, Millis>(wholeMemoryMax);
 
   constructor(state: SwimState, self: SelfMember, news: News) {
@@ -68,8 +73,8 @@ export class PushPull {
   }
 
   /** Compares with one member. */
-  exchange(to: Address | undefined, node: NodeId, isIntroduced: boolean): void {
-    const record = this.#state.table.get(node);
+  exchange(to: Address | undefined, node: NodeId | undefined, isIntroduced: boolean): void {
+    const record = node === undefined ? undefined : this.#state.table.get(node);
     const updates: Update[] = isIntroduced ? [this.#self.word] : [];
     if (record?.verdict !== undefined) updates.push(record.verdict);
     const digest = wholeDigest(this.#buckets());
@@ -98,6 +103,25 @@ export class PushPull {
     if (one !== undefined) this.exchange(one.address, one.node, true);
     const { graveyardIntervalMs } = this.#state.config.profile;
     this.#state.chores.set('graveyard', this.#state.now + graveyardIntervalMs);
+  }
+
+  /** Exchange with whoever answers at these addresses, a few at a time, until one member is known. */
+  introduce(addresses: readonly Address[]): void {
+    this.#introduction = { addresses: addresses.slice(0, introductionAddressesMax), tries: 0 };
+    this.tryIntroduction();
+  }
+
+  tryIntroduction(): void {
+    const introduction = this.#introduction;
+    if (introduction === undefined || this.#state.table.liveCount > 0) return;
+    const { addresses, tries } = introduction;
+    if (tries >= contactQuickTries) return;
+    introduction.tries += 1;
+    for (let step = 0; step < Math.min(introductionsAtOnce, addresses.length); step += 1) {
+      const at = (tries * introductionsAtOnce + step) % addresses.length;
+      this.exchange(addresses[at], undefined, true);
+    }
+    this.#state.chores.set('introduction', this.#state.now + contactAgainMs);
   }
 
   /** A link opened: exchange at once, and again until its member is known and alive. */

@@ -36,6 +36,7 @@ export type Chore =
   | 'gossip'
   | 'push-pull'
   | 'graveyard'
+  | 'introduction'
   | 'sweep'
   | `escalate:${number}`
   | `relay:${number}`

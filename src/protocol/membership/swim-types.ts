@@ -58,6 +58,8 @@ export type SwimInput =
       readonly sender?: NodeId;
       readonly message: SwimMessage;
     }
+  /** Members, nobody knows which, are said to answer at these addresses. */
+  | { readonly type: 'introduced'; readonly addresses: readonly Address[] }
   /** A link to this member opened; `address` is where its datagrams go. */
   | { readonly type: 'linkOpened'; readonly node: NodeId; readonly address: Address }
   | { readonly type: 'linkClosed'; readonly node: NodeId }

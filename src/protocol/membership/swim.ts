@@ -118,6 +118,9 @@ class SwimCore implements Swim {
       case 'received':
         this.#receive(input.from, input.sender, input.message);
         break;
+      case 'introduced':
+        this.#pushPull.introduce(input.addresses);
+        break;
       case 'linkPong':
         this.#prober.hearLinkPong(input.node, input.seq);
         break;
@@ -174,6 +177,9 @@ class SwimCore implements Swim {
         return;
       case 'push-pull':
         this.#pushPull.exchangeWithSome();
+        return;
+      case 'introduction':
+        this.#pushPull.tryIntroduction();
         return;
       case 'graveyard':
         this.#pushPull.callGraveyard();
@@ -310,7 +316,7 @@ class SwimCore implements Swim {
   #depart(input: Extract<SwimInput, { type: 'leave' | 'sleep' }>): void {
     if (this.#self.phase === 'left') return;
     this.#prober.discardRounds();
-    for (const chore of ['probe', 'push-pull', 'graveyard', 'sweep'] as const) {
+    for (const chore of ['probe', 'push-pull', 'introduction', 'graveyard', 'sweep'] as const) {
       this.#state.chores.stop(chore);
     }
     if (input.type === 'leave') this.#self.leave();

@@ -243,6 +243,28 @@ describe('coming and going', () => {
     expect(sentIn(stage.pass(4_000), 'digest').filter(({ to }) => to === ann)).toEqual([]);
   });
 
+  test('a newcomer turns to the addresses it was given, until the first answer makes everybody known', () => {
+    const stage = new Stage();
+    const addresses = [1, 2, 3, 4, 5].map((at) => ({ host: `place-${at}`, port: 1 }));
+    const first = sentIn(stage.feed({ type: 'introduced', addresses }), 'digest');
+    expect(first.map(({ to }) => to)).toEqual(['place-1', 'place-2', 'place-3']);
+    expect(first[0]?.message).toMatchObject({ count: 1, updates: [{ node: self }] });
+    const second = sentIn(stage.pass(400), 'digest');
+    expect(second.map(({ to }) => to)).toEqual(['place-4', 'place-5', 'place-1']);
+    const updates = [wordOf(ann), wordOf(bob)];
+    stage.hear(ann, { kind: 'state', from: ann, updates, wants: [], hasMore: false });
+    expect([stage.stateOf(ann), stage.stateOf(bob)]).toEqual(['alive', 'alive']);
+    const later = sentIn(stage.pass(4_000), 'digest').map(({ to }) => to);
+    expect(later.filter((to) => to.startsWith('place-'))).toEqual([]);
+  });
+
+  test('addresses at which nobody answers are given up', () => {
+    const stage = new Stage();
+    stage.feed({ type: 'introduced', addresses: [{ host: 'nowhere', port: 1 }] });
+    expect(sentIn(stage.pass(60_000), 'digest')).toHaveLength(11);
+    expect(sentIn(stage.feed({ type: 'introduced', addresses: [] }), 'digest')).toEqual([]);
+  });
+
   test('who leaves says so under a new incarnation, and falls silent when it has spread', () => {
     const stage = new Stage();
     stage.meet(ann, bob, cid);

@@ -101,6 +101,10 @@ function facts(number: fc.Arbitrary<number>): fc.Arbitrary<SwimInput> {
     { weight: 4, arbitrary: fc.constant({ type: 'tick' as const }) },
     { weight: 8, arbitrary: received },
     fc.record({ type: fc.constant('linkOpened' as const), node, address }),
+    fc.record({
+      type: fc.constant('introduced' as const),
+      addresses: fc.array(address, { maxLength: 20 }),
+    }),
     fc.record({ type: fc.constant('linkClosed' as const), node }),
     fc.record({ type: fc.constant('linkPong' as const), node, seq: number }),
     fc.record({ type: fc.constant('metaChanged' as const), meta: fc.constant(simMeta) }),
