@@ -17,6 +17,7 @@ import type { FrontDesk, FrontDeskHandlers } from './link/front-desk.ts';
 import { createLinkTransport } from './link/link-transport.ts';
 import { magic } from './link/magic.ts';
 import type { LinkCredentials } from './link/noise-stream.ts';
+import { lookUpOwnHosts } from './system/interfaces.ts';
 
 /** How to open the ground floor. */
 export interface GroundOptions {
@@ -44,6 +45,7 @@ export interface SocketGround {
   readonly port: number;
   readonly broker: Broker;
   readonly links: LinkTransport;
+  /** Listens on these and loopback only, and lets go of links over addresses that this computer has no more. */
   openTo(hosts: readonly string[]): Promise<void>;
   openGuests(
     listen: { readonly port: number; readonly hosts: readonly string[] } | undefined,
@@ -102,6 +104,7 @@ export async function openGround(options: GroundOptions): Promise<SocketGround> 
     broker,
     links,
     async openTo(hosts) {
+      links.closeMoved(lookUpOwnHosts());
       const wanted = new Set([loopback, ...hosts]);
       for (const host of desk.hosts()) if (!wanted.has(host)) await desk.close(host);
       for (const host of wanted) await desk.open(host);

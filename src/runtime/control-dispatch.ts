@@ -10,6 +10,9 @@ import type { Membership } from './membership.ts';
 import type { Messaging } from './messaging.ts';
 import type { Trust } from './trust.ts';
 
+/** Written into the goodbye of a device that does not come back as this member. */
+export const leavingReason = 'leaving';
+
 /** The rooms; one that is not open yet hears nothing. */
 export interface ControlRooms {
   readonly book: PeerBook;

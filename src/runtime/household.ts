@@ -30,9 +30,6 @@ import { missingInterfaceText } from './status.ts';
 import type { Subscriptions } from './subscriptions.ts';
 import { version } from './version.ts';
 
-/** Addresses from a grant that a newcomer dials; the members there tell it of the others. */
-const grantedPeersMax = 8;
-
 /** What a household is made of. */
 export interface HouseholdWorld {
   readonly name: string;
@@ -215,9 +212,7 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
     probationCode = code;
     await goPublic();
     // Discovery may be off, or not reach that far: whoever let this node in said where members are.
-    for (const peer of peers.slice(0, grantedPeersMax)) {
-      life().sighted({ rung: 'peers', addresses: [peer] });
-    }
+    life().introduced(peers);
     emitter.emit('joined', { mesh: life().trust.meshId, name: record.name });
   }
 
@@ -284,6 +279,7 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
     rooms.joining?.cancel();
     loop.stop();
     suspend.stop();
+    await rooms.life?.leave(false);
     await rooms.life?.stop();
     await lookout.stop();
     interfaces.stop();
@@ -369,7 +365,7 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
     },
     async leave() {
       if (life().trust.isProvisional()) return;
-      await life().leave();
+      await life().leave(true);
       await life().stop();
       const record = provisionalRecord(identity.keys, options.mesh);
       await store.write('mesh', encodeMeshRecord(record));

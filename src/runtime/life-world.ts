@@ -63,6 +63,8 @@ export interface Life {
   /** Opens membership; for a real mesh. Idempotent. */
   goPublic(): Promise<void>;
   sighted(sighting: Sighting): void;
+  /** Whoever let this node in named these addresses of members. */
+  introduced(addresses: readonly Address[]): void;
   members(): readonly MemberInfo[];
   addressesChanged(): void;
   /** Judges a peer's certificate in a link handshake. */
@@ -72,7 +74,10 @@ export interface Life {
   prologue(): Uint8Array;
   /** Throws a member out, as admin: log entry, then a new epoch key that it does not get. */
   revoke(node: NodeId): Promise<void>;
-  /** Tells the mesh that this node goes for good. */
-  leave(): Promise<void>;
+  /**
+   * Says goodbye: the members call this node `left`, not dead. `isForGood`: it does not come back, so that nobody dials
+   * it after a restart of their own.
+   */
+  leave(isForGood: boolean): Promise<void>;
   stop(): Promise<void>;
 }

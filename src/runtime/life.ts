@@ -1,6 +1,5 @@
 /** One node's life in one mesh: trust, peers, membership and messages wired together, from joining to leaving. */
 
-import type { Address } from '../kernel/address.ts';
 import { MycelError } from '../kernel/errors.ts';
 import type { NodeId } from '../kernel/ids.ts';
 import type { SwimMember } from '../protocol/membership/swim-types.ts';
@@ -10,29 +9,29 @@ import { keyTextOf, meshTagOf } from '../wire/authority-entry.ts';
 import { readCertificate } from '../wire/certificate.ts';
 import { encodeMeshRecord } from '../wire/mesh-record.ts';
 import type { MeshRecord } from '../wire/mesh-record.ts';
-import { encodeTrustMessage } from '../wire/trust-message.ts';
-import { datagramAddress, dispatchControl } from './control-dispatch.ts';
+import { createApproval } from './approval.ts';
+import { datagramAddress, dispatchControl, leavingReason } from './control-dispatch.ts';
 import type { ControlRooms } from './control-dispatch.ts';
 import { createDoor } from './door.ts';
 import type { Door } from './door.ts';
+import { addressesOf, introduce, peersFor } from './introductions.ts';
 import { readUses, writeUses } from './invite-uses.ts';
 import type { Life, LifeWorld } from './life-world.ts';
-import type { Hello, LinkInfo } from './links.ts';
+import type { Hello } from './links.ts';
 import { startMembership } from './membership.ts';
 import type { Membership } from './membership.ts';
 import { infoOf } from './member-info.ts';
 import type { MemberState } from './mesh-node.ts';
 import { createMessaging } from './messaging.ts';
 import type { Messaging } from './messaging.ts';
+import { createMoves } from './moves.ts';
 import { selfRefusal, startPeering } from './peering.ts';
 import type { Peering } from './peering.ts';
-import { createPorter, twinsReason } from './porter.ts';
+import { createPorter, twinsReason, twinText } from './porter.ts';
 import { allowedControl, allowedRecord, isOpenTopic, mayComeFrom } from './probation.ts';
-import { revokeDevice } from './revocation.ts';
+import { edPublicOf, revokeDevice } from './revocation.ts';
 import { linkPrologue, startTrust } from './trust.ts';
 import type { Trust } from './trust.ts';
-
-const twinText = 'Another device runs with the identity of this one (a copied card?).';
 
 /** Begins a life from the record of a mesh. */
 export async function startLife(world: LifeWorld, record: MeshRecord): Promise<Life> {
@@ -40,9 +39,11 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
   const { clock } = adapters;
   const self = identity.node;
   const states = new Map<NodeId, MemberState>();
+  const followMove = createMoves(() => peering.links);
   let membership: Membership | undefined;
   let membershipStarting: Promise<void> | undefined;
   let isStopped = false;
+  let cancelIntroduction = (): void => {};
 
   // Two rooms may speak before the last one is built; what they say then reaches nobody, and nobody is linked yet.
   const rooms: { trust?: Trust; messaging?: Messaging } = {};
@@ -52,6 +53,12 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     links: () => peering.links,
     proofAgainst: (key) => rooms.trust?.proofAgainst(key) ?? [],
     alert: (code, text) => world.alert(code, text),
+  });
+
+  const certifyIfApproved = createApproval({
+    trust: () => trust,
+    links: () => peering.links,
+    isOnProbation: (link) => porter.isOnProbation(link),
   });
 
   const peering: Peering = startPeering({
@@ -90,8 +97,8 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
       rooms.trust?.linked(node);
       compareRetained(node);
       world.book.remember(node, [address], meshTagOf(life.trust.meshId));
-      tellPeers(node);
-      certifyIfApproved(node, link);
+      peering.links.control(node, { kind: 'peers', peers: peersFor(node, liveMembers()) });
+      certifyIfApproved(node);
       world.linkChanged(node, true, '');
     },
     // Whatever was under way on the old session may be lost with it: the router sends what is unacknowledged again.
@@ -126,6 +133,8 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     if (digest !== undefined) peering.links.control(node, { kind: 'retained-digest', digest });
   }
 
+  const liveMembers = (): readonly SwimMember[] => membership?.view().members ?? [];
+
   function neighbours(): readonly NodeId[] {
     return peering.view().neighbours.map((one) => one.node);
   }
@@ -138,17 +147,10 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     trust: () => rooms.trust,
     goodbye(peer, reason) {
       log.info({ peer, reason }, 'a peer said goodbye');
+      if (reason === leavingReason) world.book.forget(peer);
       if (reason === twinsReason) world.alert('clone-self', twinText);
     },
   };
-
-  function tellPeers(node: NodeId): void {
-    const peers = (membership?.view().members ?? [])
-      .filter((one) => one.state === 'alive' && one.node !== node && one.address !== undefined)
-      .slice(0, 64)
-      .map((one) => ({ node: one.node, addresses: one.addresses.slice(0, 4) }));
-    if (peers.length > 0) peering.links.control(node, { kind: 'peers', peers });
-  }
 
   function trustChanged(view: AuthorityView, fresh: readonly AuthorityEntry[]): void {
     membership?.changed({ rider: rooms.trust?.rider() ?? new Uint8Array(8) });
@@ -219,35 +221,13 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
       clock,
       log,
       saveUses: (uses) => writeUses(store, uses),
-      peers: knownAddresses,
-      approved: handOver,
+      peers: () => [...world.addresses().slice(0, 2), ...addressesOf(liveMembers())],
+      approved: certifyIfApproved,
       pending: (newcomer) => world.pending(newcomer),
       windowChanged: () => world.beaconChanged(),
     },
     await readUses(store),
   );
-
-  function knownAddresses(): readonly Address[] {
-    const others = (membership?.view().members ?? [])
-      .filter((one) => one.state === 'alive' && one.address !== undefined)
-      .map((one) => one.address as Address);
-    return [...world.addresses().slice(0, 2), ...others].slice(0, 64);
-  }
-
-  function handOver(node: NodeId): void {
-    const link = peering.links.current(node);
-    if (link !== undefined) certifyIfApproved(node, link);
-  }
-
-  /** An approved newcomer gets its full certificate from the first admin that meets it. */
-  function certifyIfApproved(node: NodeId, link: LinkInfo): void {
-    if (!trust.isAdmin() || !porter.isOnProbation(link)) return;
-    const held = readCertificate(link.session.certificate);
-    if (held === undefined || !trust.view().approved.has(keyTextOf(held.edPublic))) return;
-    const certificate = trust.certify(held, ['node'], held.certSeq + 1);
-    const bytes = encodeTrustMessage({ kind: 'certificate', certificate });
-    peering.links.control(node, { kind: 'trust', bytes });
-  }
 
   const messaging: Messaging = createMessaging({
     self,
@@ -286,6 +266,7 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     if (node === self || porter.isOut(node)) return;
     if (state === 'alive' || state === 'suspect') {
       peering.feed({ type: 'memberUp', node, addresses: member.addresses });
+      followMove(node, member.addresses);
       messaging.step((router, now) => router.memberJoined(now, node, member.incarnation.boot));
     } else if (state === 'dormant') {
       // It is owed what the outbox can keep, and holds nobody up meanwhile.
@@ -293,19 +274,10 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     } else {
       peering.feed({ type: 'memberGone', node, reason: state });
       messaging.step((router, now) => router.memberGone(now, node, state));
-      if (state === 'left') world.book.forget(node);
     }
     const before = states.get(node);
     states.set(node, state);
     if (before !== state) world.memberChanged(infoOf(member, false), before);
-  }
-
-  function edPublicOf(node: NodeId): Uint8Array | undefined {
-    const link = peering.links.all().find((one) => one.session.peer === node);
-    return (
-      membership?.member(node)?.edPublic ??
-      (link === undefined ? undefined : readCertificate(link.session.certificate)?.edPublic)
-    );
   }
 
   async function openMembership(): Promise<void> {
@@ -377,6 +349,10 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
       if (node !== undefined && porter.isOut(node)) return;
       peering.feed({ type: 'sighted', node, addresses });
     },
+    introduced(addresses) {
+      cancelIntroduction();
+      cancelIntroduction = introduce(addresses, { clock, peering, membership });
+    },
     members() {
       const view = membership?.view();
       if (view === undefined) return [];
@@ -394,15 +370,19 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     refusedBy: (node, bytes) => trust.refusedBy(node, bytes),
     prologue: () => linkPrologue(trust.meshId),
     async revoke(node) {
-      const key = edPublicOf(node);
+      const key = membership?.member(node)?.edPublic ?? edPublicOf(node, peering.links);
       if (key === undefined || node === self) throw new MycelError('MYCEL_UNKNOWN_MEMBER');
       await revokeDevice(trust, porter.certificates, { node, key: keyTextOf(key) });
     },
-    async leave() {
+    async leave(isForGood) {
+      for (const node of isForGood ? neighbours() : []) {
+        peering.links.control(node, { kind: 'bye', reason: leavingReason });
+      }
       await membership?.leave();
     },
     async stop() {
       isStopped = true;
+      cancelIntroduction();
       door?.stop();
       for (const link of peering.links.all()) {
         peering.links.controlOn(link.id, { kind: 'bye', reason: 'stopping' });

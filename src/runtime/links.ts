@@ -177,10 +177,14 @@ export function createLinks(wires: LinkWires): Links {
       link.info.session.close(`silent for ${Math.round((now - link.heardAt) / 1000)} s`);
       return;
     }
+    const silentMs = now - link.heardAt;
     // The answer to the last ping comes a little after its beat: only a whole missed one is silence.
-    tellQuiet(link, now - link.heardAt > 1.5 * heartbeatMs);
-    ask(link, () => {});
-    link.cancelBeat = clock.alarm(now + heartbeatMs, () => beat(link));
+    tellQuiet(link, silentMs > 1.5 * heartbeatMs);
+    // Whoever spoke a moment ago is alive: of two idle peers only one asks, and its question tells the other.
+    const isDue = silentMs >= heartbeatMs || link.info.rttMs === undefined;
+    if (isDue) ask(link, () => {});
+    const pauseMs = isDue ? heartbeatMs : heartbeatMs - silentMs;
+    link.cancelBeat = clock.alarm(now + pauseMs, () => beat(link));
   }
 
   function takeControl(link: Link, message: ControlMessage): void {

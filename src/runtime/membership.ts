@@ -68,6 +68,8 @@ export interface MembershipWorld {
 export interface Membership {
   view(): SwimView;
   member(node: NodeId): SwimMember | undefined;
+  /** Members are said to answer at these addresses. */
+  introduced(addresses: readonly Address[]): void;
   linkOpened(node: NodeId, address: Address): void;
   linkClosed(node: NodeId): void;
   /** A datagram that came over a link from this authenticated node. */
@@ -243,6 +245,7 @@ export async function startMembership(
   return {
     view: () => swim.view(),
     member: (node) => swim.member(node),
+    introduced: (addresses) => driver.feed({ type: 'introduced', addresses }),
     linkOpened(node, address) {
       linkedSince.set(node, clock.now());
       driver.feed({ type: 'linkOpened', node, address });

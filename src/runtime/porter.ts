@@ -13,6 +13,9 @@ import { createTwinWatch } from './twins.ts';
 /** Why a link is closed to both devices that run one identity; the peer tells its people. */
 export const twinsReason = 'twins';
 
+/** What a device is told whose identity another one has, too. */
+export const twinText = 'Another device runs with the identity of this one (a copied card?).';
+
 /** What the porter works with. */
 export interface PorterWorld {
   readonly clock: Clock;

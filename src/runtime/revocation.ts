@@ -1,8 +1,11 @@
 /** Throwing a device out: what an admin writes, and in which order, so that no honest member goes with it. */
 
+import type { NodeId } from '../kernel/ids.ts';
 import type { Subject } from '../protocol/trust/messages.ts';
 import { keyTextOf } from '../wire/authority-entry.ts';
+import { readCertificate } from '../wire/certificate.ts';
 import type { CertificateBook } from './certificate-book.ts';
+import type { Links } from './links.ts';
 import type { Trust } from './trust.ts';
 
 /**
@@ -21,6 +24,12 @@ export async function revokeDevice(
   // A disk that refuses the entry takes neither it nor the new key out of memory, nor from the others.
   const outcomes = await Promise.allSettled([written, trust.rotate()]);
   for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+}
+
+/** The key of a linked device. */
+export function edPublicOf(node: NodeId, links: Links): Uint8Array | undefined {
+  const link = links.all().find((one) => one.session.peer === node);
+  return link === undefined ? undefined : readCertificate(link.session.certificate)?.edPublic;
 }
 
 /** What a thrown-out admin issued counts no more: members that hold nothing else are named before it goes. */

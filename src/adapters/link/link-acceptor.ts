@@ -46,6 +46,7 @@ interface Incoming {
   readonly peer: ProvedPeer;
   readonly stream: GatheringStream;
   readonly remote: Address;
+  readonly localHost: string | undefined;
   link: OpenLink | undefined;
 }
 
@@ -68,6 +69,7 @@ export function createLinkAcceptor(
 
   async function welcome(socket: Duplex): Promise<void> {
     const remote = remoteOf(socket);
+    const localHost = socket instanceof Socket ? socket.localAddress : undefined;
     const [peer, aedes] = await Promise.all([
       shakeHands(socket, credentials, false),
       (broker ??= startBroker(incoming)),
@@ -76,7 +78,7 @@ export function createLinkAcceptor(
     const guard = createFrameGuard({ sender: 'client', packetBytesMax: linkPacketBytesMax });
     const stream = createNoiseStream(socket, peer.session, guard, linkHighWaterBytes);
     const client = aedes.handle(stream) as unknown as AedesClient;
-    const state: Incoming = { peer, stream, remote, link: undefined };
+    const state: Incoming = { peer, stream, remote, localHost, link: undefined };
     incoming.set(client, state);
     client.waitForDrain = (callback) => stream.whenRelieved(() => callback(null));
     stream.once('error', (error: Error) => {
@@ -139,9 +141,10 @@ export function createLinkAcceptor(
   }
 
   function open(state: Incoming, client: AedesClient): void {
-    const { peer, stream, remote } = state;
+    const { peer, stream, remote, localHost } = state;
     const link = createLinkSession(
       { peer: peer.node, isDialler: false, certificate: peer.certificate, remote },
+      localHost,
       {
         stream,
         publish: (topic, frame, done) =>

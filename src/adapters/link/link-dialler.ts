@@ -40,7 +40,7 @@ export async function dialAddress(
     const stream = createNoiseStream(socket, peer.session, guard, linkHighWaterBytes, (proof) =>
       world.credentials.refused(peer.node, proof),
     );
-    return await login(world, peer, stream, address);
+    return await login(world, peer, stream, { remote: address, localHost: socket.localAddress });
   } catch (error) {
     socket.destroy();
     throw error;
@@ -53,7 +53,7 @@ async function login(
   world: LinkWorld,
   peer: ProvedPeer,
   stream: GatheringStream,
-  remote: Address,
+  ends: { readonly remote: Address; readonly localHost: string | undefined },
 ): Promise<OpenLink> {
   const client = await createClient(world, peer, stream);
   // The peer may send before `dial` has given the session to its caller.
@@ -71,7 +71,8 @@ async function login(
     throw error;
   }
   const link = createLinkSession(
-    { peer: peer.node, isDialler: true, certificate: peer.certificate, remote },
+    { peer: peer.node, isDialler: true, certificate: peer.certificate, remote: ends.remote },
+    ends.localHost,
     {
       stream,
       publish: (topic, frame, done) => {

@@ -1,6 +1,5 @@
 /** One open link: two lanes over one MQTT connection, with back-pressure. */
 
-import type { Address } from '../../kernel/address.ts';
 import { reservedRoot } from '../../kernel/topic.ts';
 import { frameBytesMax } from '../../ports/link.ts';
 import type { Lane, LinkHandlers, LinkSession } from '../../ports/link.ts';
@@ -43,6 +42,8 @@ export interface LinkCarrier {
 /** A session and the side that its transport holds. */
 export interface OpenLink {
   readonly session: LinkSession;
+  /** The address of this computer that the connection uses; undefined for an in-process stream. */
+  readonly localHost: string | undefined;
   /** A frame came in. */
   received(lane: Lane, frame: Uint8Array): void;
   /** The connection is gone. */
@@ -52,7 +53,8 @@ export interface OpenLink {
 
 /** Opens a session over a carrier whose login is done. */
 export function createLinkSession(
-  about: Pick<LinkSession, 'peer' | 'isDialler' | 'certificate'> & { readonly remote: Address },
+  about: Pick<LinkSession, 'peer' | 'isDialler' | 'certificate' | 'remote'>,
+  localHost: string | undefined,
   carrier: LinkCarrier,
   world: { readonly handlers: LinkHandlers; readonly metrics: Metrics },
 ): OpenLink {
@@ -149,6 +151,7 @@ export function createLinkSession(
 
   return {
     session,
+    localHost,
     received(lane, frame) {
       if (phase !== 'open') return;
       metrics.count('link.frames.in');

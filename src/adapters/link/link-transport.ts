@@ -14,6 +14,11 @@ export interface SocketLinkTransport extends LinkTransport {
   accept(socket: Duplex): void;
   /** The open sessions, dialled and accepted. */
   sessions(): readonly LinkSession[];
+  /**
+   * Closes the sessions of addresses that `isOurs` denies: nothing comes through them any more, and TCP alone would
+   * take minutes to notice.
+   */
+  closeMoved(isOurs: (host: string) => boolean): void;
   /** Closes everything. Later dials fail. */
   stop(): Promise<void>;
 }
@@ -71,6 +76,12 @@ export function createLinkTransport(world: LinkWorld): SocketLinkTransport {
       else acceptor.accept(socket);
     },
     sessions: () => [...open.keys()],
+    closeMoved(isOurs) {
+      for (const { localHost, lost } of open.values()) {
+        if (localHost !== undefined && !isOurs(localHost))
+          lost('this computer has another address');
+      }
+    },
     async stop() {
       stopping.abort();
       for (const link of open.values()) link.lost('the node stopped');

@@ -139,6 +139,20 @@ export function listInterfaces(names?: readonly string[]): readonly NetInterface
   return choose(all, names).slice(0, interfacesMax);
 }
 
+/**
+ * Tells whether an address belongs to this computer now, on whatever interface. While it has none but loopback every
+ * address passes: a cable that is pulled for a moment takes no connection with it.
+ */
+export function lookUpOwnHosts(): (host: string) => boolean {
+  const infos = Object.values(readAddresses()).flat();
+  const isCutOff = infos.every((info) => info.internal);
+  const hosts = new Set(infos.map((info) => info.address));
+  return (host) => {
+    const plain = host.replace(/^::ffff:/, '');
+    return isCutOff || hosts.has(plain) || isLinkLocal(plain);
+  };
+}
+
 function choose(
   all: readonly NetInterface[],
   names: readonly string[] | undefined,

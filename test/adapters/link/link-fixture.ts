@@ -6,6 +6,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import type { LinkHost } from '../../contract/link.ts';
 import { createLinkRecord, recording } from '../../contract/link.ts';
 import { createLinkTransport } from '../../../src/adapters/link/link-transport.ts';
+import type { SocketLinkTransport } from '../../../src/adapters/link/link-transport.ts';
 import type { LinkCredentials } from '../../../src/adapters/link/noise-stream.ts';
 import { createMemoryLog } from '../../../src/adapters/memory/log.ts';
 import { createMetrics } from '../../../src/adapters/system/metrics.ts';
@@ -14,6 +15,7 @@ import type { NodeKeys } from '../../../src/wire/keys.ts';
 import type { Metrics } from '../../../src/ports/metrics.ts';
 
 export interface SocketLinkHost extends LinkHost {
+  readonly transport: SocketLinkTransport;
   readonly credentials: LinkCredentials;
   readonly metrics: Metrics;
   readonly sockets: Set<Socket>;
