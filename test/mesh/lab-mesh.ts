@@ -29,8 +29,10 @@ export interface LabMesh {
   node(at: number): MeshHost;
   /**
    * Waits until each of the first `count` nodes (all by default) last said `alive` of every other one of them.
-   * Gives the ms from the last `ready` to the last of these lines.
+   * Gives for each node the ms from the last `ready` of all to the last of these lines.
    */
+  viewTimes(count?: number, ms?: number): Promise<readonly number[]>;
+  /** The longest of `viewTimes`. */
   viewsComplete(count?: number, ms?: number): Promise<number>;
   /** Ends the nodes in an orderly way (SIGTERM) and gives their exit codes. */
   stop(): Promise<readonly (number | null)[]>;
@@ -96,27 +98,31 @@ export function createMesh(nodes: readonly MeshHost[]): LabMesh {
       if (node === undefined) throw new Error(`the mesh has no node ${at}`);
       return node;
     },
-    async viewsComplete(count = nodes.length, ms = 30_000) {
-      const watched = nodes.slice(0, count);
-      const ids = watched.map(({ id }) => id);
-      const times = await Promise.all(
-        watched.map(({ process, id }) => {
-          const others = ids.filter((other) => other !== id);
-          return process.until(
-            `${others.length} members alive`,
-            () => completedAt(process, others),
-            ms,
-          );
-        }),
-      );
-      const lastReady = Math.max(...watched.map(({ readyAt }) => readyAt));
-      return Math.max(0, Math.max(...times) - lastReady);
-    },
+    viewTimes: (count, ms) => viewTimes(nodes, count, ms),
+    viewsComplete: async (count, ms) => Math.max(...(await viewTimes(nodes, count, ms))),
     async stop() {
       for (const { process } of nodes) process.child.kill('SIGTERM');
       return await Promise.all(nodes.map(({ process }) => process.ended));
     },
   };
+}
+
+async function viewTimes(
+  nodes: readonly MeshHost[],
+  count = nodes.length,
+  ms = 30_000,
+): Promise<readonly number[]> {
+  const watched = nodes.slice(0, count);
+  const ids = watched.map(({ id }) => id);
+  const times = await Promise.all(
+    watched.map(({ process, id }) => {
+      const others = ids.filter((other) => other !== id);
+      const look = (): number | undefined => completedAt(process, others);
+      return process.until(`${others.length} members alive`, look, ms);
+    }),
+  );
+  const lastReady = Math.max(...watched.map(({ readyAt }) => readyAt));
+  return times.map((time) => Math.max(0, time - lastReady));
 }
 
 /** The last state that a node printed about each member. */

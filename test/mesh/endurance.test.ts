@@ -1,0 +1,153 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, test } from 'vitest';
+import { buildProgram } from './build-program.ts';
+import type { Host } from './lab-host.ts';
+import { mintInvite, startMesh, type MeshHost } from './lab-mesh.ts';
+import { createLab } from './lab.ts';
+import { saidBy, wronged } from './views.ts';
+
+/** Bytes of IP packets that a host sent, by transport. */
+interface Sent {
+  readonly tcp: number;
+  readonly udp: number;
+}
+
+const counters = `
+table inet sent {
+  counter tcp {}
+  counter udp {}
+  chain out {
+    type filter hook output priority 0;
+    oifname "eth0" meta l4proto tcp counter name tcp
+    oifname "eth0" meta l4proto udp counter name udp
+  }
+}
+`;
+
+async function countSent(host: Host): Promise<void> {
+  const { code, stderr } = await host.exec(['nft', '-f', '-'], { input: counters });
+  expect(code, stderr).toBe(0);
+}
+
+async function sentBy(host: Host): Promise<Sent> {
+  const { stdout } = await host.exec(['nft', '-j', 'list', 'counters']);
+  const { nftables } = JSON.parse(stdout) as {
+    nftables: { counter?: { name: string; bytes: number } }[];
+  };
+  const bytesOf = (name: string): number =>
+    nftables.find(({ counter }) => counter?.name === name)?.counter?.bytes ?? Number.NaN;
+  return { tcp: bytesOf('tcp'), udp: bytesOf('udp') };
+}
+
+/** Everything a host sent on its cable, frames and all. */
+async function deviceBytes(host: Host): Promise<number> {
+  const { stdout } = await host.exec(['cat', '/proc/net/dev']);
+  const fields = /eth0:(.*)/.exec(stdout)?.[1]?.trim().split(/\s+/);
+  return Number(fields?.[8]);
+}
+
+/** What an idle node of a mesh of `count` sends, in bytes a second: mean over the nodes. */
+async function idleTraffic(count: number): Promise<Sent & { readonly all: number }> {
+  await using lab = await createLab({ hosts: count, name: `i${count}` });
+  const mesh = await startMesh(lab, count);
+  await mesh.viewsComplete();
+  await sleep(20_000);
+  await Promise.all(lab.hosts.map(countSent));
+  const before = await Promise.all(lab.hosts.map(deviceBytes));
+  const since = performance.now();
+  await sleep(30_000);
+  const sent = await Promise.all(lab.hosts.map(sentBy));
+  const after = await Promise.all(lab.hosts.map(deviceBytes));
+  const seconds = (performance.now() - since) / 1000;
+  const mean = (figures: readonly number[]): number =>
+    figures.reduce((sum, one) => sum + one, 0) / figures.length / seconds;
+  return {
+    tcp: mean(sent.map(({ tcp }) => tcp)),
+    udp: mean(sent.map(({ udp }) => udp)),
+    all: mean(after.map((bytes, at) => bytes - (before[at] ?? 0))),
+  };
+}
+
+/** Watches a member's row in `mycel members` on these nodes for `ms`; true when one of them said `stalled`. */
+async function isSeenStalled(
+  nodes: readonly MeshHost[],
+  name: string,
+  ms: number,
+): Promise<boolean> {
+  const end = performance.now() + ms;
+  let isSeen = false;
+  while (performance.now() < end) {
+    const tables = await Promise.all(nodes.map(({ host }) => host.cli('members')));
+    const rows = tables.flatMap(({ stdout }) => stdout.split('\n'));
+    isSeen ||= rows.some((row) => row.startsWith(name) && row.includes('(stalled)'));
+    await sleep(800);
+  }
+  return isSeen;
+}
+
+describe.concurrent('over a minute', () => {
+  test('a fifth of all packets lost on every host makes nobody call a healthy member dead', async () => {
+    await using lab = await createLab({ hosts: 10, name: 'l' });
+    const { nodes, ...mesh } = await startMesh(lab, 10);
+    await mesh.viewsComplete();
+    const since = performance.now();
+    for (const host of lab.hosts) host.loss(20);
+    await sleep(60_000);
+    const isSuspicion = (event: Readonly<Record<string, unknown>>): boolean =>
+      event['event'] === 'member' && event['state'] === 'suspect';
+    const suspicions = nodes
+      .flatMap(({ process }) => process.events())
+      .filter(({ at, event }) => at >= since && isSuspicion(event));
+    console.info(`loss: ${suspicions.length} suspicions, all taken back`);
+    // Without them the packets were not lost and the test would prove nothing.
+    expect(suspicions.length).toBeGreaterThan(0);
+    expect(wronged(nodes, since)).toEqual([]);
+  });
+
+  test('a program that blocks its loop for 5 s is not called dead, and from the second time on says that it is stalled', async () => {
+    await using lab = await createLab({ hosts: 5, name: 's' });
+    const { nodes, ...mesh } = await startMesh(lab, 4);
+    await mesh.viewsComplete();
+    const host = lab.host(4);
+    const program = await buildProgram('stalling-node.ts', `${host.dataDir}-program.mjs`);
+    const invite = await mintInvite(lab.host(0));
+    const argv = [process.execPath, program, host.dataDir, 'busy', invite];
+    const busy = host.start(argv, { env: { STALL_MS: '5000' } });
+    const ready = await busy.line((line) => line.includes('"ready"'), 15_000);
+    const { node: id } = JSON.parse(ready) as { node: string };
+    const since = performance.now();
+    await saidBy(nodes, id, 'alive', 0, 15_000);
+    await sleep(3_000);
+
+    const stalls: boolean[] = [];
+    for (let round = 0; round < 2; round += 1) {
+      busy.child.kill('SIGUSR2');
+      stalls.push(await isSeenStalled(nodes, 'busy', 7_000));
+      await saidBy(nodes, id, 'alive', 0, 2_000);
+    }
+    expect(busy.lines.filter((line) => line.includes('"stalled"')).length).toBe(2);
+    expect(stalls[1]).toBe(true);
+    const dead = nodes.flatMap(({ process: one }) =>
+      one.events().filter(({ event }) => event['state'] === 'dead'),
+    );
+    expect(dead).toEqual([]);
+    const saidDead = busy.output.filter(({ at, text }) => at > since && text.includes('"dead"'));
+    expect(saidDead).toEqual([]);
+  });
+
+  test('an idle node sends as much in a mesh of ten as in a mesh of three, but for the heartbeat of each link', async () => {
+    const [three, ten] = await Promise.all([idleTraffic(3), idleTraffic(10)]);
+    const perLink = { three: three.tcp / 2, ten: ten.tcp / 9 };
+    const round = (figure: number): string => figure.toFixed(0);
+    console.info(
+      `idle: N=3 ${round(three.all)} B/s (UDP ${round(three.udp)}, per link ${round(perLink.three)}); ` +
+        `N=10 ${round(ten.all)} B/s (UDP ${round(ten.udp)}, per link ${round(perLink.ten)})`,
+    );
+    expect(three.udp).toBeGreaterThan(0);
+    expect(ten.udp).toBeLessThan(1.5 * three.udp);
+    expect(perLink.ten).toBeLessThan(1.5 * perLink.three);
+    // One question and one answer every five seconds, with their acknowledgements.
+    expect(perLink.three).toBeLessThan(75);
+    expect(perLink.ten).toBeLessThan(75);
+  });
+});
