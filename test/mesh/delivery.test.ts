@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createLab, type Lab } from './lab.ts';
-import { startMesh, type LabMesh } from './lab-mesh.ts';
+import { startMesh, statesSeen, type LabMesh } from './lab-mesh.ts';
 import {
   difference,
   heardFrom,
@@ -87,8 +87,8 @@ function proveDelivery(mesh: () => LabMesh, topology: string): void {
   test(`two clients at once on a ${topology} are each heard once and in order`, async () => {
     const last = mesh().nodes.length - 1;
     await withListeners(mesh(), ['-q', '1', '-t', 'load/#'], async (listeners) => {
-      const left = numbered('left', 3000);
-      const right = numbered('right', 3000);
+      const left = numbered('left', 2000);
+      const right = numbered('right', 2000);
       await Promise.all([
         speak(mesh().node(0), left, '-q', '1', '-t', 'load/left'),
         speak(mesh().node(last), right, '-q', '1', '-t', 'load/right'),
@@ -103,6 +103,16 @@ function proveDelivery(mesh: () => LabMesh, topology: string): void {
       await speak(mesh().node(0), lines, '-q', '0', '-t', 'load/signal');
       await expectAll(listeners, { signal: lines });
     });
+  });
+
+  test(`everybody on a ${topology} is held alive by everybody`, () => {
+    const { nodes } = mesh();
+    for (const { process, id } of nodes) {
+      const others = nodes.filter((other) => other.id !== id);
+      expect(others.map((other) => statesSeen(process).get(other.id))).toEqual(
+        others.map(() => 'alive'),
+      );
+    }
   });
 }
 

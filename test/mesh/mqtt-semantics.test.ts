@@ -93,7 +93,7 @@ describe('a retained message', () => {
     await sleep(50);
     await say(c, 'split/x', 'late', '-r');
     await say(a, 'split/gone', 'there', '-r');
-    await sleep(9000);
+    await sleep(7000);
     lab.heal();
     await expectStored([a, b, c], 'split/#', ['split/gone there 1', 'split/x late 1']);
     for (const listener of [onA, onC]) {
@@ -110,7 +110,7 @@ describe('a retained message', () => {
     lab.partition([b.host], [a.host, c.host]);
     const lines = numbered('log', 4000);
     await speak(a, lines, '-q', '1', '-t', 'log/x', '-r');
-    await sleep(8000);
+    await sleep(7000);
     lab.heal();
     await onB.waitForCount(4000, 40_000);
     await sleep(500);
@@ -172,7 +172,7 @@ describe('a plain client', () => {
     const all = await listen(b, '-q', '1', '-R', '-t', '#', '-t', '$SYS/#', '-t', '+/#');
     await say(a, 'ordinary', 'x');
     await all.waitForCount(1, 10_000);
-    await sleep(3000);
+    await sleep(1000);
     expect(new Set(all.messages().map(({ topic }) => topic))).toEqual(new Set(['ordinary']));
     await all.stop();
     for (const filter of ['$share/g/t', '$mycel/#', '$mycel/d']) {
@@ -181,17 +181,6 @@ describe('a plain client', () => {
       expect(`${stdout}${stderr}`, filter).toMatch(/All subscription requests were denied|: 128/);
       expect(code, filter).not.toBe(27);
     }
-  });
-
-  test('gets its own publish back exactly once', async () => {
-    const argv = ['mosquitto_rr', '-V', '311', '-h', '127.0.0.1', '-p', `${a.mqttPort}`, '-q', '1'];
-    const own = [...argv, '-t', 'own/x', '-e', 'own/x', '-m', 'mine', '-W', '2', '-F', '%t %p'];
-    const other = await listen(b, '-q', '1', '-t', 'own/#');
-    const { stdout, stderr } = await a.host.exec(own);
-    expect(`${stdout}${stderr}`).toBe('own/x mine\n');
-    await other.waitForCount(1, 10_000);
-    expect(other.messages().length).toBe(1);
-    await other.stop();
   });
 
   test('with overlapping filters gets each message of another node once for each at most, in order', async () => {
