@@ -209,6 +209,70 @@ test('a member cannot log in as another member', async () => {
   expect(bob.heard.opened).toEqual([]);
 });
 
+test('a login that a member was given opens nothing at another node', async () => {
+  const [ann, bob] = [await host(), await host()];
+  const eve = createCredentials(mesh);
+  const guarded = (
+    socket: Socket,
+    peer: Awaited<ReturnType<typeof shakeHands>>,
+    from: 'client' | 'server',
+  ) =>
+    createNoiseStream(
+      socket,
+      peer.session,
+      createFrameGuard({ sender: from, packetBytesMax: 1 << 20 }),
+      1 << 20,
+    );
+  // Ann dials Eve, who is a member, and logs in; Eve hands the very same bytes on to Bob.
+  const login = new Promise<Buffer>((resolve) => {
+    void serve((socket) => {
+      void shakeHands(socket, eve, false).then((peer) => {
+        guarded(socket, peer, 'client').once('data', resolve);
+      });
+    }).then((address) =>
+      ann.transport.dial(eve.node, [address], AbortSignal.timeout(5000)).catch(() => {}),
+    );
+  });
+  const socket = connect(bob.address.port, bob.address.host);
+  const stream = guarded(socket, await shakeHands(socket, eve, true), 'server');
+  stream.on('error', () => {});
+  stream.write(await login);
+  const [answer] = (await once(stream, 'data')) as [Buffer];
+  expect([...answer]).toEqual([0x20, 2, 0, 5]);
+  await once(stream, 'close');
+  expect(bob.heard.opened).toEqual([]);
+});
+
+test('a member that was thrown out is shown why, gets no link, and a stranger is shown nothing', async () => {
+  const proof = Buffer.from('the log up to the revocation');
+  const credentials = createCredentials(mesh);
+  const own = createCredentials(mesh);
+  const bob = await startLinkHost({
+    ...credentials,
+    admit: (certificate, xPublic) => {
+      const verdict = credentials.admit(certificate, xPublic);
+      return 'refusal' in verdict ? verdict : { refusal: 'it was revoked', proof: [proof, proof] };
+    },
+  });
+  onTestFinished(() => bob.transport.stop());
+  const shown: [string, string][] = [];
+  const refused = (node: string, bytes: Uint8Array): void => {
+    shown.push([node, Buffer.from(bytes).toString()]);
+  };
+  const ann = await startLinkHost({ ...own, refused });
+  const stranger = await startLinkHost({ ...createCredentials(generateNodeKeys()), refused });
+  for (const one of [ann, stranger]) {
+    onTestFinished(() => one.transport.stop());
+    const dialled = one.transport.dial(undefined, [bob.address], AbortSignal.timeout(5000));
+    await expect(dialled).rejects.toThrow(/127\.0\.0\.1/);
+  }
+  expect(shown).toEqual([
+    [bob.node, proof.toString()],
+    [bob.node, proof.toString()],
+  ]);
+  expect(bob.heard.opened).toEqual([]);
+});
+
 test('a link whose user ignores back-pressure is closed, and memory stays bounded', async () => {
   const [ann, bob] = [await host(), await host()];
   const session = await ann.transport.dial(bob.node, [bob.address], AbortSignal.timeout(5000));
