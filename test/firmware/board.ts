@@ -37,6 +37,8 @@ interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Paths that are read-only while it runs. */
   readonly readOnly?: readonly string[];
+  /** Longest time it may take, in ms. */
+  readonly ms?: number;
 }
 
 /** How a board starts. */
@@ -54,7 +56,7 @@ export interface BootedBoard {
 }
 
 /** Longest wait for something to happen on a board, in ms. */
-const waitMs = 45_000;
+const waitMs = 25_000;
 
 /** systemd's programs colour and link even what goes into a pipe. */
 const plain = { SYSTEMD_COLORS: '0', SYSTEMD_URLIFY: '0', SYSTEMD_PAGER: '' };
@@ -103,6 +105,7 @@ export async function createBoard(): Promise<Board> {
     const apart = ['unshare', '--mount', '--pid', '--net', '--fork', '--kill-child'];
     return runCommand([...apart, 'sh', '-c', script, 'sh', home, readOnly, ...argv], {
       env: { ...plain, ...options.env },
+      ...(options.ms === undefined ? {} : { ms: options.ms }),
     });
   };
   const board: Board = {

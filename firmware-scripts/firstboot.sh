@@ -1,0 +1,253 @@
+#!/bin/sh
+# Makes a node of a flashed card. Power may be cut at any line: the next boot goes on from there.
+#
+#   sh firstboot.sh --stage1   from the hook of the image, or by hand: puts itself and its unit into place, no more
+#   sh firstboot.sh            from mycel-firstboot.service at every boot: the work, or nothing when it is done
+#
+# The card is read from mycel/ on the boot partition. status.txt there says how far it came, for a person with a laptop.
+set -eu
+
+lib=/usr/local/lib/mycel
+state=/var/lib/mycel
+own=/var/lib/mycel-firstboot
+units=/etc/systemd/system
+log="$own/log"
+log_bytes_max=65536
+step='starting'
+
+# put SOURCE TARGET: writes only what differs, whole or not at all.
+put() {
+  if cmp -s "$1" "$2"; then return; fi
+  changed=yes
+  cp "$1" "$2.new"
+  swap "$2"
+}
+
+# What is on the disk before the name points at it survives a power cut.
+settle() { sync "$@" 2>/dev/null || sync; }
+
+# swap FILE: gives FILE.new the name FILE, whole or not at all.
+swap() {
+  settle "$1.new"
+  mv -f "$1.new" "$1"
+  settle "${1%/*}"
+}
+
+note() {
+  printf '%s\n' "$*"
+  printf '%s %s\n' "$(date -u '+%Y-%m-%d %H:%M:%S')" "$*" >>"$log" 2>/dev/null || true
+}
+
+# tell HEADLINE NEXT: leaves word on the card. A full or read-only card must not stop the work.
+tell() {
+  [ -n "$card" ] || return 0
+  if {
+    printf 'mycel: %s\r\nnext:  %s\r\n\r\nWhat happened so far (the clock of a new board may be wrong):\r\n' "$1" "$2"
+    tail -n 40 "$log" | sed 's/$/\r/'
+  } >"$card/status.new"; then
+    mv -f "$card/status.new" "$card/status.txt" && settle "$card"
+  fi 2>/dev/null
+  return 0
+}
+
+fail() {
+  note "failed while $step: $1"
+  tell "FAILED while $step: $1" "$2"
+  printf '  next: %s\n' "$2" >&2
+  exit 1
+}
+
+find_card() {
+  card=''
+  for place in ${MYCEL_CARD:-/boot/firmware/mycel /boot/mycel}; do
+    if [ -f "$place/card.conf" ]; then
+      card="$place"
+      return
+    fi
+  done
+}
+
+# Some systems cannot save a text without an ending.
+find_invite() {
+  invite=''
+  for file in "$card/invite" "$card/invite.txt"; do
+    if [ -s "$file" ]; then invite="$file"; fi
+  done
+}
+
+# setting KEY: the value on the card. Read, never run: anyone with a laptop can write there.
+setting() {
+  sed -n "s/^$1=//p" "$card/card.conf" | tail -n 1 | tr -d '\r"' | tr -c 'A-Za-z0-9 ._:,=@/+\n-' '?'
+}
+
+# What tells this board from a copy of its card in another one; "unknown" where the hardware has no number.
+board_id() {
+  for file in /proc/device-tree/serial-number /sys/class/dmi/id/product_uuid; do
+    [ -r "${MYCEL_SYSROOT:-}$file" ] || continue
+    number="$(tr -d '\000\n' <"${MYCEL_SYSROOT:-}$file")"
+    if [ -n "$number" ]; then
+      printf '%s' "$number" | sha256sum | cut -c 1-16
+      return
+    fi
+  done
+  echo unknown
+}
+
+# same_life STAMP: whether a stamp is of this flashing and this board.
+same_life() {
+  [ -f "$1" ] || return 1
+  read -r stamped_flash stamped_board <"$1" || return 1
+  [ "$stamped_flash" = "$flash" ] || return 1
+  [ "$stamped_board" = "$board" ] || [ "$stamped_board" = unknown ] || [ "$board" = unknown ]
+}
+
+stamp() {
+  printf '%s %s\n' "$flash" "$board" >"$own/$1.new"
+  swap "$own/$1"
+}
+
+systemd_runs() { [ -d /run/systemd/system ]; }
+
+# Images run this once, or at every boot: it writes only what is missing.
+stage1() {
+  [ -n "$card" ] || fail 'no mycel directory on the boot partition.' 'Flash the card again.'
+  changed=''
+  mkdir -p "$lib" "$units/multi-user.target.wants"
+  put "$card/firstboot.sh" "$lib/firstboot.sh"
+  put "$card/mycel-firstboot.service" "$units/mycel-firstboot.service"
+  if [ ! -L "$units/multi-user.target.wants/mycel-firstboot.service" ]; then
+    changed=yes
+    ln -s "$units/mycel-firstboot.service" "$units/multi-user.target.wants/mycel-firstboot.service"
+    settle "$units/multi-user.target.wants"
+  fi
+  [ -n "$changed" ] || return 0
+  note 'the first boot is prepared'
+  tell 'prepared; the work begins when the system is up.' 'Wait for two minutes. If this text stays, look at: journalctl -u mycel-firstboot'
+  # Bookworm runs its firstrun.sh before there is a system, and reboots by itself.
+  if systemd_runs && ! grep -q 'systemd\.run=' /proc/cmdline; then
+    systemctl daemon-reload
+    systemctl start --no-block mycel-firstboot.service
+  fi
+}
+
+check_card() {
+  step='checking the card'
+  [ -f "$card/SHA256SUMS" ] || fail 'the card is incomplete: SHA256SUMS is missing.' 'Flash the card again.'
+  for name in mycel.mjs install.sh uninstall.sh mycel.service; do
+    grep -q " [ *]$name\$" "$card/SHA256SUMS" || fail "the card is incomplete: $name is not in SHA256SUMS." 'Flash the card again.'
+  done
+  broken="$(cd "$card" && sha256sum -c SHA256SUMS 2>/dev/null | sed -n 's/: FAILED.*//p' | tr '\n' ' ')" || true
+  [ -z "$broken" ] || fail "these files on the card are damaged or missing: $broken" 'Flash the card again; if it happens again, the card is worn out.'
+}
+
+# A new flashing, or a copy of the card in another board, is a new node: two boards must never have one identity.
+begin_life() {
+  step='making room for a new identity'
+  if same_life "$own/fresh"; then return; fi
+  if [ -n "$(ls -A "$state" 2>/dev/null)" ]; then
+    if systemd_runs; then systemctl stop mycel.service 2>/dev/null || true; fi
+    find "$state" -mindepth 1 -delete
+    settle "$state"
+    note 'the identity of an earlier life of this card is gone'
+  fi
+  stamp fresh
+}
+
+node_on_card() {
+  case "$(uname -m)" in
+    aarch64 | arm64) arch=arm64 ;;
+    x86_64) arch=x64 ;;
+    armv7l) arch=armv7l ;;
+    *) arch=none ;;
+  esac
+  for tarball in "$card"/node-*-linux-"$arch".tar.*; do
+    if [ -f "$tarball" ]; then
+      printf '%s' "$tarball"
+      return
+    fi
+  done
+}
+
+install_node() {
+  step='installing'
+  complaint="$own/complaint"
+  export MYCEL_BUNDLE="$card/mycel.mjs" MYCEL_START=no
+  MYCEL_NODE="$(node_on_card)"
+  MYCEL_NAME="$(setting MYCEL_NAME)"
+  MYCEL_ARGS="$(setting MYCEL_ARGS)"
+  MYCEL_JOIN="${invite:+@$invite}"
+  export MYCEL_NODE MYCEL_NAME MYCEL_ARGS MYCEL_JOIN
+  if sh "$card/install.sh" >>"$log" 2>"$complaint"; then
+    rm -f "$complaint"
+  else
+    reason="$(sed -n 's/^mycel install: //p' "$complaint")"
+    advice="$(sed -n 's/^  next: //p' "$complaint")"
+    cat "$complaint" >>"$log"
+    fail "${reason:-$(tail -n 1 "$complaint")}" "${advice:-Flash the card again.} On a card: \"mycel flash --node FILE\" adds Node.js. It is tried again every minute."
+  fi
+  note 'the service is installed and enabled'
+}
+
+# The service has the invite by now; a lost card must give nothing away.
+clear_card() {
+  step='clearing the invite from the card'
+  [ -n "$invite" ] || return 0
+  rm -f "$card/invite" "$card/invite.txt" || fail 'the invite cannot be removed from the card.' "Make the boot partition writable, or remove $invite by hand."
+  settle "$card"
+  note 'the invite is gone from the card'
+}
+
+work() {
+  if [ -z "$card" ]; then
+    # The boot partition may be gone for good; the board may still be another one.
+    [ -f "$own/finished" ] || fail 'no mycel directory on the boot partition.' 'Flash the card again.'
+    read -r flash _ <"$own/finished"
+    if ! same_life "$own/finished"; then
+      begin_life
+      stamp finished
+      note 'this board is a copy of another one: it has a new identity, and needs an invite'
+    fi
+    return
+  fi
+  flash="$(setting FLASH_ID)"
+  [ -n "$flash" ] || fail 'card.conf on the card has no FLASH_ID.' 'Flash the card again.'
+  find_invite
+  if same_life "$own/finished" && [ -z "$invite" ]; then return; fi
+  note "making a node of this board (flash $flash, board $board)"
+  tell 'at work.' 'Wait for two minutes. If this text stays, look at: journalctl -u mycel-firstboot'
+  check_card
+  begin_life
+  install_node
+  clear_card
+  step='finishing'
+  stamp finished
+  if [ -f "$state/invite" ]; then
+    tell 'done. The node starts now and joins the mesh of its invite.' 'It appears in "mycel members" of the other boards within a minute. If it does not, on this board: sudo mycel status'
+  else
+    tell 'done. The node starts now, without an invite.' 'To let it into a mesh: put the text of "mycel invite" into a file called invite in this directory and boot again, or on this board: sudo mycel join INVITE'
+  fi
+  note 'done'
+  # Not waited for: the node is ordered after this very unit.
+  if systemd_runs; then
+    systemctl daemon-reload
+    systemctl restart --no-block mycel.service
+  fi
+}
+
+umask 022
+mkdir -p "$own"
+chmod 700 "$own"
+if [ -f "$log" ] && [ "$(wc -c <"$log")" -gt "$log_bytes_max" ]; then
+  tail -n 100 "$log" >"$log.new"
+  mv -f "$log.new" "$log"
+fi
+find_card
+board="$(board_id)"
+case "${1:-}" in
+  --stage1) stage1 ;;
+  '') work ;;
+  *)
+    printf 'usage: sh firstboot.sh [--stage1]\n' >&2
+    exit 2
+    ;;
+esac

@@ -1,0 +1,376 @@
+#!/bin/sh
+# Puts mycel and a one-time invite on a card, so that the board installs itself at its first boot.
+#
+#   sh flash.sh [options] TARGET
+#
+#   TARGET             the mounted boot partition of a card, or an .img file with a FAT boot partition
+#   --name NAME        how people will call the node (default: the host name the board has)
+#   --invite TEXT      an invite, or @file; without it the board starts alone
+#   --args FLAGS       further flags of "mycel up", in one piece
+#   --node FILE        a nodejs.org tarball for the board, for images without Node.js 20.19
+#   --bundle FILE      mycel.mjs or the packed npm tarball (default: the one beside this script)
+#   --format FORMAT    auto (default), cloud-init, firstrun, rpi-preseed, dietpi or generic
+#   --yes              do not ask
+#   --dry-run          say what would be done, change nothing
+set -eu
+
+here="$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)"
+payload='firstboot.sh install.sh uninstall.sh mycel.service mycel-firstboot.service'
+# Room left over on the card, so that the image itself can still write to it.
+spare_kib=2048
+# The boot partition is mounted in one of two places; the mark tells our line from others.
+# shellcheck disable=SC2016 # It is the board that shall expand it.
+hook='for d in /boot/firmware /boot; do if [ -f "$d/mycel/firstboot.sh" ]; then sh "$d/mycel/firstboot.sh" --stage1; break; fi; done # mycel'
+MTOOLS_SKIP_CHECK=1
+export MTOOLS_SKIP_CHECK
+target='' name='' invite='' args='' node='' bundle='' format=auto yes='' dry='' work='' image=''
+
+say() { printf '%s\n' "$*"; }
+fail() {
+  printf 'mycel flash: %s\n  next: %s\n' "$1" "$2" >&2
+  exit 1
+}
+usage() {
+  sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0" | sed '$d'
+  exit "$1"
+}
+tidy() { [ -z "$work" ] || rm -rf "$work"; }
+trap tidy EXIT
+trap 'exit 1' HUP INT TERM
+settle() { sync "$@" 2>/dev/null || sync; }
+
+read_options() {
+  while [ "$#" -gt 0 ]; do
+    case "$1" in
+      --name | --invite | --args | --node | --bundle | --format)
+        [ "$#" -ge 2 ] || fail "$1 needs a value." "See: sh flash.sh --help"
+        case "$1" in
+          --name) name="$2" ;;
+          --invite) invite="$2" ;;
+          --args) args="$2" ;;
+          --node) node="$2" ;;
+          --bundle) bundle="$2" ;;
+          *) format="$2" ;;
+        esac
+        shift
+        ;;
+      --yes) yes=yes ;;
+      --dry-run) dry=yes ;;
+      --help | -h) usage 0 ;;
+      -*) fail "there is no option $1." 'See: sh flash.sh --help' ;;
+      *)
+        [ -z "$target" ] || fail "more than one target: $target and $1." 'Flash one at a time.'
+        target="$1"
+        ;;
+    esac
+    shift
+  done
+  [ -n "$target" ] || fail 'no target is given.' 'Give the mounted boot partition of the card, or an .img file: sh flash.sh --help'
+  case "$name$args" in
+    *[!A-Za-z0-9\ ._:,=@/+-]*) fail 'the name or the flags hold a character that the card cannot carry.' 'Use letters, digits, spaces and . _ : , = @ / + -' ;;
+    *) ;;
+  esac
+}
+
+# is_system MOUNTPOINT...: whether one of them is a place this computer itself starts from.
+is_system() {
+  for place in "$@"; do
+    case "$place" in
+      / | /boot | /boot/firmware | /boot/efi | /efi | /usr) return 0 ;;
+      *) ;;
+    esac
+  done
+  return 1
+}
+
+# Places a device is mounted on; a disk's are those of its partitions.
+places_of() { awk -v device="$1" 'index($1, device) == 1 { print $2 }' /proc/mounts | tr '\n' ' '; }
+
+check_target() {
+  if [ -d "$target" ]; then
+    target="$(CDPATH='' cd -- "$target" && pwd -P)"
+    device="$(df -P "$target" | awk 'NR == 2 { print $1 }')"
+    # A directory on the system disk is only a directory; the root of a system file system is the system.
+    # shellcheck disable=SC2046 # A list of words.
+    if is_system "$target" || { grep -q "^[^ ]* $target " /proc/mounts && is_system $(places_of "$device"); }; then
+      fail "$target is where this computer starts from." 'Give the boot partition of the card. For this computer itself: sudo mycel service install'
+    fi
+    [ -w "$target" ] || fail "$target is not writable." 'Run it with sudo; if the card has a lock switch, open it.'
+  elif [ -b "$target" ]; then
+    # shellcheck disable=SC2046
+    is_system $(places_of "$target") && fail "$target is the disk this computer runs from." 'Look up the name of the card with lsblk, mount its boot partition and give that directory.'
+    fail "$target is a whole device." 'Mount its boot partition (the small FAT one) and give that directory. Nothing else on it needs to change.'
+  elif [ -f "$target" ]; then
+    case "$target" in
+      *.xz | *.gz | *.zip | *.bz2 | *.zst) fail "$target is compressed." 'Unpack it first, for example: unxz -k FILE' ;;
+      *) ;;
+    esac
+    [ -w "$target" ] || fail "$target is not writable." 'Work on a copy: an image from elsewhere is better kept as it is.'
+    command -v mcopy >/dev/null || fail 'mtools is not installed, and an image cannot be written without it.' 'Install it (Debian: apt-get install mtools), or write the image to a card first and give its mounted boot partition.'
+    find_partition
+  else
+    fail "there is no $target." 'Give the mounted boot partition of the card, or an .img file.'
+  fi
+}
+
+# number FILE OFFSET BYTES: the little-endian number there.
+number() { od -An -v -t "u$3" -j "$2" -N "$3" "$1" | tr -d ' \n'; }
+
+find_partition() {
+  [ "$(od -An -v -t x1 -j 510 -N 2 "$target" | tr -d ' \n')" = 55aa ] ||
+    fail "$target is no disk image: it has no partition table." 'Give the unpacked .img of an operating system for the board.'
+  # A file system without a partition table says so itself.
+  if dd if="$target" bs=1 skip=54 count=33 2>/dev/null | tr -c 'A-Z0-9' '.' | grep -q 'FAT[13]'; then
+    image="$target@@0"
+    return
+  fi
+  for entry in 446 462 478 494; do
+    case "$(number "$target" $((entry + 4)) 1)" in
+      1 | 4 | 6 | 11 | 12 | 14 | 239)
+        offset=$(($(number "$target" $((entry + 8)) 4) * 512))
+        mdir -b -i "$target@@$offset" ::/ >/dev/null 2>&1 || continue
+        image="$target@@$offset"
+        return
+        ;;
+      238) fail "$target has a GPT partition table, which this script cannot read." 'Write it to a card, and give the mounted boot partition.' ;;
+      *) ;;
+    esac
+  done
+  fail "$target has no FAT boot partition." 'Give the image of an operating system for the board; the file system of one partition alone is not enough.'
+}
+
+# fetch NAME: copies a file of the boot partition into $work/boot, if it is there.
+fetch() {
+  if [ -n "$image" ]; then
+    mcopy -n -i "$image" "::/$1" "$work/boot/$1" 2>/dev/null || rm -f "$work/boot/$1"
+  elif [ -f "$target/$1" ]; then
+    cp "$target/$1" "$work/boot/$1"
+  fi
+}
+has() { [ -f "$work/boot/$1" ]; }
+
+read_card() {
+  mkdir -p "$work/boot" "$work/out/mycel"
+  for file in rpi-preseed.toml user-data meta-data vendor-data firstrun.sh cmdline.txt config.txt issue.txt dietpi.txt Automation_Custom_Script.sh; do
+    fetch "$file"
+  done
+  if has cmdline.txt && [ "$(grep -c '[^[:space:]]' "$work/boot/cmdline.txt")" -gt 1 ]; then
+    fail 'cmdline.txt has more than one line; the board would not boot as it should.' 'Join its lines with spaces, or write the image afresh.'
+  fi
+}
+
+detect_format() {
+  [ "$format" = auto ] || return 0
+  if has rpi-preseed.toml; then
+    format=rpi-preseed
+  elif has user-data || has meta-data; then
+    format=cloud-init
+  elif has firstrun.sh; then
+    format=firstrun
+  elif has dietpi.txt; then
+    format=dietpi
+  elif has cmdline.txt && has config.txt && grep -q 'Raspberry Pi reference' "$work/boot/issue.txt" 2>/dev/null; then
+    format=firstrun
+  else
+    fail "$target does not look like the boot partition of a system that mycel knows." 'Check that it is the boot partition. If it is: --format generic puts mycel on it, and you start it on the board by hand.'
+  fi
+}
+
+hook_cloud_init() {
+  if has vendor-data && ! grep -q '^# mycel' "$work/boot/vendor-data" && grep -q '[^[:space:]]' "$work/boot/vendor-data"; then
+    fail 'there is a vendor-data on the card that is not from mycel.' 'Move it away if it is not needed, or use --format generic and start mycel on the board by hand.'
+  fi
+  if has user-data && tr -d '\r' <"$work/boot/user-data" | awk '/^vendor_data:/ { inside = 1; print; next } /^[^ #]/ { inside = 0 } inside { print }' | grep -q 'enabled: *[fF]alse'; then
+    fail 'user-data on the card switches vendor-data off.' 'Remove "vendor_data: {enabled: false}" from it, or use --format generic.'
+  fi
+  # Every boot, not once: a power cut must not lose it. user-data stays as it is.
+  # shellcheck disable=SC2016 # It is the board that shall expand it.
+  printf '#cloud-boothook\n#!/bin/sh\n# mycel\n%s\n' "$hook" >"$work/out/vendor-data"
+}
+
+hook_firstrun() {
+  if has firstrun.sh; then
+    grep -q 'systemd\.run=' "$work/boot/cmdline.txt" 2>/dev/null ||
+      fail 'firstrun.sh is on the card, but cmdline.txt does not run it.' 'The first boot may be over: boot the card and use "mycel service install" on it, or write the image afresh.'
+    # What comes after the line that removes the script is cut off by the image; before it is safe.
+    awk -v hook="$hook" '
+      / # mycel$/ { next }
+      !done && (/rm.*firstrun\.sh$/ || /^exit/) { print hook; done = 1 }
+      { print }
+      END { if (!done) print hook }' "$work/boot/firstrun.sh" >"$work/out/firstrun.sh"
+    return
+  fi
+  has cmdline.txt || fail 'there is no cmdline.txt on the card.' 'Check that it is the boot partition of a Raspberry Pi OS.'
+  printf '#!/bin/sh\nset +e\n%s\nrm -f /boot/firstrun.sh\nsed -i "s| systemd.run.*||g" /boot/cmdline.txt\nexit 0\n' "$hook" >"$work/out/firstrun.sh"
+  line="$(tr -d '\r\n' <"$work/boot/cmdline.txt")"
+  printf '%s systemd.run=/boot/firstrun.sh systemd.run_success_action=reboot systemd.unit=kernel-command-line.target\n' "$line" >"$work/out/cmdline.txt"
+}
+
+hook_rpi_preseed() {
+  toml="$work/boot/rpi-preseed.toml"
+  has rpi-preseed.toml || : >"$toml"
+  if grep -q 'mycel/firstboot\.sh' "$toml"; then return; fi
+  if grep -Eq '^[[:space:]]*("?runcmd"?[[:space:]]*[.=]|\[[[:space:]]*"?runcmd"?[[:space:]]*\.|"late")' "$toml"; then
+    fail 'rpi-preseed.toml writes runcmd in a way that this script does not understand.' 'Write it as a table: a line [runcmd], then late = [ … ]'
+  fi
+  awk -v command='"sh /boot/firmware/mycel/firstboot.sh --stage1"' '
+    function close_table() { if (inside && !done) { print "late = [" command "]"; done = 1 } inside = 0 }
+    /^[ \t]*\[/ { close_table() }
+    /^[ \t]*\[[ \t]*runcmd[ \t]*\]/ { inside = 1 }
+    inside && !done && /^[ \t]*late[ \t]*=[ \t]*\[/ { sub(/\[/, "[" command ", "); done = 1 }
+    { print }
+    END { close_table(); if (!done) print "\n[runcmd]\nlate = [" command "]" }' "$toml" >"$work/out/rpi-preseed.toml"
+}
+
+hook_dietpi() {
+  script="$work/boot/Automation_Custom_Script.sh"
+  if ! has Automation_Custom_Script.sh; then
+    printf '#!/bin/sh\n%s\n' "$hook" >"$work/out/Automation_Custom_Script.sh"
+    return
+  fi
+  head -n 1 "$script" | grep -Eq '^#!.*sh *$' || fail 'Automation_Custom_Script.sh on the card is not a shell script.' 'Add this line to what it does: sh /boot/firmware/mycel/firstboot.sh --stage1 ; then use --format generic.'
+  # First, not last: what follows may exit.
+  awk -v hook="$hook" '/ # mycel$/ { next } { print } NR == 1 { print hook }' "$script" >"$work/out/Automation_Custom_Script.sh"
+}
+
+write_hook() {
+  case "$format" in
+    cloud-init) hook_cloud_init ;;
+    firstrun) hook_firstrun ;;
+    rpi-preseed) hook_rpi_preseed ;;
+    dietpi) hook_dietpi ;;
+    generic) ;;
+    *) fail "there is no format $format." 'Use auto, cloud-init, firstrun, rpi-preseed, dietpi or generic.' ;;
+  esac
+}
+
+gather_payload() {
+  out="$work/out/mycel"
+  for file in $payload; do
+    [ -f "$here/$file" ] || fail "$file is missing beside this script." 'Keep the scripts together in one directory.'
+    cp "$here/$file" "$out/$file"
+  done
+  if [ -z "$bundle" ]; then
+    for candidate in "$here/mycel.mjs" "$here"/mycel-[0-9]*.tgz "$here/../dist/mycel.mjs"; do
+      if [ -f "$candidate" ]; then
+        bundle="$candidate"
+        break
+      fi
+    done
+  fi
+  [ -f "$bundle" ] || fail "there is no program to put on the card (${bundle:-mycel.mjs})." 'Give --bundle FILE: mycel.mjs, or the tarball of "npm pack".'
+  if gzip -t "$bundle" 2>/dev/null; then
+    tar -xzOf "$bundle" package/dist/mycel.mjs >"$out/mycel.mjs" 2>/dev/null || fail "$bundle holds no package/dist/mycel.mjs." 'Give the tarball that "npm pack" of mycel makes.'
+  else
+    cp "$bundle" "$out/mycel.mjs"
+  fi
+  [ "$(head -c 19 "$out/mycel.mjs")" = '#!/usr/bin/env node' ] || fail "$bundle is not the mycel program." 'Give mycel.mjs, or the tarball of "npm pack".'
+  if [ -n "$node" ]; then
+    case "${node##*/}" in
+      node-v*-linux-*.tar.*) ;;
+      *) fail "$node is not named like a tarball of nodejs.org." 'Keep the name it was published under, like node-v22.23.3-linux-arm64.tar.xz: it says for which processor it is.' ;;
+    esac
+    tar -tf "$node" 2>/dev/null | grep -q '/bin/node$' || fail "$node holds no bin/node, or is damaged." 'Get it again from nodejs.org.'
+    cp "$node" "$out/${node##*/}"
+  fi
+  (cd "$out" && sha256sum -- *) >"$work/sums"
+  mv "$work/sums" "$out/SHA256SUMS"
+  # What a person may edit is not in the sums.
+  {
+    printf '# Settings of this board; read at its first boot.\n'
+    [ -z "$name" ] || printf 'MYCEL_NAME=%s\n' "$name"
+    [ -z "$args" ] || printf 'MYCEL_ARGS=%s\n' "$args"
+    printf 'FLASH_ID=%s\n' "$(od -An -v -t x1 -N 8 /dev/urandom | tr -d ' \n')"
+  } >"$out/card.conf"
+  case "$invite" in
+    '') return ;;
+    @*)
+      [ -r "${invite#@}" ] || fail "the invite file ${invite#@} cannot be read." 'Check the path after the @.'
+      tr -d '\r\n\t ' <"${invite#@}" >"$out/invite"
+      ;;
+    *) printf '%s' "$invite" >"$out/invite" ;;
+  esac
+  case "$(cat "$out/invite")" in
+    mycel:1:?*) ;;
+    *) fail '--invite is not an invite.' 'Give the whole text that "mycel invite" printed, from mycel:1: on.' ;;
+  esac
+}
+
+check_room() {
+  need="$(du -sk "$work/out" | cut -f 1)"
+  if [ -n "$image" ]; then
+    free="$(mdir -i "$image" ::/ | sed -n 's/ bytes free.*//p' | tr -d ' ')"
+    free=$((${free:-0} / 1024))
+  else
+    free="$(df -Pk "$target" | awk 'NR == 2 { print $4 }')"
+  fi
+  [ "$free" -ge $((need + spare_kib)) ] ||
+    fail "the boot partition has $free KiB free, $((need + spare_kib)) are needed." 'Remove old files from it, or leave --node out and install Node.js on the board.'
+}
+
+show_plan() {
+  say "$target: $format${name:+, name $name}${node:+, with Node.js}$([ -n "$invite" ] && echo ', with an invite' || echo ', without an invite')"
+  (cd "$work/out" && find . -type f) | sed 's/^\.\///' | sort | while read -r file; do
+    verb='write'
+    if has "$file"; then verb=change; fi
+    say "  $verb $file"
+  done
+}
+
+ask() {
+  [ -z "$yes" ] || return 0
+  [ -t 0 ] || fail 'nobody is there to be asked.' 'Look at the plan with --dry-run, then give --yes.'
+  printf 'Write this? [y/N] '
+  read -r answer
+  case "$answer" in
+    [yY]*) ;;
+    *) fail 'nothing was written.' 'Run it again when you are ready.' ;;
+  esac
+}
+
+# store FILE: puts one file on the card and reads it back.
+store() {
+  if [ -n "$image" ]; then
+    mcopy -o -i "$image" "$work/out/$1" "::/$1" 2>/dev/null && mcopy -n -i "$image" "::/$1" "$work/back" 2>/dev/null
+  else
+    cp "$work/out/$1" "$target/$1.new" 2>/dev/null && mv -f "$target/$1.new" "$target/$1" && cp "$target/$1" "$work/back"
+  fi || fail "$1 could not be written." 'The card may be full, locked or worn out. It boots as before: what starts mycel is written last.'
+  cmp -s "$work/out/$1" "$work/back" || fail "$1 does not read back as it was written." 'The card is worn out or not genuine: use another one.'
+  rm -f "$work/back"
+}
+
+write_card() {
+  if [ -n "$image" ]; then
+    mdeltree -i "$image" ::/mycel >/dev/null 2>&1 || true
+    mmd -i "$image" ::/mycel >/dev/null 2>&1 || fail 'the directory mycel cannot be made in the image.' 'Write the image afresh: its boot partition is damaged.'
+  else
+    rm -rf "$target/mycel"
+    mkdir "$target/mycel"
+  fi
+  for file in "$work/out/mycel"/*; do store "mycel/${file##*/}"; done
+  settle "$target"
+  # What starts it comes last, and what starts that comes last of all.
+  for file in vendor-data firstrun.sh rpi-preseed.toml Automation_Custom_Script.sh cmdline.txt; do
+    if [ -f "$work/out/$file" ]; then store "$file"; fi
+  done
+  settle "$target"
+}
+
+read_options "$@"
+umask 077
+work="$(mktemp -d)"
+check_target
+read_card
+detect_format
+write_hook
+gather_payload
+check_room
+show_plan
+[ -z "$dry" ] || exit 0
+ask
+write_card
+say "done. Eject the card and boot the board; if it does not appear, read mycel/status.txt on the card."
+case "$format" in
+  generic) say 'On the board, once: sudo sh /boot/firmware/mycel/firstboot.sh --stage1' ;;
+  *) say 'A card that has booted before may not look at it again; then, on the board: sudo sh /boot/firmware/mycel/firstboot.sh --stage1' ;;
+esac
