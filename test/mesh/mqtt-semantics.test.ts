@@ -217,6 +217,7 @@ describe('a plain client', () => {
       const { code } = await a.host.exec(['sh', '-c', script, 'sh', ...argv], { ms: 10_000 });
       expect(code, `${bytes} bytes`).not.toBe(0);
     }
+    expect(a.process.errors()).toContain('a payload of 132096 bytes is larger than 131072');
     await say(a, 'limit/x', 'small');
     await listener.waitForCount(1, 10_000);
     expect(listener.messages().map(({ payload }) => payload)).toEqual(['small']);
