@@ -5,7 +5,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { bundleProgram, type Bundle, type Program } from '../adapters/child.ts';
 import type { NodeId } from '../../src/kernel/ids.ts';
 import { generateNodeKeys, nodeIdOf, randomBytes } from '../../src/wire/keys.ts';
-import { createDatagramSeal } from '../../src/wire/datagram-seal.ts';
+import { createDatagramSeal, datagramOverheadBytes } from '../../src/wire/datagram-seal.ts';
+import { decodeHello } from '../../src/wire/hello.ts';
 import { createLab, type Lab } from './lab.ts';
 import type { Capture } from './lab-host.ts';
 import {
@@ -115,6 +116,19 @@ describe('a stranger on the LAN', () => {
     expect(leaksIn(Buffer.concat([tap.raw, Buffer.from(canary.payload)]), secrets)).toEqual([
       'payload',
     ]);
+  });
+
+  test('sees nothing but hellos of a fixed form, mDNS with ids and ports, and sealed datagrams', async () => {
+    const { datagrams } = await tapped();
+    const kinds = new Map<string, number>();
+    for (const { payload, toPort, from } of datagrams) {
+      if (from === lab.host(4).address) continue;
+      const kind = kindOf(payload, toPort);
+      kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
+      if (kind === 'mdns')
+        expect(wordsOf(payload).filter((word) => !isKnownWord(word))).toEqual([]);
+    }
+    expect([...kinds.keys()].sort()).toEqual(['hello', 'mdns', 'sealed']);
   });
 
   test('cannot speak plain MQTT to a member', async () => {
@@ -254,6 +268,26 @@ describe('a stranger on the LAN', () => {
     expect(await stateOf(watcher)).toEqual(beforeWatcher);
   });
 });
+
+function kindOf(payload: Buffer, toPort: number): string {
+  if (toPort === 5353) return 'mdns';
+  if (payload.subarray(0, 4).toString('latin1') === 'MYCH') {
+    return decodeHello(payload) === undefined ? 'malformed hello' : 'hello';
+  }
+  return payload[0] === 1 && payload.length >= datagramOverheadBytes ? 'sealed' : 'unknown';
+}
+
+/** Readable runs of a packet. */
+function wordsOf(payload: Buffer): readonly string[] {
+  return payload.toString('latin1').match(/[\w=.:-]{4,}/g) ?? [];
+}
+
+/** Service names, node ids, and the facts of a beacon; a length byte may look like a letter. */
+function isKnownWord(word: string): boolean {
+  return /^.?(_mycel|_tcp|_udp|_dns-sd|_services|local|arpa|in-addr|(tag|st|id|port|v)=.*|[a-z2-7]{28}|\d+)$/.test(
+    word,
+  );
+}
 
 /** What was recorded up to now. */
 async function tapped(): Promise<Tap> {
