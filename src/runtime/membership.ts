@@ -104,6 +104,7 @@ export async function startMembership(
   let responder: Promise<StallResponder> | undefined;
   let left: (() => void) | undefined;
   let isStopped = false;
+  let isAsleep = false;
 
   const seal = createDatagramSeal({ node: self, bootCounter: world.boot, keys: world.keys });
   const codec = createMembershipCodec({
@@ -278,8 +279,12 @@ export async function startMembership(
       responder?.then((one) => one.setKeys([current, ...others])).catch(() => {});
     },
     evict: (node) => driver.feed({ type: 'evicted', node }),
-    sleep: (ms) => spread({ type: 'sleep', ms }),
-    leave: () => spread({ type: 'leave' }),
+    sleep(ms) {
+      isAsleep = true;
+      return spread({ type: 'sleep', ms });
+    },
+    // Its last word was that it will be back.
+    leave: () => (isAsleep ? Promise.resolve() : spread({ type: 'leave' })),
     async stop() {
       isStopped = true;
       driver.stop();
