@@ -5,7 +5,7 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { onTestFinished } from 'vitest';
+import { onTestFinished, vi } from 'vitest';
 import { createNode } from '../../src/index.ts';
 import type { MeshMessage, MeshNode, NodeOptions } from '../../src/index.ts';
 
@@ -58,11 +58,12 @@ export function portOf(node: MeshNode): number {
 
 /** Looks again every few milliseconds. @throws when the condition does not hold within 10 s. */
 export async function until(condition: () => boolean, ms = 10_000): Promise<void> {
-  const end = performance.now() + ms;
-  while (!condition()) {
-    if (performance.now() > end) throw new Error(`never: ${String(condition)}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
+  await vi.waitFor(
+    () => {
+      if (!condition()) throw new Error(`never: ${String(condition)}`);
+    },
+    { timeout: ms, interval: 5 },
+  );
 }
 
 /** The payload as text. */
