@@ -35,8 +35,8 @@ export async function raceAddresses<Result>(
 ): Promise<Result> {
   const tried = addresses.slice(0, addressesMax);
   const reasons: Record<string, string> = {};
+  // Not AbortSignal.any: on Node 20 a signal that lives as long as the node keeps a trace of each one made from it.
   const losers = new AbortController();
-  const stop = AbortSignal.any([signal, losers.signal]);
 
   return new Promise<Result>((resolve, reject) => {
     let started = 0;
@@ -60,7 +60,7 @@ export async function raceAddresses<Result>(
       const address = tried[started];
       if (isDecided || address === undefined) return;
       started += 1;
-      attempt(address, stop).then(
+      attempt(address, losers.signal).then(
         (result) => (isDecided ? discard(result) : settle(() => resolve(result))),
         (error: unknown) => lost(address, error),
       );

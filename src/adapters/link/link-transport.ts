@@ -1,5 +1,6 @@
 /** Links between nodes: MQTT in Noise_XX over TCP, dialled and accepted. */
 
+import { setMaxListeners } from 'node:events';
 import type { Duplex } from 'node:stream';
 import type { LinkSession, LinkTransport } from '../../ports/link.ts';
 import { dialFailure, raceAddresses } from './happy-eyeballs.ts';
@@ -32,7 +33,8 @@ export interface SocketLinkTransport extends LinkTransport {
 export function createLinkTransport(world: LinkWorld): SocketLinkTransport {
   const { metrics } = world;
   const open = new Map<LinkSession, OpenLink>();
-  const stopping = new AbortController();
+  const dials = new Set<AbortController>();
+  let isStopped = false;
 
   const tracked: LinkWorld = {
     ...world,
@@ -56,10 +58,17 @@ export function createLinkTransport(world: LinkWorld): SocketLinkTransport {
 
   return {
     async dial(expected, addresses, signal) {
+      const own = new AbortController();
+      const giveUp = (): void => own.abort();
+      if (isStopped || signal.aborted) giveUp();
+      // A node dials dozens of peers at once under one signal; Node takes eleven for a leak.
+      setMaxListeners(0, signal);
+      signal.addEventListener('abort', giveUp, { once: true });
+      dials.add(own);
       try {
         const link = await raceAddresses(
           addresses,
-          AbortSignal.any([signal, stopping.signal]),
+          own.signal,
           (address, stop) => dialAddress(tracked, expected, address, stop),
           (late) => late.lost('another address was faster'),
         );
@@ -69,10 +78,13 @@ export function createLinkTransport(world: LinkWorld): SocketLinkTransport {
       } catch (error) {
         metrics.drop('link', 'dial-failed');
         throw dialFailure('MYCEL_LINK_FAILED', addresses, error);
+      } finally {
+        dials.delete(own);
+        signal.removeEventListener('abort', giveUp);
       }
     },
     accept(socket) {
-      if (stopping.signal.aborted) socket.destroy();
+      if (isStopped) socket.destroy();
       else acceptor.accept(socket);
     },
     sessions: () => [...open.keys()],
@@ -83,7 +95,8 @@ export function createLinkTransport(world: LinkWorld): SocketLinkTransport {
       }
     },
     async stop() {
-      stopping.abort();
+      isStopped = true;
+      for (const own of dials) own.abort();
       for (const link of open.values()) link.lost('the node stopped');
       await acceptor.stop();
     },
