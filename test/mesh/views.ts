@@ -31,7 +31,7 @@ export async function saidBy(
 }
 
 /** The others of a mesh. */
-export function othersThan(mesh: LabMesh, ...left: readonly MeshHost[]): readonly MeshHost[] {
+function othersThan(mesh: LabMesh, ...left: readonly MeshHost[]): readonly MeshHost[] {
   return mesh.nodes.filter((node) => !left.includes(node));
 }
 
