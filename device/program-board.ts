@@ -3,7 +3,9 @@
 import type { Command } from 'commander';
 
 import type { WithContext } from './context.ts';
-import { parseWhole } from './options.ts';
+import { parseDuration } from './duration.ts';
+import { cardsMax } from './flash/cards.ts';
+import { parseChoice, parseWhole } from './options.ts';
 
 /** Flags of `service install`. */
 export interface InstallFlags {
@@ -29,8 +31,25 @@ export interface LogFlags {
   readonly lines: number;
 }
 
+/** Flags of `flash`; the lifetime in ms. */
+export interface FlashFlags {
+  readonly name?: string;
+  readonly count?: number;
+  readonly out?: string;
+  /** `true`: the running node makes one for each card; `false`: none. */
+  readonly invite: boolean | string;
+  readonly ttl?: number;
+  readonly node?: string;
+  readonly args?: string;
+  readonly format?: string;
+  readonly sheet?: string;
+  readonly yes?: boolean;
+  readonly dryRun?: boolean;
+}
+
 /** Adds them. */
 export function addBoardCommands(program: Command, withContext: WithContext): void {
+  addFlash(program, withContext);
   const service = program.command('service').description('the node as a service of this machine');
   const load = () => import('./commands/service.ts');
   service
@@ -70,5 +89,35 @@ export function addBoardCommands(program: Command, withContext: WithContext): vo
     .option('-n, --lines <n>', 'how many lines', parseWhole('--lines', 1, 1e6), 100)
     .action(
       withContext(async (context, flags: LogFlags) => (await load()).serviceLogs(context, flags)),
+    );
+}
+
+function addFlash(program: Command, withContext: WithContext): void {
+  program
+    .command('flash')
+    .description('put mycel and an invite on a card, so that its board joins by itself')
+    .argument('<target...>', 'the mounted boot partition of each card, or an .img file')
+    .option('--name <name>', 'how people call the node; {n} is the number of the card')
+    .option('--count <n>', 'how many cards', parseWhole('--count', 1, cardsMax))
+    .option('--out <dir>', 'write to copies of the image in this directory')
+    .option('--invite <invite>', 'this invite, or the one in @file, instead of a fresh one', true)
+    .option('--no-invite', 'no invite: the board starts alone')
+    .option('--ttl <time>', 'how long the invites hold, like 24h (the default)', (text) =>
+      parseDuration('--ttl', text, undefined),
+    )
+    .option('--node <file>', 'a tarball from nodejs.org for the board')
+    .option('--args <flags>', 'further flags of "mycel up", in one piece')
+    .option(
+      '--format <format>',
+      'what starts it on the board (default: found out from the card)',
+      parseChoice('--format', ['cloud-init', 'firstrun', 'rpi-preseed', 'dietpi', 'generic']),
+    )
+    .option('--sheet <file>', 'names, invites and QR codes to print; .html or text')
+    .option('--yes', 'do not ask')
+    .option('--dry-run', 'say what would be done, change nothing')
+    .action(
+      withContext(async (context, targets: readonly string[], flags: FlashFlags) =>
+        (await import('./commands/flash.ts')).flash(context, targets, flags),
+      ),
     );
 }

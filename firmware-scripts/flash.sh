@@ -83,22 +83,24 @@ is_system() {
   return 1
 }
 
-# Places a device is mounted on; a disk's are those of its partitions.
-places_of() { awk -v device="$1" 'index($1, device) == 1 { print $2 }' /proc/mounts | tr '\n' ' '; }
+# Places a device is mounted on; those of a disk are those of its partitions.
+places_of() { awk -v device="$1" '$1 == device { print $2 }' /proc/mounts | tr '\n' ' '; }
+places_of_disk() { awk -v disk="$1" 'index($1, disk) == 1 { print $2 }' /proc/mounts | tr '\n' ' '; }
 
 check_target() {
   if [ -d "$target" ]; then
     target="$(CDPATH='' cd -- "$target" && pwd -P)"
     device="$(df -P "$target" | awk 'NR == 2 { print $1 }')"
-    # A directory on the system disk is only a directory; the root of a system file system is the system.
+    top="$(df -P "$target" | awk 'NR == 2 { print $6 }')"
+    # A directory on the system's disk is only a directory; the top of one of its file systems is the system.
     # shellcheck disable=SC2046 # A list of words.
-    if is_system "$target" || { grep -q "^[^ ]* $target " /proc/mounts && is_system $(places_of "$device"); }; then
+    if is_system "$target" || { [ "$top" = "$target" ] && [ -b "$device" ] && is_system $(places_of "$device"); }; then
       fail "$target is where this computer starts from." 'Give the boot partition of the card. For this computer itself: sudo mycel service install'
     fi
     [ -w "$target" ] || fail "$target is not writable." 'Run it with sudo; if the card has a lock switch, open it.'
   elif [ -b "$target" ]; then
     # shellcheck disable=SC2046
-    is_system $(places_of "$target") && fail "$target is the disk this computer runs from." 'Look up the name of the card with lsblk, mount its boot partition and give that directory.'
+    is_system $(places_of_disk "$target") && fail "$target is the disk this computer runs from." 'Look up the name of the card with lsblk, mount its boot partition and give that directory.'
     fail "$target is a whole device." 'Mount its boot partition (the small FAT one) and give that directory. Nothing else on it needs to change.'
   elif [ -f "$target" ]; then
     case "$target" in
