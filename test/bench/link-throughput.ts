@@ -1,7 +1,6 @@
 /**
  * How much one link carries: frames a second, and 64-byte messages a second in 16 KiB frames, between two processes.
- * Run: `npx esbuild test/bench/link-throughput.ts --bundle --platform=node --format=esm --packages=external
- * --outfile=node_modules/.cache/bench/link.mjs && node node_modules/.cache/bench/link.mjs`
+ * Run: `node --import ./test/typescript.mjs test/bench/link-throughput.ts`
  */
 
 import { fork } from 'node:child_process';

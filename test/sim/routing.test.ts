@@ -2,9 +2,10 @@ import { describe, expect, test } from 'vitest';
 import { createRandom } from '../../src/kernel/random.ts';
 import { RoutingMesh } from './routing-mesh.ts';
 import type { Edge, RoutingMeshOptions } from './routing-mesh.ts';
+import { seedsFor } from './swarm.ts';
 
 /** Per shape; the five small shapes make 200 seeds. */
-const seeds = Number(process.env['SIM_SEEDS'] ?? 40);
+const seedCount = 40;
 
 const line = (count: number): Edge[] =>
   Array.from({ length: count - 1 }, (_, at): Edge => [at, at + 1]);
@@ -80,7 +81,7 @@ function quietMesh(options: RoutingMeshOptions): RoutingMesh {
 
 describe.each(Object.entries(shapes))('routers on a %s', (_name, shape) => {
   test('deliver each event once and in order, and no link carries one twice in a direction', () => {
-    for (let seed = 1; seed <= Math.max(3, seeds / 10); seed += 1) {
+    for (const seed of seedsFor(seedCount / 10, [])) {
       const mesh = quietMesh({ seed, count: shape.count, edges: shape.edges(seed) });
       publishAtRandom(mesh, 20, 2_000);
       mesh.runUntil(6_000);
@@ -91,7 +92,7 @@ describe.each(Object.entries(shapes))('routers on a %s', (_name, shape) => {
   });
 
   test('deliver each event once and in order while links flap and copies appear', () => {
-    for (let seed = 1; seed <= (shape.count > 10 ? seeds / 4 : seeds); seed += 1) {
+    for (const seed of seedsFor(shape.count > 10 ? seedCount / 4 : seedCount, [])) {
       const mesh = quietMesh({
         seed,
         count: shape.count,
@@ -162,7 +163,7 @@ describe('routers', () => {
   });
 
   test('fill the holes of an origin that was taken for dead, when it is back', () => {
-    for (let seed = 1; seed <= seeds; seed += 1) {
+    for (const seed of seedsFor(seedCount, [])) {
       const mesh = quietMesh({ seed, count: 3, edges: full(3), latencyMs: { min: 1, spread: 30 } });
       const [direct] = mesh.links;
       if (direct === undefined) throw new Error('a full mesh of 3 has links');
@@ -223,7 +224,7 @@ describe('routers', () => {
   });
 
   test('never show by synchronisation what comes as an event, and agree when links flap', () => {
-    for (let seed = 1; seed <= seeds; seed += 1) {
+    for (const seed of seedsFor(seedCount, [])) {
       const mesh = quietMesh({ seed, count: 4, edges: ring(4), latencyMs: { min: 1, spread: 60 } });
       flapLinks(mesh, 3_000);
       for (let round = 0; round < 120; round += 1) {
@@ -243,7 +244,7 @@ describe('routers', () => {
   });
 
   test('show a newcomer the values from before its time, each once', () => {
-    for (let seed = 1; seed <= seeds; seed += 1) {
+    for (const seed of seedsFor(seedCount, [])) {
       const mesh = quietMesh({ seed, count: 3, edges: full(3), latencyMs: { min: 1, spread: 60 } });
       const publish = (round: number): void =>
         mesh.publishEvent(0, { topic: `r/${round % 3}`, payload: `${round}` });

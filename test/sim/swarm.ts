@@ -93,13 +93,14 @@ export function swarm<Message, Subject>(options: {
 
 /**
  * The seeds to run: only `SEED` from the environment when it is set, else the kept ones and `count` more.
- * `SEED_BASE` moves the range, for a nightly run over fresh ones.
+ * `SEED_BASE` moves the range and `SEED_COUNT` cuts it, for runs over fresh ones (`npm run sim`).
  */
 export function seedsFor(count: number, kept: readonly number[]): number[] {
   const only = process.env['SEED'];
   if (only !== undefined) return [Number(only)];
   const base = Number(process.env['SEED_BASE'] ?? 1);
-  return [...kept, ...Array.from({ length: count }, (_, at) => base + at)];
+  const length = Math.min(count, Number(process.env['SEED_COUNT'] ?? count));
+  return [...kept, ...Array.from({ length }, (_, at) => base + at)];
 }
 
 /** Fails with every failing seed and how to run it again. */

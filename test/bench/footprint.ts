@@ -1,0 +1,135 @@
+/** What one idle node costs: memory, time to be ready, time to join, bytes on the cable. Needs root: hosts are namespaces. */
+
+import { rm } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createLab, type Lab } from '../mesh/lab.ts';
+import { mintInvite, startMesh, startNode, type LabMesh } from '../mesh/lab-mesh.ts';
+import type { Program } from '../process.ts';
+import { memoryOf, type ProcessMemory } from './process-memory.ts';
+import { median, row, type Row } from './row.ts';
+
+/** How long to measure. */
+export interface FootprintOptions {
+  /** Each figure is the median of so many. */
+  readonly rounds: number;
+  /** Time from a complete mesh to the reading, in ms. */
+  readonly settleMs: number;
+  /** Time over which idle traffic is counted, in ms. */
+  readonly trafficMs: number;
+}
+
+/** Nodes of the small and of the large mesh. */
+const smallMesh = 3;
+const largeMesh = 6;
+
+const bareScript = 'setInterval(() => {}, 1e9); console.log("ready")';
+
+interface Round {
+  readonly bare: ProcessMemory;
+  readonly provisional: ProcessMemory;
+  readonly meshed: readonly ProcessMemory[];
+  readonly bareMs: number;
+  readonly readyMs: number;
+  readonly joinMs: number;
+}
+
+/** Measures in turn, `rounds` times. */
+export async function footprint(options: FootprintOptions): Promise<readonly Row[]> {
+  const rounds: Round[] = [];
+  for (let at = 0; at < options.rounds; at += 1) rounds.push(await measureRound(options));
+  const bareRss = median(rounds.map(({ bare }) => bare.rss));
+  const bareMs = median(rounds.map((round) => round.bareMs));
+  const readyMs = median(rounds.map((round) => round.readyMs));
+  const bare = { name: 'bare node', value: bareRss };
+  const meshed = rounds.flatMap((round) => round.meshed);
+  const traffic = await idleTraffic(options.trafficMs);
+  return [
+    row('idle-rss', 0, median(meshed.map(({ rss }) => rss)), 'MB', bare),
+    row('idle-rss-worst', 0, Math.max(...meshed.map(({ rss }) => rss)), 'MB', bare),
+    row('idle-rss-alone', 0, median(rounds.map((one) => one.provisional.rss)), 'MB', bare),
+    row('idle-pss', 0, median(meshed.map(({ pss }) => pss)), 'MB', {
+      name: 'bare node',
+      value: median(rounds.map((one) => one.bare.pss)),
+    }),
+    row('idle-anonymous', 0, median(meshed.map(({ anonymous }) => anonymous)), 'MB', {
+      name: 'bare node',
+      value: median(rounds.map((one) => one.bare.anonymous)),
+    }),
+    row('ready-time', 0, readyMs, 'ms', { name: 'bare node prints a line', value: bareMs }),
+    row('join-time', 0, median(rounds.map(({ joinMs }) => joinMs)), 'ms', {
+      name: 'start of the same node',
+      value: readyMs,
+    }),
+    row('idle-traffic', 0, traffic.large, 'B/s', {
+      name: `a node of ${smallMesh}, not of ${largeMesh}`,
+      value: traffic.small,
+    }),
+  ];
+}
+
+async function measureRound(options: FootprintOptions): Promise<Round> {
+  await using lab = await createLab({ hosts: smallMesh, name: 'f' });
+  const bareAt = performance.now();
+  const bare = lab.host(0).start([process.execPath, '-e', bareScript]);
+  await bare.line(() => true, 20_000);
+  const bareMs = performance.now() - bareAt;
+  const readyFrom = performance.now();
+  const founder = await startNode(lab.host(0), []);
+  const readyMs = founder.readyAt - readyFrom;
+  await sleep(options.settleMs);
+  const provisional = memoryOf(founder.process.child.pid);
+  const second = await startNode(lab.host(1), ['--join', await mintInvite(lab.host(0))]);
+  await sees(second.process, founder.id);
+  const third = await startNode(lab.host(2), ['--join', await mintInvite(lab.host(0))]);
+  // The newcomer is in when it and the founder have each other in view.
+  await Promise.all([
+    sees(third.process, founder.id),
+    sees(third.process, second.id),
+    sees(founder.process, third.id),
+    sees(second.process, third.id),
+  ]);
+  const joinMs = performance.now() - third.readyAt;
+  await sleep(options.settleMs);
+  const meshed = [founder, second, third].map((node) => memoryOf(node.process.child.pid));
+  return { bare: memoryOf(bare.child.pid), provisional, meshed, bareMs, readyMs, joinMs };
+}
+
+function sees(program: Program, id: string): Promise<string> {
+  return program.line((line) => {
+    if (!line.includes(id)) return false;
+    const event = JSON.parse(line) as Record<string, unknown>;
+    return event['event'] === 'member' && event['id'] === id && event['state'] === 'alive';
+  }, 30_000);
+}
+
+/** Bytes a second that one idle node sends, in a small and in a large mesh. */
+async function idleTraffic(
+  ms: number,
+): Promise<{ readonly small: number; readonly large: number }> {
+  await using lab = await createLab({ hosts: largeMesh, name: 't' });
+  const small = await trafficOf(lab, await startMesh(lab, smallMesh), ms);
+  const large = await trafficOf(lab, await startMesh(lab, largeMesh), ms);
+  return { small, large };
+}
+
+async function trafficOf(lab: Lab, mesh: LabMesh, ms: number): Promise<number> {
+  await mesh.viewsComplete();
+  // The bursts of discovery and the first push-pulls are over after this.
+  await sleep(20_000);
+  const sent = (): Promise<number[]> =>
+    Promise.all(
+      mesh.nodes.map(async ({ host }) => {
+        const path = '/sys/class/net/eth0/statistics/tx_bytes';
+        return Number((await host.exec(['cat', path])).stdout);
+      }),
+    );
+  const before = await sent();
+  const from = performance.now();
+  await sleep(ms);
+  const after = await sent();
+  const seconds = (performance.now() - from) / 1000;
+  await mesh.stop();
+  // The larger mesh is founded anew.
+  await Promise.all(lab.hosts.map(({ dataDir }) => rm(dataDir, { recursive: true, force: true })));
+  return median(after.map((bytes, at) => (bytes - (before[at] ?? 0)) / seconds));
+}
