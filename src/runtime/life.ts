@@ -269,6 +269,7 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
       followMove(node, member.addresses);
       messaging.step((router, now) => router.memberJoined(now, node, member.incarnation.boot));
     } else if (state === 'dormant') {
+      peering.feed({ type: 'memberSlept', node });
       // It is owed what the outbox can keep, and holds nobody up meanwhile.
       messaging.step((router, now) => router.memberGone(now, node, 'dead'));
     } else {

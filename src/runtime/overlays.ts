@@ -7,6 +7,7 @@ import { createFullMesh } from '../protocol/overlay/full-mesh.ts';
 import type { HyparviewPace } from '../protocol/overlay/hyparview-config.ts';
 import { createHyparview } from '../protocol/overlay/hyparview.ts';
 import type { Overlay, OverlayName } from '../protocol/overlay/overlay.ts';
+import { createUnity } from '../protocol/overlay/unity.ts';
 
 const wired: HyparviewPace = {
   activeMax: 5,
@@ -33,13 +34,13 @@ export interface OverlayOptions {
 
 /** Builds the overlay of this name. */
 export function createOverlay(options: OverlayOptions, random: Random): Overlay {
-  const { self, overlay, profile } = options;
-  switch (overlay) {
-    case 'full-mesh':
-      return createFullMesh({ self }, random);
-    case 'hyparview':
-      return createHyparview({ self, ...hyparviewPaces[profile] }, random);
-  }
+  const { self, boot, overlay, profile } = options;
+  const pace = hyparviewPaces[profile];
+  const inner =
+    overlay === 'full-mesh'
+      ? createFullMesh({ self }, random.split())
+      : createHyparview({ self, ...pace }, random.split());
+  return createUnity(inner, { self, boot, overlay, beatMs: pace.shuffleMs }, random.split());
 }
 
 /** Links that a node keeps in this overlay; undefined: as many as there are members. */

@@ -34,8 +34,10 @@ export interface BargainWorld {
   tookIn(newcomer: PeerHint): void;
   /** A join of this node was accepted. */
   joined(): void;
-  /** A neighbour is gone, or somebody else than hoped is to be asked. */
-  fellShort(now: Millis, isLoss: boolean): void;
+  /** A neighbour is gone. */
+  lost(now: Millis): void;
+  /** An attempt came to an end, good or bad. */
+  stirred(now: Millis): void;
 }
 
 type Opened = Extract<OverlayInput, { readonly type: 'linkOpened' }>;
@@ -72,6 +74,7 @@ export function createBargain(world: BargainWorld): Bargain {
     contacts.worked(talk.node);
     talks.agree(now, talk);
     passive.remove(talk.node);
+    world.stirred(now);
   }
 
   function part(talk: Talk, message: OverlayMessage, reason: string): void {
@@ -146,7 +149,8 @@ export function createBargain(world: BargainWorld): Bargain {
       contacts.release(hint.node);
     }
     contacts.release(node);
-    world.fellShort(now, wasNeighbour);
+    if (wasNeighbour) world.lost(now);
+    else world.stirred(now);
   }
 
   /** The peer fails: what is known of it is kept only while it is a member. */
@@ -159,7 +163,8 @@ export function createBargain(world: BargainWorld): Bargain {
     if (phase !== 'asked') contacts.failed(now, node);
     passive.remove(node);
     contacts.release(node);
-    world.fellShort(now, wasNeighbour);
+    if (wasNeighbour) world.lost(now);
+    else world.stirred(now);
   }
 
   function collapse(now: Millis, talk: Talk, next: OpenSession, purpose?: Purpose): void {
@@ -227,7 +232,7 @@ export function createBargain(world: BargainWorld): Bargain {
       talks.end(old, 'superseded');
       talks.hangUp(old.current.session, 'superseded');
       begin(now, input, next, purpose);
-      if (wasNeighbour) world.fellShort(now, true);
+      if (wasNeighbour) world.lost(now);
     },
     closed(now, node, session, reason) {
       talks.closed(session);

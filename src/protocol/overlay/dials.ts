@@ -7,11 +7,17 @@ import type { Hyparview } from './hyparview-config.ts';
 import type { OverlayEffect } from './overlay.ts';
 import type { Purpose } from './talks.ts';
 
+/** One dial. */
+export interface Dial {
+  readonly purpose: Purpose;
+  readonly since: Millis;
+}
+
 /** The dials. */
 export interface Dials {
   has(node: NodeId): boolean;
   size(): number;
-  purposes(): Iterable<Purpose>;
+  all(): Iterable<Dial>;
   /** Dials a contact. False: no slot is free, it is being dialled already, or it has no address. */
   dial(now: Millis, node: NodeId, purpose: Purpose): boolean;
   /** The dial came through, or to nothing: why it was made, undefined when none was under way. */
@@ -27,13 +33,11 @@ export function createDials(
   contacts: () => Contacts,
   emit: (effect: OverlayEffect) => void,
 ): Dials {
-  const dials = new Map<NodeId, { readonly purpose: Purpose; readonly since: Millis }>();
+  const dials = new Map<NodeId, Dial>();
   return {
     has: (node) => dials.has(node),
     size: () => dials.size,
-    *purposes() {
-      for (const { purpose } of dials.values()) yield purpose;
-    },
+    all: () => dials.values(),
     dial(now, node, purpose) {
       const contact = contacts().get(node);
       if (contact === undefined || contact.addresses.length === 0) return false;

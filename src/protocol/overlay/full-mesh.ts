@@ -261,6 +261,7 @@ export function createFullMesh(config: FullMeshConfig, random: Random): Overlay 
         return;
       case 'received':
         return input.message.kind === 'refuse' ? refused(now, input.node) : undefined;
+      case 'memberSlept':
       case 'linkQuiet':
       case 'selfMoved':
       case 'torn':

@@ -34,8 +34,13 @@ export function createHyparview(config: HyparviewConfig, random: Random): Overla
   let ownAddresses: readonly Address[] = [];
   let shuffleAt: Millis | undefined;
   let shufflesInHaste = 0;
+  /** Cached, because most inputs are walks that pass through and change nothing that is timed. */
+  let dueAt: Millis = -Infinity;
 
-  const emit = (effect: OverlayEffect): void => void effects.push(effect);
+  const emit = (effect: OverlayEffect): void => {
+    if (effect.type !== 'send') dueAt = -Infinity;
+    effects.push(effect);
+  };
   const talks = createTalks(knobs, random, emit);
   const dials = createDials(knobs, (): Contacts => contacts, emit);
   const contacts: Contacts = createContacts(
@@ -74,7 +79,8 @@ export function createHyparview(config: HyparviewConfig, random: Random): Overla
     addresses: () => ownAddresses,
     tookIn: (newcomer) => walks.spread(newcomer),
     joined: () => promotion.joined(),
-    fellShort: (now, isLoss) => (isLoss ? promotion.lost(now) : promotion.stirred(now)),
+    lost: (now) => promotion.lost(now),
+    stirred: (now) => promotion.stirred(now),
   });
 
   const hasNeighbours = (): boolean => talks.neighbours().length > 0;
@@ -141,6 +147,9 @@ export function createHyparview(config: HyparviewConfig, random: Random): Overla
         return input.node === self ? undefined : memberUp(now, input.node, input.addresses);
       case 'memberGone':
         return memberGone(now, input);
+      case 'memberSlept':
+        contacts.memberGone(input.node, 'dead');
+        return passive.remove(input.node);
       case 'linkOpened':
         if (input.seed !== undefined) seeds.answered(now, input.seed);
         reunion.known(input.node);
@@ -218,23 +227,30 @@ export function createHyparview(config: HyparviewConfig, random: Random): Overla
     dialSeeds(now);
   }
 
+  function nextDue(): Millis {
+    return Math.min(
+      shuffleAt ?? Infinity,
+      promotion.deadline(),
+      reunion.deadline(),
+      dials.deadline(),
+      talks.deadline(knobs.answerMsMax),
+      seeds.deadline(dials.size() + seeds.dialCount() < knobs.dialsMax, hasNeighbours()),
+    );
+  }
+
   return {
     step(now, input) {
       take(now, input);
-      settle(now);
+      if (!isPassing(input) || promotion.isAtALoss()) dueAt = -Infinity;
+      if (dueAt <= now) {
+        settle(now);
+        dueAt = nextDue();
+      }
       const done = effects;
       effects = [];
       return done;
     },
-    deadline: () =>
-      Math.min(
-        shuffleAt ?? Infinity,
-        promotion.deadline(),
-        reunion.deadline(),
-        dials.deadline(),
-        talks.deadline(knobs.answerMsMax),
-        seeds.deadline(dials.size() + seeds.dialCount() < knobs.dialsMax, hasNeighbours()),
-      ),
+    deadline: () => dueAt,
     view: () => ({
       neighbours: talks
         .neighbours()
@@ -261,4 +277,11 @@ export function createHyparview(config: HyparviewConfig, random: Random): Overla
       isMember: contact?.isMember === true,
     };
   }
+}
+
+/** Whether the input says nothing about this node's own links. */
+function isPassing(input: OverlayInput): boolean {
+  if (input.type !== 'received') return input.type === 'neighboursHeard';
+  const { kind } = input.message;
+  return kind === 'shuffle' || kind === 'shuffle-reply' || kind === 'forward-join';
 }

@@ -24,6 +24,8 @@ export type OverlayInput =
     }
   | { readonly type: 'memberUp'; readonly node: NodeId; readonly addresses: readonly Address[] }
   | { readonly type: 'memberGone'; readonly node: NodeId; readonly reason: OverlayGoneReason }
+  /** The member sleeps on purpose and answers nobody until it is up again. */
+  | { readonly type: 'memberSlept'; readonly node: NodeId }
   /** A connection is authenticated and the peer's hello was read. */
   | {
       readonly type: 'linkOpened';

@@ -29,13 +29,15 @@ export interface Promotion {
   stirred(now: Millis): void;
   /** A join was accepted: from here on a lonely node asks, and joins anew only when it knows nobody. */
   joined(): void;
+  /** Whether neighbours are wanted and nobody is known to ask. */
+  isAtALoss(): boolean;
   /** Dials what is due. */
   run(now: Millis): void;
   deadline(): Millis;
 }
 
-/** A lonely node asks one peer to make room for it; a second one is tried beside it in case the first is gone. */
-const lonelyDialsMax = 2;
+/** A lonely node asks one peer at a time to make room for it, and the next one beside it when that takes so long. */
+const hedgeMs: Millis = 1_000;
 
 /** Builds it. */
 export function createPromotion(world: PromotionWorld): Promotion {
@@ -66,22 +68,27 @@ export function createPromotion(world: PromotionWorld): Promotion {
     return soonest;
   }
 
-  function isForcing(): boolean {
-    for (const purpose of dials.purposes()) if (purpose !== 'refill') return true;
-    for (const { phase, purpose } of talks.all()) {
-      if (phase === 'asking' && purpose !== 'refill') return true;
+  const isLonely = (): boolean => talks.neighbours().length === 0;
+
+  /** When a lonely node may ask the next peer. */
+  function nextPlea(): Millis {
+    let last = -Infinity;
+    for (const { purpose, since } of dials.all()) {
+      if (purpose !== 'refill') last = Math.max(last, since);
     }
-    return false;
+    for (const { phase, purpose, since } of talks.all()) {
+      if (phase === 'asking' && purpose !== 'refill') last = Math.max(last, since);
+    }
+    return last + hedgeMs;
   }
 
   function purposeNow(): Purpose {
-    if (talks.neighbours().length > 0 || isForcing()) return 'refill';
+    if (!isLonely()) return 'refill';
     return hasJoined ? 'urgent' : 'join';
   }
 
   function triesNow(): number {
-    if (!isInNeed()) return 1;
-    return talks.neighbours().length > 0 ? wanted() : lonelyDialsMax - underWay();
+    return isInNeed() && !isLonely() ? wanted() : 1;
   }
 
   function leisureMs(): Millis {
@@ -92,7 +99,6 @@ export function createPromotion(world: PromotionWorld): Promotion {
     wanted,
     lost(now) {
       dueAt = now;
-      if (talks.neighbours().length === 0 && passive.size() === 0) hasJoined = false;
     },
     stirred(now) {
       if (isInNeed()) dueAt = now;
@@ -101,11 +107,17 @@ export function createPromotion(world: PromotionWorld): Promotion {
     joined() {
       hasJoined = true;
     },
+    isAtALoss: () => dueAt === Infinity && wanted() > 0,
     run(now) {
       if (dueAt === Infinity && passive.size() > 0) this.stirred(now);
       if (now < dueAt) return;
       dueAt = Infinity;
       if (wanted() <= 0) return;
+      if (isLonely() && nextPlea() > now) {
+        dueAt = nextPlea();
+        return;
+      }
+      if (isLonely() && passive.size() === 0) hasJoined = false;
       for (let tries = triesNow(); tries > 0; tries -= 1) {
         const node = candidate(now);
         if (node === undefined) {
@@ -115,7 +127,7 @@ export function createPromotion(world: PromotionWorld): Promotion {
         }
         if (!dials.dial(now, node, purposeNow())) break;
       }
-      dueAt = now + leisureMs();
+      dueAt = isLonely() ? now + hedgeMs : now + leisureMs();
     },
     deadline: () => (wanted() > 0 ? dueAt : Infinity),
   };

@@ -44,6 +44,9 @@ export type Walk = Extract<
 type Shuffle = Extract<Walk, { readonly kind: 'shuffle' }>;
 type ForwardJoin = Extract<Walk, { readonly kind: 'forward-join' }>;
 
+/** Two that are nearer than this have common neighbours: a link between them would close a small circle. */
+const strangeHops = 4;
+
 /** Builds the walks of one node. */
 export function createWalks(world: WalkWorld): Walks {
   const { knobs, random, contacts, passive, talks } = world;
@@ -108,7 +111,7 @@ export function createWalks(world: WalkWorld): Walks {
     const { origin, hasRoom, path } = shuffle;
     if (origin.node === self || path.at(-1) !== from.node) return;
     // Two that look for a neighbour have met.
-    if (hasRoom && world.hasRoom()) meet(now, origin, 'refill');
+    if (hasRoom && path.length >= strangeHops && world.hasRoom()) meet(now, origin, 'refill');
     const hops = hopsOf(shuffle.ttl, knobs.shuffleWalk) - 1;
     const next =
       hops > 0 && path.length < pathMax ? randomNeighbour(from.node, origin.node) : undefined;

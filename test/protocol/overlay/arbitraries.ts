@@ -50,6 +50,12 @@ export const someMessage = (
     fc.record({ kind: kind('pulse'), root: someNode, boot: hops, count: hops }),
   );
 
+/** Messages within the bounds of the wire. */
+export const someWireMessage: fc.Arbitrary<OverlayMessage> = someMessage(16, fc.nat(255)).map(
+  (message) =>
+    JSON.parse(JSON.stringify(message).replaceAll('"port":0', '"port":1')) as OverlayMessage,
+);
+
 const type = <Type extends OverlayInput['type']>(name: Type): fc.Arbitrary<Type> =>
   fc.constant(name);
 
@@ -67,6 +73,7 @@ export const someInput = (numbers: fc.Arbitrary<number>): fc.Arbitrary<OverlayIn
       node: someNode,
       reason: fc.constantFrom('dead' as const, 'left' as const, 'evicted' as const),
     }),
+    fc.record({ type: type('memberSlept'), node: someNode }),
     fc.record({
       type: type('linkOpened'),
       node: someNode,

@@ -177,6 +177,20 @@ describe('a full mesh', () => {
     expect(core.deadline()).toBe(Infinity);
   });
 
+  test('leaves a peer that refuses politely alone for 2.5 to 7.5 minutes, whatever is sighted meanwhile', () => {
+    const core = createOf(ann);
+    core.step(0, { type: 'memberUp', node: bob, addresses: home });
+    core.step(10, opened(bob, 1, true));
+    const message = { kind: 'refuse', peers: [] } as const;
+    core.step(20, { type: 'received', node: bob, session: 1, message });
+    expect(dials(core.step(30, closed(bob, 1)))).toBe(0);
+    const elsewhere = [{ host: '10.0.0.9', port: 1883 }];
+    expect(dials(core.step(40, { type: 'sighted', node: bob, addresses: elsewhere }))).toBe(0);
+    expect(core.deadline()).toBeGreaterThanOrEqual(150_000);
+    expect(core.deadline()).toBeLessThanOrEqual(450_020);
+    expect(dials(core.step(core.deadline(), tick))).toBe(1);
+  });
+
   test('has at most 8 dials under way, and frees the slot of a dial that is never heard of again', () => {
     const core = createOf(ann);
     let count = 0;
