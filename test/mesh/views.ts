@@ -30,11 +30,6 @@ export async function saidBy(
   );
 }
 
-/** The others of a mesh. */
-function othersThan(mesh: LabMesh, ...left: readonly MeshHost[]): readonly MeshHost[] {
-  return mesh.nodes.filter((node) => !left.includes(node));
-}
-
 /** Every time since `since` that one of these nodes called another one of them dead, in words. */
 export function wronged(nodes: readonly MeshHost[], since: number): readonly string[] {
   const names = new Map(nodes.map(({ id, name }) => [id, name]));
