@@ -99,6 +99,33 @@ test.each([
   expect(topicProblem(topic)).toContain(reason);
 });
 
+test('a topic is refused for a control character or half a character, wherever it stands', () => {
+  const units = fc.constantFrom(
+    'a',
+    '/',
+    '\u0000',
+    '\u001f',
+    '\u007f',
+    '\u009f',
+    '\u00a0',
+    '\ud800',
+    '\udbff',
+    '\udc00',
+    '\udfff',
+    '\ue000',
+    '😀',
+  );
+  fc.assert(
+    fc.property(fc.array(units, { minLength: 1, maxLength: 12 }), (parts) => {
+      const topic = parts.join('');
+      const isControl = /\p{Cc}/u.test(topic);
+      const isHalf = /\p{Cs}/u.test(topic);
+      expect(topicProblem(topic) !== undefined).toBe(isControl || isHalf);
+    }),
+    { numRuns: 5_000 },
+  );
+});
+
 test.each(['a', '/', 'x'.repeat(topicLengthMax), '/'.repeat(topicLevelsMax - 1), 'emoji/😀'])(
   'the topic %j is fine',
   (topic) => expect(topicProblem(topic)).toBeUndefined(),

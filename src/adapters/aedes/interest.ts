@@ -1,17 +1,22 @@
 /** Which filters somebody on this node wants, counted over clients and sessions. */
 
+import { createSubscriptionIndex } from './subscription-index.ts';
+
 /** Counts holders per filter and reports the first and the last one. Bounded by clients times subscriptions. */
 export interface Interest {
   add(holder: object | string, filter: string): void;
   remove(holder: object | string, filter: string): void;
   /** The holder is gone. */
   removeAll(holder: object | string): void;
+  /** Whether any filter that somebody wants matches the topic. */
+  wants(topic: string): boolean;
 }
 
 /** Builds an empty count; `changed` is called when a filter's count becomes 1 or 0. */
 export function createInterest(changed: (filter: string, isWanted: boolean) => void): Interest {
   const holders = new Map<string, Set<object | string>>();
   const filters = new Map<object | string, Set<string>>();
+  const index = createSubscriptionIndex<string>();
 
   function remove(holder: object | string, filter: string): void {
     const held = filters.get(holder);
@@ -21,6 +26,7 @@ export function createInterest(changed: (filter: string, isWanted: boolean) => v
     among?.delete(holder);
     if (among?.size !== 0) return;
     holders.delete(filter);
+    index.remove(filter, filter);
     changed(filter, false);
   }
 
@@ -34,11 +40,13 @@ export function createInterest(changed: (filter: string, isWanted: boolean) => v
         return;
       }
       holders.set(filter, new Set([holder]));
+      index.set(filter, filter, 1);
       changed(filter, true);
     },
     remove,
     removeAll(holder) {
       for (const filter of filters.get(holder) ?? []) remove(holder, filter);
     },
+    wants: (topic) => index.has(topic),
   };
 }

@@ -13,37 +13,33 @@ export interface SubscriptionIndex<Subscriber> {
   remove(filter: string, subscriber: Subscriber): void;
   /** Each subscriber once, with the highest QoS of its matching filters. */
   match(topic: string): ReadonlyMap<Subscriber, 1 | 2>;
+  /** Whether anybody matches: cheaper than `match`. */
+  has(topic: string): boolean;
 }
 
 /** Builds an empty index. */
 export function createSubscriptionIndex<Subscriber>(): SubscriptionIndex<Subscriber> {
   const root = newLevel<Subscriber>();
 
-  function collect(found: Map<Subscriber, 1 | 2>, level: Level<Subscriber> | undefined): void {
-    if (level === undefined) return;
-    for (const [subscriber, qos] of level.subscribers) {
-      if ((found.get(subscriber) ?? 0) < qos) found.set(subscriber, qos);
-    }
-  }
-
+  /** Shows each level whose subscribers match, until `isEnough`. */
   function walk(
-    found: Map<Subscriber, 1 | 2>,
     level: Level<Subscriber>,
     levels: readonly string[],
     at: number,
-  ): void {
+    isEnough: (level: Level<Subscriber>) => boolean,
+  ): boolean {
     const mayBeWild = at > 0 || !(levels[0] ?? '').startsWith('$');
-    if (mayBeWild) collect(found, level.children.get('#'));
+    const rest = mayBeWild ? level.children.get('#') : undefined;
+    if (rest !== undefined && isEnough(rest)) return true;
     const text = levels[at];
-    if (text === undefined) {
-      collect(found, level);
-      return;
-    }
+    if (text === undefined) return isEnough(level);
     const plus = mayBeWild ? level.children.get('+') : undefined;
-    if (plus !== undefined) walk(found, plus, levels, at + 1);
+    if (plus !== undefined && walk(plus, levels, at + 1, isEnough)) return true;
     const exact = level.children.get(text);
-    if (exact !== undefined) walk(found, exact, levels, at + 1);
+    return exact !== undefined && walk(exact, levels, at + 1, isEnough);
   }
+
+  const isSubscribed = (level: Level<Subscriber>): boolean => level.subscribers.size > 0;
 
   return {
     set(filter, subscriber, qos) {
@@ -72,8 +68,18 @@ export function createSubscriptionIndex<Subscriber>(): SubscriptionIndex<Subscri
     },
     match(topic) {
       const found = new Map<Subscriber, 1 | 2>();
-      if (!isReservedTopic(topic)) walk(found, root, topic.split('/'), 0);
+      if (isReservedTopic(topic)) return found;
+      walk(root, topic.split('/'), 0, ({ subscribers }) => {
+        for (const [subscriber, qos] of subscribers) {
+          if ((found.get(subscriber) ?? 0) < qos) found.set(subscriber, qos);
+        }
+        return false;
+      });
       return found;
+    },
+    has(topic) {
+      if (root.children.size === 0 || isReservedTopic(topic)) return false;
+      return walk(root, topic.split('/'), 0, isSubscribed);
     },
   };
 }
