@@ -95,9 +95,8 @@ export async function startMembership(
 ): Promise<Membership> {
   const { identity, clock, log, metrics } = world;
   const self = identity.node;
-  /** When a datagram of the member last came over UDP: silence while linked means the port is filtered. */
-  const heardByUdp = new BoundedMap<NodeId, Millis>(pathsMax);
-  const linkedSince = new BoundedMap<NodeId, Millis>(pathsMax);
+  /** Since when a member owes an answer by UDP, or takes the link itself: its datagrams go over the link as well. */
+  const unansweredSince = new BoundedMap<NodeId, Millis>(pathsMax);
   const profile = swimProfiles[world.profile];
   const asked = new BoundedMap<NodeId, number>(pathsMax);
   const probe = world.stalls.createStallProbe(self, world.keys);
@@ -131,10 +130,14 @@ export async function startMembership(
   );
 
   function isUdpSilent(node: NodeId): boolean {
-    const since = linkedSince.get(node);
-    if (since === undefined) return false;
-    const patience = 3 * profile.probeIntervalMs;
-    return clock.now() - Math.max(since, heardByUdp.get(node) ?? -Infinity) > patience;
+    const since = unansweredSince.get(node);
+    return since !== undefined && clock.now() - since > profile.probeIntervalMs;
+  }
+
+  /** A member is always answered, and a stranger that is introduced to, too. How often depends on the size of the mesh. */
+  function expectAnswer(node: NodeId, kind: SwimMessage['kind']): void {
+    const isAnswered = kind === 'ping' || (kind === 'digest' && swim.member(node) === undefined);
+    if (isAnswered && !unansweredSince.has(node)) unansweredSince.set(node, clock.now());
   }
 
   function send(to: Address, node: NodeId | undefined, message: SwimMessage): void {
@@ -145,7 +148,9 @@ export async function startMembership(
     const bytes = codec.encode(message);
     socket.send(to, seal.seal(bytes));
     metrics.count(`swim.out.${message.kind}`);
-    if (node !== undefined && isUdpSilent(node)) world.viaLink(node, bytes);
+    if (node === undefined) return;
+    if (isUdpSilent(node)) world.viaLink(node, bytes);
+    expectAnswer(node, message.kind);
   }
 
   /** The responder has a port of its own and speaks its own two packets. */
@@ -217,7 +222,7 @@ export async function startMembership(
     if (message === undefined) return metrics.drop('membership', 'malformed message');
     if (shortIdOf(message.from) !== opened.sender)
       return metrics.drop('membership', 'forged sender');
-    heardByUdp.set(message.from, clock.now());
+    unansweredSince.delete(message.from);
     feedMessage(from, message.from, message);
   }
 
@@ -247,18 +252,14 @@ export async function startMembership(
     view: () => swim.view(),
     member: (node) => swim.member(node),
     introduced: (addresses) => driver.feed({ type: 'introduced', addresses }),
-    linkOpened(node, address) {
-      linkedSince.set(node, clock.now());
-      driver.feed({ type: 'linkOpened', node, address });
-    },
-    linkClosed(node) {
-      linkedSince.delete(node);
-      driver.feed({ type: 'linkClosed', node });
-    },
+    linkOpened: (node, address) => driver.feed({ type: 'linkOpened', node, address }),
+    linkClosed: (node) => driver.feed({ type: 'linkClosed', node }),
     receivedViaLink(node, remote, bytes) {
       const message = codec.decode(bytes);
-      if (message === undefined) metrics.drop('membership', 'malformed message');
-      else feedMessage(remote, node, message);
+      if (message === undefined) return metrics.drop('membership', 'malformed message');
+      // It goes over the link because UDP brought it no answer: ours must not rely on UDP either.
+      unansweredSince.set(node, -Infinity);
+      feedMessage(remote, node, message);
     },
     changed({ meta, addresses, rider }) {
       if (meta !== undefined) {
