@@ -261,6 +261,9 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
   function interfacesChanged(): void {
     if (!isOpen) return;
     log.info({ hosts: hosts() }, 'the network interfaces changed');
+    // Whom this node could not hear while its own cable was out is not accused of it.
+    rooms.life?.membership()?.woke(0);
+    rooms.joining?.hurry();
     goPublic()
       .then(() => life().addressesChanged())
       .catch((error: unknown) => log.warn({ error }, 'the node could not follow its interfaces'));

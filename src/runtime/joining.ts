@@ -70,6 +70,8 @@ export interface Joining {
   join(text: string, recent: readonly Sighting[]): Promise<void>;
   /** Discovery saw a node: perhaps the inviter, perhaps an open window. */
   seen(sighting: Sighting): void;
+  /** The network changed: whoever waits to try again need not. */
+  hurry(): void;
   /** Why this node is still alone although it was invited; undefined when all is well. */
   trouble(): MycelError | undefined;
   cancel(): void;
@@ -264,6 +266,12 @@ export function createJoining(world: JoiningWorld): Joining {
       }
       // An invite that failed for good still says which mesh its owner meant: no window is taken instead.
       if (sighting.state === 'open' && trouble === undefined) tryWindow(sighting.addresses);
+    },
+    hurry() {
+      if (invite === undefined) return;
+      cancelRetry();
+      waitMs = retryMsMin;
+      tryInvite();
     },
     trouble: () => trouble,
     cancel() {

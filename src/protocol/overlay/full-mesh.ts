@@ -225,6 +225,16 @@ export function createFullMesh(config: FullMeshConfig, random: Random): Overlay 
     }
   }
 
+  /** The network of this computer changed: what failed before says nothing about it. */
+  function retryAll(now: Millis): void {
+    for (const peer of candidates.values()) {
+      peer.failures = 0;
+      const spreadMs = Math.floor(random.unit() * backoff.msMin);
+      schedule(now, peer, isLower(peer.node) ? spreadMs : yieldMs);
+    }
+    seeds.retryAll(now);
+  }
+
   function timeOut(now: Millis): void {
     for (const peer of candidates.values()) {
       if (peer.dialledAt === undefined || now - peer.dialledAt < dialMsMax) continue;
@@ -259,11 +269,12 @@ export function createFullMesh(config: FullMeshConfig, random: Random): Overlay 
       case 'neighboursHeard':
         // Every member is a neighbour anyway: what a neighbour knows comes as sightings.
         return;
+      case 'selfMoved':
+        return retryAll(now);
       case 'received':
         return input.message.kind === 'refuse' ? refused(now, input.node) : undefined;
       case 'memberSlept':
       case 'linkQuiet':
-      case 'selfMoved':
       case 'torn':
         // It tries every member again and again as it is.
         return;

@@ -31,6 +31,8 @@ export interface SeedBook {
   answered(now: Millis, key: string): void;
   failed(now: Millis, key: string): void;
   forget(key: string): void;
+  /** Forgets the failures: every seed may be dialled at once. */
+  retryAll(now: Millis): void;
   timeOut(now: Millis): void;
   dialCount(): number;
   deadline(hasSlot: boolean, hasLinks: boolean): Millis;
@@ -91,6 +93,12 @@ export function createSeedBook(config: SeedBookConfig, random: Random): SeedBook
       if (entry !== undefined) failed(now, entry);
     },
     forget: (key) => void entries.delete(key),
+    retryAll(now) {
+      for (const entry of entries.values()) {
+        entry.failures = 0;
+        entry.dialAt = Math.min(entry.dialAt, now);
+      }
+    },
     timeOut(now) {
       for (const entry of entries.values()) {
         if (entry.dialledAt !== undefined && now - entry.dialledAt >= config.dialMsMax) {

@@ -115,6 +115,35 @@ describe('a full mesh', () => {
     }
   });
 
+  test('dials everybody without a link soon after its own network changed, whatever the back-off', () => {
+    const core = createOf(bob);
+    const seed = [{ host: '10.0.0.9', port: 1883 }];
+    core.step(0, { type: 'sighted', node: undefined, addresses: seed });
+    core.step(0, { type: 'memberUp', node: cat, addresses: home });
+    core.step(0, { type: 'memberUp', node: ann, addresses: home });
+    let now = 0;
+    for (let round = 0; round < 20; round += 1) {
+      for (const effect of core.step(now, tick)) {
+        if (effect.type !== 'dial') continue;
+        core.step(now, { type: 'dialFailed', target: effect.target, answeredBySelf: false });
+      }
+      now = core.deadline();
+    }
+    const before = [...core.view().candidates].map(({ attempts }) => attempts);
+    expect(Math.min(...before)).toBeGreaterThan(3);
+    const effects = [...core.step(now, { type: 'selfMoved', addresses: home })];
+    const until = now + 3_000;
+    while (core.deadline() <= until) {
+      now = Math.max(now, core.deadline());
+      effects.push(...core.step(now, tick));
+    }
+    const seen = effects.map((effect) => {
+      if (effect.type !== 'dial') return effect.type;
+      return effect.target.kind === 'seed' ? 'seed' : effect.target.node;
+    });
+    expect(new Set(seen)).toEqual(new Set(['seed', ann, cat]));
+  });
+
   test('does not dial in a loop when a peer closes every link right after it opened', () => {
     const core = createOf(ann);
     core.step(0, { type: 'memberUp', node: bob, addresses: home });
