@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startMesh, startNode, type MeshHost } from './lab-mesh.ts';
 import { createLab, type Lab } from './lab.ts';
-import { allAliveAgain, pubSubWorks, saidBy, spread, wronged } from './views.ts';
+import { heals, saidBy, spread, wronged } from './views.ts';
 
 /** The tests follow one another on one mesh of ten hosts, as a bad day would have it. */
 const count = 10;
@@ -17,16 +17,6 @@ const node = (at: number): MeshHost => {
 };
 const othersThan = (...left: readonly MeshHost[]): readonly MeshHost[] =>
   nodes.filter((one) => !left.includes(one));
-
-/** Everybody sees everybody, messages reach every client, and nobody was called dead but those it was true of. */
-async function heals(since: number, wasAway: readonly MeshHost[]): Promise<string> {
-  const viewsMs = await allAliveAgain(nodes, since, 15_000);
-  await pubSubWorks(nodes, 15_000);
-  const healedMs = performance.now() - since;
-  expect(healedMs).toBeLessThan(15_000);
-  expect(wronged(othersThan(...wasAway), since)).toEqual([]);
-  return `views ${Math.round(viewsMs)} ms, messages ${Math.round(healedMs)} ms`;
-}
 
 beforeAll(async () => {
   lab = await createLab({ hosts: count });
@@ -88,7 +78,7 @@ test('a mesh whose power was cut heals within 15 s of its boards being back', as
   const boards = lab.hosts.filter(({ at }) => at !== 8);
   nodes = await Promise.all(boards.map((host) => startNode(host, [])));
   const readyAt = Math.max(...nodes.map((one) => one.readyAt));
-  console.info(`power cut: ${await heals(readyAt, [])}`);
+  console.info(`power cut: ${await heals(nodes, readyAt)}`);
 });
 
 test('a node whose address changes is reached at the new one within 15 s', async () => {
@@ -99,18 +89,5 @@ test('a node whose address changes is reached at the new one within 15 s', async
   const movers = [first, second, last].filter((one) => one !== undefined);
   for (const [at, mover] of movers.entries()) mover.host.setAddress(`10.77.9.${at + 1}`);
   await sleep(100);
-  console.info(`new addresses: ${await heals(since, [])}`);
-});
-
-test('a pulled cable and a lost interface heal within 15 s of being back', async () => {
-  const cut = [node(1), node(2)];
-  const since = performance.now();
-  node(1).host.linkDown('cable');
-  node(2).host.linkDown('interface');
-  await sleep(20_000);
-  for (const { id } of cut) await saidBy(othersThan(...cut), id, 'dead', since, 100);
-  const pluggedAt = performance.now();
-  node(1).host.linkUp('cable');
-  node(2).host.linkUp('interface');
-  console.info(`cable and interface: ${await heals(pluggedAt, cut)}`);
+  console.info(`new addresses: ${await heals(nodes, since)}`);
 });

@@ -50,6 +50,23 @@ test.for(ways)(
   },
 );
 
+test('a LAN that lets no UDP through has a mesh all the same, by links alone', async () => {
+  await using lab = await createLab({ hosts: 4 });
+  const noUdp = 'table inet closed {\nchain out {\ntype filter hook output priority 0;\n';
+  for (const host of lab.hosts) {
+    const input = `${noUdp}oifname "eth0" meta l4proto udp drop\n}\n}\n`;
+    expect((await host.exec(['nft', '-f', '-'], { input })).code).toBe(0);
+  }
+  const mesh = await startMesh(lab, 4);
+  const since = performance.now();
+  const times = await mesh.viewTimes();
+  await sleep(8_000);
+  const ms = await pubSubWorks(mesh.nodes, 10_000);
+  console.info(`no UDP: cold start ${spread(times)}; messages ${Math.round(ms)} ms`);
+  expect(Math.max(...times)).toBeLessThan(10_000);
+  expect(wronged(mesh.nodes, since)).toEqual([]);
+});
+
 test('a fresh node walks through an open window, on probation until its six digits are approved', async () => {
   await using lab = await createLab({ hosts: 3 });
   const mesh = await startMesh(lab, 2);

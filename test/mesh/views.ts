@@ -1,7 +1,6 @@
 /** What the nodes of a mesh said about one another, and when: verdicts, returns, and who was wronged. */
 
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { LabMesh, MeshHost } from './lab-mesh.ts';
+import { statesSeen, type MeshHost } from './lab-mesh.ts';
 
 /** When a node last began to say `state` of a member after `since` and has not taken it back; undefined if it does not. */
 function saysSince(node: MeshHost, id: string, state: string, since: number): number | undefined {
@@ -55,25 +54,22 @@ export async function membersOf(
   return new Map(list.map((member) => [String(member['id']), member]));
 }
 
-/** Waits until each of these nodes holds each other one alive in its list, and gives the ms from `since` on. */
-export async function allAliveAgain(
+/** Waits until each of these nodes last said `alive` of each other one, and gives the ms from `since` on. */
+async function allAliveAgain(
   nodes: readonly MeshHost[],
   since: number,
   ms: number,
 ): Promise<number> {
-  const waits = nodes.map(async (node) => {
-    for (;;) {
-      const members = await membersOf(node);
-      const missing = nodes.filter((other) => members.get(other.id)?.['state'] !== 'alive');
-      if (missing.length === 0) return performance.now() - since;
-      if (performance.now() > since + ms) {
-        const names = missing.map((one) => `${one.name} ${String(members.get(one.id)?.['state'])}`);
-        throw new Error(`after ${ms} ms ${node.name} still thinks: ${names.join(', ')}`);
-      }
-      await sleep(100);
-    }
+  const times = nodes.map(({ process, id, name }) => {
+    const others = nodes.filter((other) => other.id !== id);
+    const look = (): number | undefined => {
+      const states = statesSeen(process);
+      const isWhole = others.every((other) => states.get(other.id) === 'alive');
+      return isWhole ? (process.events().at(-1)?.at ?? since) : undefined;
+    };
+    return process.until(`${others.length} members alive at ${name}`, look, ms);
   });
-  return Math.max(...(await Promise.all(waits)));
+  return Math.max(...(await Promise.all(times)), since) - since;
 }
 
 /** Publishes on every node and waits until every node's own clients have heard all; gives the ms it took. */
@@ -96,6 +92,21 @@ export async function pubSubWorks(nodes: readonly MeshHost[], ms: number): Promi
   } finally {
     await Promise.all(ears.map((ear) => ear.stop()));
   }
+}
+
+/**
+ * Waits until everybody sees everybody and messages reach every client. In words, how long each took from `since` on.
+ * @throws when it takes 15 s or a healthy member was called dead meanwhile.
+ */
+export async function heals(nodes: readonly MeshHost[], since: number): Promise<string> {
+  const viewsMs = await allAliveAgain(nodes, since, 15_000);
+  await pubSubWorks(nodes, 15_000);
+  const healedMs = performance.now() - since;
+  const words = `views ${Math.round(viewsMs)} ms, messages ${Math.round(healedMs)} ms`;
+  if (healedMs >= 15_000) throw new Error(`it took too long: ${words}`);
+  const verdicts = wronged(nodes, since);
+  if (verdicts.length > 0) throw new Error(verdicts.join('\n'));
+  return words;
 }
 
 /** Sorted figures in words: p50 and the longest. */
