@@ -120,14 +120,14 @@ export class RoutingMesh {
     return node;
   }
 
-  /** Everybody hears of everybody, then every link opens. */
-  start(): void {
+  /** Everybody hears of everybody, then these links open. */
+  start(links: readonly SimLink[] = this.links): void {
     for (const left of this.nodes) {
       for (const right of this.nodes) {
         if (left !== right) left.router.memberJoined(this.now, right.id, right.boot);
       }
     }
-    for (const link of this.links) this.open(link);
+    for (const link of links) this.open(link);
   }
 
   open(link: SimLink): void {
