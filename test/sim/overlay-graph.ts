@@ -78,7 +78,7 @@ export function clustering(graph: Graph): number {
 }
 
 /** Whether every live node reaches every other one. */
-function isWhole(mesh: OverlayMesh): boolean {
+export function isWhole(mesh: OverlayMesh): boolean {
   const live = mesh.live();
   const [first] = live;
   return first === undefined || flood(graphOf(mesh), first).reached === live.length;
