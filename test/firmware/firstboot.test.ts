@@ -1,14 +1,6 @@
 /** The first boot: from a flashed card to a member, through power cuts, clones, bad cards and second flashings. */
 
-import {
-  appendFileSync,
-  cpSync,
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { appendFileSync, cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -16,7 +8,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } 
 import { runCommand, startCommand, type Finished, type Program } from '../process.ts';
 import { createBoard, type Board, type BootedBoard } from './board.ts';
 import { createLan, type Lan } from './lan.ts';
-import { projectRoot, shipMycel, type Shipped } from './package.ts';
+import { flashCard, shipMycel, type Shipped } from './package.ts';
 
 let shipped: Shipped;
 const invite = `mycel:1:${'a'.repeat(60)}`;
@@ -26,13 +18,8 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => shipped.remove());
 
-/** Flashes a boot partition, as it lies in a card reader. */
-async function flash(card: string, flags: readonly string[]): Promise<void> {
-  const script = join(projectRoot, 'firmware-scripts/flash.sh');
-  const argv = ['sh', script, '--bundle', shipped.tarball, '--yes', ...flags, card];
-  const { code, stderr } = await runCommand(argv);
-  if (code !== 0) throw new Error(stderr);
-}
+const flash = (card: string, flags: readonly string[]): Promise<void> =>
+  flashCard(shipped, card, flags);
 
 describe('a board with cloud-init, as on Raspberry Pi OS and Ubuntu', () => {
   const userData = `#cloud-config
@@ -316,37 +303,4 @@ describe('the first boot', () => {
     expect(await work()).toMatchObject({ code: 0 });
     expect((await board.run(['/usr/local/bin/mycel', '--version'])).code).toBe(0);
   });
-});
-
-describe('a power cut', () => {
-  it('before any change of the first boot is mended by the next boot, to the same end', async () => {
-    const workers = 2;
-    const card = join(shipped.directory, 'card');
-    mkdirSync(card);
-    writeFileSync(join(card, 'user-data'), '#cloud-config\n');
-    await flash(card, ['--name', 'attic', '--invite', invite]);
-    const runs = Array.from({ length: workers }, async (_, at) => {
-      const board = await createBoard();
-      cpSync(join(card, 'mycel'), board.file('/opt/card'), { recursive: true });
-      await board.give(join(projectRoot, 'test/firmware/power-cuts.sh'), '/opt/power-cuts.sh');
-      // What the node does is tested elsewhere; here it is asked for its version some hundred times.
-      mkdirSync(board.file('/usr/local/bin'), { recursive: true });
-      writeFileSync(board.file('/usr/local/bin/node'), '#!/bin/sh\necho v22.0.0\n', {
-        mode: 0o755,
-      });
-      const worker = ['bash', '/opt/power-cuts.sh', String(at + 1), String(workers)];
-      const done = await board.run(worker, { ms: 100_000 });
-      await board.remove();
-      return done;
-    });
-    const done = await Promise.all(runs);
-    const lines = done.flatMap(({ stdout }) => stdout.trimEnd().split('\n'));
-    expect(
-      done.map(({ code }) => code),
-      lines.join('\n'),
-    ).toEqual([0, 0]);
-    const ends = lines.filter((line) => line.startsWith('cut ')).map((line) => line.split(' ')[2]);
-    expect(ends.length).toBeGreaterThan(40);
-    expect(new Set(ends).size, lines.join('\n')).toBe(1);
-  }, 120_000);
 });

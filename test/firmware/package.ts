@@ -7,6 +7,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
+import { runCommand } from '../process.ts';
+
 const run = promisify(execFile);
 
 /** The project's own directory. */
@@ -43,4 +45,16 @@ export async function shipMycel(): Promise<Shipped> {
     tarball: join(directory, stdout.trim().split('\n').at(-1) ?? ''),
     remove: () => rm(directory, { recursive: true, force: true }),
   };
+}
+
+/** Flashes a boot partition, as it lies in a card reader. @throws with what flash.sh said */
+export async function flashCard(
+  shipped: Shipped,
+  card: string,
+  flags: readonly string[],
+): Promise<void> {
+  const script = join(projectRoot, 'firmware-scripts/flash.sh');
+  const argv = ['sh', script, '--bundle', shipped.tarball, '--yes', ...flags, card];
+  const { code, stderr } = await runCommand(argv);
+  if (code !== 0) throw new Error(stderr);
 }
