@@ -49,6 +49,8 @@ export interface Contacts {
   /** Not to be tried for so long. */
   rest(now: Millis, node: NodeId, ms: Millis): void;
   worked(node: NodeId): void;
+  /** Forgets all failures and refusals. */
+  forgiveAll(): void;
   /** Forgets it when it is neither a member nor in use. */
   release(node: NodeId): void;
 }
@@ -152,6 +154,12 @@ export function createContacts(
     worked(node) {
       const contact = contacts.get(node);
       if (contact !== undefined) contact.failures = 0;
+    },
+    forgiveAll() {
+      for (const contact of contacts.values()) {
+        contact.failures = 0;
+        contact.retryAt = -Infinity;
+      }
     },
     release(node) {
       const contact = contacts.get(node);

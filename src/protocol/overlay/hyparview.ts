@@ -116,6 +116,14 @@ export function createHyparview(config: HyparviewConfig, random: Random): Overla
     if (talk !== undefined) bargain.giveUp(now, talk, reason);
   }
 
+  /** The network of this computer changed: what failed before says nothing about it. */
+  function moved(now: Millis, addresses: readonly Address[]): void {
+    ownAddresses = addresses;
+    contacts.forgiveAll();
+    seeds.retryAll(now);
+    promotion.stirred(now);
+  }
+
   function rejoin(now: Millis, node: NodeId): void {
     if (talks.get(node) !== undefined || !dials.dial(now, node, 'join')) return;
     emit({ type: 'note', code: 'overlay.rejoin', node });
@@ -159,8 +167,7 @@ export function createHyparview(config: HyparviewConfig, random: Random): Overla
       case 'dialFailed':
         return dialFailed(now, input);
       case 'selfMoved':
-        ownAddresses = input.addresses;
-        return;
+        return moved(now, input.addresses);
       case 'torn':
         emit({ type: 'note', code: 'overlay.torn', node: input.towards });
         return rejoin(now, input.towards);

@@ -66,6 +66,18 @@ describe('a HyParView node without neighbours', () => {
     expect(dials).toBe(41);
   });
 
+  test('asks at once, whatever the back-off, when its own network changed', () => {
+    const stage = new Stage();
+    stage.member(1);
+    for (let count = 0; count < 12; count += 1) {
+      stage.fail(1);
+      while (dialled(stage.effects).length === 0) stage.wait(stage.core.deadline() - stage.now);
+    }
+    stage.fail(1);
+    expect(dialled(stage.wait(1_000))).toEqual([]);
+    expect(dialled(stage.feed({ type: 'selfMoved', addresses: own }))).toEqual([1]);
+  });
+
   test('gives up on a peer that takes the connection and says nothing for 5 s', () => {
     const stage = new Stage();
     stage.sight(1);

@@ -1,0 +1,140 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createLab, type Lab } from './lab.ts';
+import { createMesh, startMesh, startNode, type LabMesh, type MeshHost } from './lab-mesh.ts';
+import { difference, heardFrom, listen, numbered, speak, type Listener } from './traffic.ts';
+
+const count = 8;
+/** Links of a node in the profile `loopback`. */
+const activeMax = 4;
+const pace = ['--profile', 'loopback'];
+/** Time for a late second copy to come. */
+const extraMs = 500;
+
+let lab: Lab;
+let mesh: LabMesh;
+let listeners: Listener[];
+
+beforeAll(async () => {
+  lab = await createLab({ hosts: count });
+  mesh = await startMesh(lab, count, {
+    flags: [...pace, '--overlay', 'hyparview'],
+  });
+});
+afterAll(() => lab.stop());
+
+interface Report {
+  readonly overlay: {
+    readonly name: string;
+    readonly active: number;
+    readonly activeMax?: number;
+    readonly passive: number;
+  };
+  readonly links: readonly { readonly peer: string }[];
+}
+
+async function reportOf(node: MeshHost): Promise<Report> {
+  const { code, json, stderr } = await node.host.cli('status', '--json');
+  if (code !== 0) throw new Error(`mycel status: exit ${code} ${stderr}`);
+  return json as Report;
+}
+
+/** Waits until each of these nodes has so many links or more, and none with anybody else; gives the reports. */
+async function linked(
+  nodes: readonly MeshHost[],
+  least: number,
+  ms: number,
+): Promise<readonly Report[]> {
+  const ids = new Set(nodes.map(({ id }) => id));
+  const end = performance.now() + ms;
+  for (;;) {
+    const reports = await Promise.all(nodes.map(reportOf));
+    const isDone = reports.every(
+      ({ overlay, links }) => overlay.active >= least && links.every(({ peer }) => ids.has(peer)),
+    );
+    if (isDone) return reports;
+    if (performance.now() > end) {
+      throw new Error(`links: ${JSON.stringify(reports.map(({ overlay }) => overlay))}`);
+    }
+    await sleep(250);
+  }
+}
+
+/** Lets every node publish numbered events, and expects each of them once and in order at every node. */
+async function exchange(nodes: readonly MeshHost[], name: string): Promise<void> {
+  const since = performance.now();
+  const each = 25;
+  const publishers = nodes.map((node) => `${name}-${node.host.at}`);
+  await Promise.all(
+    nodes.map((node, at) =>
+      speak(node, numbered(publishers[at] ?? '', each), '-q', '1', '-t', `all/${name}`),
+    ),
+  );
+  const ears = nodes.map((node) => listeners[node.host.at] as Listener);
+  const isComplete = (): boolean =>
+    ears.every((ear) => publishers.every((one) => heardFrom(ear, one).length >= each));
+  while (!isComplete() && performance.now() < since + 25_000) await sleep(50);
+  const ms = performance.now() - since;
+  await sleep(extraMs);
+  for (const [at, ear] of ears.entries()) {
+    for (const publisher of publishers) {
+      const problem = difference(numbered(publisher, each), heardFrom(ear, publisher));
+      expect(problem, `${publisher} at ${nodes[at]?.name}`).toBe('');
+    }
+  }
+  console.info(
+    `${name}: ${nodes.length} x ${nodes.length} x ${each} events in ${Math.round(ms)} ms`,
+  );
+}
+
+test('eight nodes with four links at most all see each other as members', async () => {
+  const ms = await mesh.viewsComplete(count, 30_000);
+  const reports = await linked(mesh.nodes, activeMax - 1, 20_000);
+  const links = reports.reduce((sum, { overlay }) => sum + overlay.active, 0) / 2;
+  console.info(`complete views after ${Math.round(ms)} ms, ${links} links instead of 28`);
+  for (const { overlay } of reports) {
+    expect(overlay).toMatchObject({ name: 'hyparview', activeMax });
+    expect(overlay.active).toBeLessThanOrEqual(activeMax);
+    expect(overlay.passive).toBeGreaterThanOrEqual(1);
+  }
+  expect(links).toBeLessThanOrEqual(16);
+});
+
+test('an event of any node comes to every other one once and in order', async () => {
+  listeners = await Promise.all(mesh.nodes.map((node) => listen(node, '-q', '1', '-t', 'all/#')));
+  await exchange(mesh.nodes, 'whole');
+});
+
+test('the six that are left heal their overlay when two hosts lose power, and go on', async () => {
+  const survivors = mesh.nodes.slice(0, 6);
+  for (const node of mesh.nodes.slice(6)) {
+    node.host.linkDown('cable');
+    await node.host.kill();
+  }
+  const since = performance.now();
+  const during = exchange(survivors, 'during');
+  const reports = await linked(survivors, activeMax - 1, 20_000);
+  console.info(`healed ${Math.round(performance.now() - since)} ms after the loss`);
+  await during;
+  for (const { overlay } of reports) expect(overlay.active).toBeLessThanOrEqual(activeMax);
+  await exchange(survivors, 'after');
+});
+
+test('the two come back with a full mesh, and all eight work together', async () => {
+  lab.heal();
+  const back = await Promise.all(
+    [6, 7].map((at) => startNode(lab.host(at), [...pace, '--overlay', 'full-mesh'])),
+  );
+  mesh = createMesh([...mesh.nodes.slice(0, 6), ...back]);
+  await mesh.viewsComplete(count, 30_000);
+  for (const node of back) {
+    listeners[node.host.at] = await listen(node, '-q', '1', '-t', 'all/#');
+  }
+  const reports = await linked(mesh.nodes, 1, 10_000);
+  for (const [at, { overlay }] of reports.entries()) {
+    expect(overlay.name).toBe(at < 6 ? 'hyparview' : 'full-mesh');
+    expect(overlay.activeMax).toBe(at < 6 ? activeMax : undefined);
+    if (at < 6) expect(overlay.active).toBeLessThanOrEqual(activeMax);
+  }
+  await exchange(mesh.nodes, 'mixed');
+});
