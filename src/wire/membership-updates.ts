@@ -78,6 +78,8 @@ export function createProofBook(keys: ProofKeys): ProofBook {
   const label = utf8(`mycel/swim/1/${keys.context ?? ''}/`);
   const own = new WeakMap<Update, Uint8Array>();
   const verified = new BoundedMap<string, Update>(verifiedProofsMax);
+  /** Who said what kind of thing about whom, and the proof of the latest: an earlier one is not kept beside it. */
+  const latest = new BoundedMap<string, string>(verifiedProofsMax);
   const learned = new BoundedMap<NodeId, Uint8Array>(learnedKeysMax);
   const counts: ProofCounts = { verified: 0, remembered: 0, refused: 0 };
 
@@ -124,8 +126,16 @@ export function createProofBook(keys: ProofKeys): ProofBook {
     if (!keys.verify(signer, concatBytes(label, body), signature)) return undefined;
     counts.verified += 1;
     if ('edPublic' in update) learned.set(update.node, update.edPublic);
-    verified.set(textOf(proof), update);
+    remember(textOf(proof), update);
     return update;
+  }
+
+  function remember(key: string, update: Update): void {
+    const slot = `${update.kind} ${update.node} ${update.from}`;
+    const before = latest.get(slot);
+    if (before !== undefined) verified.delete(before);
+    latest.set(slot, key);
+    verified.set(key, update);
   }
 
   function signerOf(update: Update): Uint8Array | undefined {

@@ -317,6 +317,18 @@ describe('what is forged does not', () => {
     expect(listener.counts()).toMatchObject({ verified: 1, remembered: 9 });
     expect(verifiedProofsMax).toBeLessThanOrEqual(8_192);
   });
+
+  test('a later word of a member takes the place of its earlier one, and of nobody else’s', () => {
+    const listener = person(23).codec;
+    const [first, second, other] = [word(ann, 1), word(ann, 2), word(bob)].map((said) =>
+      gossip(bob, proofOf(said.node === ann.id ? ann : bob, said)),
+    );
+    for (const bytes of [other, first, second, second, other])
+      heard(listener, bytes ?? new Uint8Array());
+    expect(listener.counts()).toMatchObject({ verified: 3, remembered: 2 });
+    heard(listener, first ?? new Uint8Array());
+    expect(listener.counts()).toMatchObject({ verified: 4, remembered: 2 });
+  });
 });
 
 describe('nothing makes it throw', () => {
