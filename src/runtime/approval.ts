@@ -4,13 +4,14 @@ import type { NodeId } from '../kernel/ids.ts';
 import { keyTextOf } from '../wire/authority-entry.ts';
 import { readCertificate } from '../wire/certificate.ts';
 import { encodeTrustMessage } from '../wire/trust-message.ts';
-import type { LinkInfo, Links } from './links.ts';
+import type { LinkInfo } from './links.ts';
+import type { Peering } from './peering.ts';
 import type { Trust } from './trust.ts';
 
 /** What an approval needs to see. */
 export interface ApprovalWorld {
   trust(): Trust;
-  links(): Links;
+  peering(): Peering;
   isOnProbation(link: LinkInfo): boolean;
 }
 
@@ -18,12 +19,16 @@ export interface ApprovalWorld {
 export function createApproval(world: ApprovalWorld): (node: NodeId) => void {
   return (node) => {
     const trust = world.trust();
-    const link = world.links().current(node);
-    if (link === undefined || !trust.isAdmin() || !world.isOnProbation(link)) return;
+    const { links, feed } = world.peering();
+    const link = links.current(node);
+    if (!trust.isAdmin()) return;
+    // In a partial mesh the newcomer may be linked with others only.
+    if (link === undefined) return feed({ type: 'wanted', node });
+    if (!world.isOnProbation(link)) return;
     const held = readCertificate(link.session.certificate);
     if (held === undefined || !trust.view().approved.has(keyTextOf(held.edPublic))) return;
     const certificate = trust.certify(held, ['node'], held.certSeq + 1);
     const bytes = encodeTrustMessage({ kind: 'certificate', certificate });
-    world.links().control(node, { kind: 'trust', bytes });
+    links.control(node, { kind: 'trust', bytes });
   };
 }

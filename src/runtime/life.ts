@@ -57,7 +57,7 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
 
   const certifyIfApproved = createApproval({
     trust: () => trust,
-    links: () => peering.links,
+    peering: () => peering,
     isOnProbation: (link) => porter.isOnProbation(link),
   });
 

@@ -276,6 +276,7 @@ export function createFullMesh(config: FullMeshConfig, random: Random): Overlay 
       case 'memberSlept':
       case 'linkQuiet':
       case 'torn':
+      case 'wanted':
         // It tries every member again and again as it is.
         return;
       case 'tick':

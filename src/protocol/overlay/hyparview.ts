@@ -112,6 +112,7 @@ export function createHyparview(config: HyparviewConfig, random: Random): Overla
     const { node, reason } = input;
     contacts.memberGone(node, reason);
     passive.remove(node);
+    reunion.settled(node);
     const talk = talks.get(node);
     if (talk !== undefined) bargain.giveUp(now, talk, reason);
   }
@@ -160,7 +161,7 @@ export function createHyparview(config: HyparviewConfig, random: Random): Overla
         return passive.remove(input.node);
       case 'linkOpened':
         if (input.seed !== undefined) seeds.answered(now, input.seed);
-        reunion.known(input.node);
+        reunion.settled(input.node);
         return bargain.opened(now, input);
       case 'linkClosed':
         return bargain.closed(now, input.node, input.session, input.reason);
@@ -168,6 +169,8 @@ export function createHyparview(config: HyparviewConfig, random: Random): Overla
         return dialFailed(now, input);
       case 'selfMoved':
         return moved(now, input.addresses);
+      case 'wanted':
+        return talks.get(input.node) === undefined ? reunion.want(now, input.node) : undefined;
       case 'torn':
         emit({ type: 'note', code: 'overlay.torn', node: input.towards });
         return rejoin(now, input.towards);

@@ -75,6 +75,8 @@ export type OverlayInput =
     }
   /** Where this node can be reached. */
   | { readonly type: 'selfMoved'; readonly addresses: readonly Address[] }
+  /** This node has something to say to that member alone: it needs a link with it, for once. */
+  | { readonly type: 'wanted'; readonly node: NodeId }
   /** Links do not lead to this member, though it is alive: the overlay is in pieces. */
   | { readonly type: 'torn'; readonly towards: NodeId }
   | { readonly type: 'tick' };

@@ -102,6 +102,7 @@ export const someInput = (numbers: fc.Arbitrary<number>): fc.Arbitrary<OverlayIn
       message: someMessage(20, numbers),
     }),
     fc.record({ type: type('selfMoved'), addresses: addressesOf(20) }),
+    fc.record({ type: type('wanted'), node: someNode }),
     fc.record({ type: type('torn'), towards: someNode }),
     fc.constant({ type: 'tick' } as const),
   );

@@ -290,3 +290,73 @@ describe('a HyParView node with room', () => {
     expect(dialled(stage.member(2))).toEqual([2]);
   });
 });
+
+describe('a HyParView node with a full view', () => {
+  /** Linked with 1 to 5, each of which has more links. */
+  function full(): Stage {
+    const stage = new Stage();
+    for (let at = 1; at <= 5; at += 1) {
+      stage.member(at);
+      stage.befriend(at, 50, 51);
+    }
+    return stage;
+  }
+
+  test('joins through a member that links do not lead to, at the cost of one it has', () => {
+    const stage = full();
+    stage.member(9);
+    expect(dialled(stage.feed({ type: 'torn', towards: simNodeId(9) }))).toEqual([9]);
+    const session = stage.open(9, { isDialler: true });
+    expect(kinds(stage.effects)).toEqual(['join']);
+    expect(kinds(stage.hear(9, session, { kind: 'accept' }))).toEqual(['disconnect']);
+    expect(stage.neighbours()).toContain(9);
+    expect(stage.neighbours()).toHaveLength(5);
+  });
+
+  test('dials a member that it needs to speak to until they are linked', () => {
+    const stage = full();
+    stage.member(9);
+    expect(dialled(stage.feed({ type: 'wanted', node: simNodeId(9) }))).toEqual([9]);
+    stage.fail(9);
+    expect(dialled(stage.wait(10_000))).toEqual([9]);
+    const session = stage.open(9, { isDialler: true });
+    stage.hear(9, session, { kind: 'accept' });
+    expect(stage.neighbours()).toContain(9);
+    expect(dialled(stage.wait(60_000))).toEqual([]);
+    expect(dialled(stage.feed({ type: 'wanted', node: simNodeId(9) }))).toEqual([]);
+  });
+
+  test('calls a stranger that stays in sight and does not become a member', () => {
+    const stage = full();
+    stage.sight(9);
+    expect(dialled(stage.wait(9_999))).toEqual([]);
+    expect(dialled(stage.wait(60_001))).toEqual([9]);
+    const shy = full();
+    shy.sight(9);
+    shy.member(9);
+    expect(dialled(shy.wait(120_000))).toEqual([]);
+  });
+
+  test('joins through one of several members that come back from the dead at once, in every other case', () => {
+    let joins = 0;
+    for (let seed = 0; seed < 60; seed += 1) {
+      const stage = new Stage({}, seed);
+      for (let at = 1; at <= 9; at += 1) {
+        stage.member(at);
+        if (at <= 5) stage.befriend(at, 50, 51);
+      }
+      const others = [6, 7, 8, 9];
+      for (const at of others) {
+        stage.feed({ type: 'memberGone', node: simNodeId(at), reason: 'dead' });
+      }
+      stage.wait(60_000);
+      for (const at of others) stage.member(at);
+      const dials = dialled(stage.wait(10_000));
+      expect(dials.length).toBeLessThanOrEqual(1);
+      for (const at of dials) expect(others).toContain(at);
+      joins += dials.length;
+    }
+    expect(joins).toBeGreaterThan(15);
+    expect(joins).toBeLessThan(45);
+  });
+});
