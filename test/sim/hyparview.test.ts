@@ -107,6 +107,14 @@ describe('a HyParView mesh', () => {
     }
   });
 
+  test('of eight with four links at most leaves nobody below three, though all the others are full', () => {
+    for (let seed = 1; seed <= 10 * seeds; seed += 1) {
+      const mesh = start({ seed, count: 8, activeMax: 4 }, 20_000);
+      const degrees = graphOf(mesh).map((neighbours) => neighbours.length);
+      expect(Math.min(...degrees), `seed ${seed}: ${degrees.join(' ')}`).toBeGreaterThanOrEqual(3);
+    }
+  });
+
   test('comes to rest: no link changes, and less than one dial in 5 s for each node that lacks a neighbour', () => {
     const mesh = start({ seed: 3, count: 21 }, 60_000);
     const { announce, dial, send } = mesh.counts;

@@ -36,6 +36,10 @@ export interface BargainWorld {
   joined(): void;
   /** A neighbour is gone. */
   lost(now: Millis): void;
+  /** A peer that this node asked said no. */
+  refused(): void;
+  /** There is a neighbour more. */
+  grew(): void;
   /** An attempt came to an end, good or bad. */
   stirred(now: Millis): void;
 }
@@ -74,6 +78,7 @@ export function createBargain(world: BargainWorld): Bargain {
     contacts.worked(talk.node);
     talks.agree(now, talk);
     passive.remove(talk.node);
+    world.grew();
     world.stirred(now);
   }
 
@@ -141,7 +146,10 @@ export function createBargain(world: BargainWorld): Bargain {
     // The peer hangs up; if it does not, this node will.
     talks.linger(now, talk.current.session);
     if (wasNeighbour) contacts.rest(now, node, knobs.promotionMs);
-    else contacts.failed(now, node);
+    else {
+      contacts.failed(now, node);
+      world.refused();
+    }
     passive.add(node);
     for (const hint of peers.slice(0, hintsMax)) {
       if (hint.node === knobs.self || contacts.hinted(hint) === undefined) continue;

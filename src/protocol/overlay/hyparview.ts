@@ -80,6 +80,8 @@ export function createHyparview(config: HyparviewConfig, random: Random): Overla
     tookIn: (newcomer) => walks.spread(newcomer),
     joined: () => promotion.joined(),
     lost: (now) => promotion.lost(now),
+    refused: () => promotion.refused(),
+    grew: () => promotion.grew(),
     stirred: (now) => promotion.stirred(now),
   });
 

@@ -29,6 +29,10 @@ export interface Promotion {
   stirred(now: Millis): void;
   /** A join was accepted: from here on a lonely node asks, and joins anew only when it knows nobody. */
   joined(): void;
+  /** A peer that was asked said no. */
+  refused(): void;
+  /** The active view has one neighbour more. */
+  grew(): void;
   /** Whether neighbours are wanted and nobody is known to ask. */
   isAtALoss(): boolean;
   /** Dials what is due. */
@@ -43,6 +47,8 @@ const hedgeMs: Millis = 1_000;
 export function createPromotion(world: PromotionWorld): Promotion {
   const { knobs, random, contacts, passive, talks, dials } = world;
   let hasJoined = false;
+  let wasRefused = false;
+  let haveAllRefused = false;
   let dueAt: Millis = Infinity;
 
   const underWay = (): number => dials.size() + talks.askingCount();
@@ -82,9 +88,15 @@ export function createPromotion(world: PromotionWorld): Promotion {
     return last + hedgeMs;
   }
 
+  /**
+   * The paper asks urgently only when it is linked with nobody. Where all other views are full, as in a small mesh, a node
+   * would then stay below its minimum for ever; once everybody it knows has refused it asks urgently there too, and
+   * whoever makes room for it is not in need thereby.
+   */
   function purposeNow(): Purpose {
-    if (!isLonely()) return 'refill';
-    return hasJoined ? 'urgent' : 'join';
+    if (isLonely()) return hasJoined ? 'urgent' : 'join';
+    const isStuck = isInNeed() && haveAllRefused && wasRefused;
+    return isStuck && knobs.activeMin < knobs.activeMax ? 'urgent' : 'refill';
   }
 
   function triesNow(): number {
@@ -107,6 +119,13 @@ export function createPromotion(world: PromotionWorld): Promotion {
     joined() {
       hasJoined = true;
     },
+    refused() {
+      wasRefused = true;
+    },
+    grew() {
+      wasRefused = false;
+      haveAllRefused = false;
+    },
     isAtALoss: () => dueAt === Infinity && wanted() > 0,
     run(now) {
       if (dueAt === Infinity && passive.size() > 0) this.stirred(now);
@@ -121,6 +140,7 @@ export function createPromotion(world: PromotionWorld): Promotion {
       for (let tries = triesNow(); tries > 0; tries -= 1) {
         const node = candidate(now);
         if (node === undefined) {
+          haveAllRefused = underWay() === 0;
           const earliest = isInNeed() ? now + 1 : now + leisureMs();
           dueAt = Math.max(earliest, nextReady());
           return;
