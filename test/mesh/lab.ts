@@ -2,7 +2,7 @@
 
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createHost, startCapture, type Capture, type Host } from './lab-host.ts';
@@ -129,7 +129,8 @@ function isOnPath(tool: string): boolean {
 
 /** Removes what labs of processes that are gone left behind (only a killed reaper can leave anything). */
 export function removeDeadLabs(): void {
-  const spaces = readdirSync('/run/netns', { withFileTypes: false }).map(String);
+  // The directory comes with the first namespace that a machine ever makes.
+  const spaces = existsSync('/run/netns') ? readdirSync('/run/netns').map(String) : [];
   const prefixes = new Set<string>();
   for (const space of spaces) {
     const [prefix, pid] = /^mlab(\d+)[a-z]*/.exec(space) ?? [];
