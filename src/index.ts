@@ -2,6 +2,8 @@
 
 export { listInterfaces } from './adapters/system/interfaces.ts';
 export type { InterfaceKind, NetInterface } from './adapters/system/interfaces.ts';
+import { furnish } from './agent/furniture.ts';
+import type { AgentHandles } from './agent/furniture.ts';
 import type { MeshNode, NodeOptions } from './runtime/mesh-node.ts';
 import { createMeshNode } from './runtime/node.ts';
 import { checkOptions } from './runtime/options.ts';
@@ -11,9 +13,9 @@ import { createSystemAdapters } from './system-adapters.ts';
  * Builds a node of this computer; `start()` it next. Several nodes in one process need a data directory and a port each.
  * @throws {MycelError} MYCEL_BAD_OPTION, and what opening the data directory throws.
  */
-export async function createNode(options: NodeOptions = {}): Promise<MeshNode> {
+export async function createNode(options: NodeOptions = {}): Promise<MeshNode & AgentHandles> {
   const checked = checkOptions(options);
-  return createMeshNode(checked, createSystemAdapters(checked));
+  return createMeshNode(checked, createSystemAdapters(checked), furnish);
 }
 
 export { MycelError, errorCatalogue } from './kernel/errors.ts';

@@ -3,6 +3,7 @@
 import type { Address } from '../kernel/address.ts';
 import { MycelError } from '../kernel/errors.ts';
 import { createRandom } from '../kernel/random.ts';
+import type { NodeId } from '../kernel/ids.ts';
 import type { BeaconState } from '../ports/discovery.ts';
 import type { Store } from '../ports/store.ts';
 import type { MemberMeta } from '../protocol/membership/messages.ts';
@@ -39,6 +40,10 @@ export interface HouseholdWorld {
   readonly identity: Identity;
   readonly emitter: Emitter<MeshEvents>;
   readonly subscriptions: Subscriptions;
+  /** A parcel for the floors above. */
+  parcel(from: NodeId, protocol: string, bytes: Uint8Array): void;
+  /** This node belongs to another mesh now. */
+  moved(): void;
 }
 
 /** A started node. */
@@ -139,6 +144,7 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
   async function beginLife(record: MeshRecord, isKept = true): Promise<Life> {
     // A number of its own for every life: sequence numbers and nonces start again with each.
     const boot = await adapters.nextBoot(store);
+    world.moved();
     return startLife(
       {
         adapters,
@@ -161,6 +167,7 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
         memberChanged,
         linkChanged: (peer, isUp, reason) => emitter.emit('link', { peer, isOpen: isUp, reason }),
         pending: (newcomer) => emitter.emit('pending', newcomer),
+        parcel: world.parcel,
         alert: alerts.raise,
         beaconChanged: () => (isOpen ? announce() : undefined),
         expelled,

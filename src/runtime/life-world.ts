@@ -45,6 +45,7 @@ export interface LifeWorld {
   memberChanged(info: MemberInfo, before: MemberState | undefined): void;
   linkChanged(peer: NodeId, isOpen: boolean, reason: string): void;
   pending(newcomer: PendingMember): void;
+  parcel(from: NodeId, protocol: string, bytes: Uint8Array): void;
   alert(code: string, text: string): void;
   /** What strangers are told changed: the window opened, the mesh became real. */
   beaconChanged(): void;

@@ -253,6 +253,7 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
       peering.links.control(peer, { kind: 'retained', entries });
     },
     queuedBytes: (peer) => peering.links.current(peer)?.session.queuedBytes(),
+    parcel: (from, protocol, bytes) => world.parcel(from, protocol, bytes),
     announceNeighbours(ids) {
       for (const { node } of peering.view().neighbours) {
         peering.links.control(node, { kind: 'neighbours', ids });

@@ -49,6 +49,8 @@ export interface MessagingWorld {
   /** Bytes that wait on the link to a peer; undefined: there is no link. */
   queuedBytes(peer: NodeId): number | undefined;
   announceNeighbours(neighbours: readonly NodeId[]): void;
+  /** A parcel for the floors above; the bytes are the receiver's. */
+  parcel(from: NodeId, protocol: string, bytes: Uint8Array): void;
 }
 
 /** The message floor of one node in one mesh. */
@@ -107,6 +109,7 @@ export function createMessaging(world: MessagingWorld): Messaging {
       transmit: (peer, raw) => world.transmit(peer, raw),
       sendLetter: (peer, letter) => world.sendLetter(peer, letter),
       announceNeighbours: (neighbours) => world.announceNeighbours(neighbours),
+      parcel: (from, protocol, bytes) => world.parcel(from, protocol, Uint8Array.from(bytes)),
       gap(origin, from, to) {
         metrics.drop('router', 'gap', to - from + 1);
         log.warn({ origin, from, to }, 'events of this origin were given up before they came here');

@@ -1,6 +1,7 @@
 /** The public face of a node: what programs and the command line may ask of it, before, while and after it runs. */
 
 import { MycelError } from '../kernel/errors.ts';
+import { createRandom } from '../kernel/random.ts';
 import type { NodeAdapters } from './adapters.ts';
 import { createEmitter } from './events.ts';
 import { guestPortDefault } from './guests.ts';
@@ -16,6 +17,8 @@ import type {
   NodeOptions,
   SubscribeOptions,
 } from './mesh-node.ts';
+import { createParcels } from './parcels.ts';
+import type { NodePart, PartWorld } from './parts.ts';
 import { statusOf } from './status.ts';
 import { createSubscriptions } from './subscriptions.ts';
 import { version } from './version.ts';
@@ -23,15 +26,23 @@ import { version } from './version.ts';
 /** Longest announced sleep, in ms: a week. */
 const sleepMsMax = 604_800_000;
 
+/** Floors for a node: the parts that start and stop with it, and what they add to its public face. */
+export interface Furniture<Handles extends object> {
+  readonly parts: readonly NodePart[];
+  readonly handles: Handles;
+}
+
 /** Builds a node. Its data directory is taken, because the identity lives there; nothing is opened before `start`. */
-export async function createMeshNode(
+export async function createMeshNode<Handles extends object = object>(
   options: NodeOptions,
   adapters: NodeAdapters,
-): Promise<MeshNode> {
+  furnish?: (world: PartWorld) => Furniture<Handles>,
+): Promise<MeshNode & Handles> {
   const { log, metrics } = adapters;
   const name = options.name ?? adapters.hostName();
   const emitter = createEmitter<MeshEvents>(log);
-  const store = await adapters.openStore(options.dataDir ?? adapters.dataDirDefault());
+  const dataDir = options.dataDir ?? adapters.dataDirDefault();
+  const store = await adapters.openStore(dataDir);
   let identity: Identity;
   try {
     identity = await loadIdentity(store, adapters.seed(), log);
@@ -40,9 +51,17 @@ export async function createMeshNode(
     throw error;
   }
   let household: Household | undefined;
+  let parts: readonly NodePart[] = [];
   let starting: Promise<void> | undefined;
   let stopping: Promise<void> | undefined;
 
+  const parcels = createParcels({
+    self: identity.node,
+    log,
+    metrics,
+    emitter,
+    life: () => household?.life(),
+  });
   const subscriptions = createSubscriptions({
     log,
     metrics,
@@ -55,16 +74,30 @@ export async function createMeshNode(
   }
 
   async function start(): Promise<void> {
-    const world = { name, options, adapters, store, identity, emitter, subscriptions };
+    const world = {
+      name,
+      options,
+      adapters,
+      store,
+      identity,
+      emitter,
+      subscriptions,
+      parcel: parcels.received,
+      moved: parcels.moved,
+    };
     try {
       household = await openHousehold(world);
     } catch (error) {
       await store.close();
       throw error;
     }
+    for (const part of parts) await part.start();
   }
 
   async function stop(): Promise<void> {
+    for (const part of parts.toReversed()) {
+      await part.stop().catch((error: unknown) => log.error({ error }, 'a part did not stop'));
+    }
     const open = household;
     household = undefined;
     subscriptions.end();
@@ -115,7 +148,7 @@ export async function createMeshNode(
     };
   }
 
-  return {
+  const node: MeshNode = {
     id: identity.node,
     name,
     start: startOnce,
@@ -209,4 +242,20 @@ export async function createMeshNode(
       await here().guests().remove(guest);
     },
   };
+  if (furnish === undefined) return node as MeshNode & Handles;
+  const random = createRandom(adapters.seed());
+  const furniture = furnish({
+    node,
+    mesh: parcels.port,
+    options,
+    adapters,
+    clock: adapters.clock,
+    log,
+    metrics,
+    store,
+    dataDir,
+    random: () => random.split(),
+  });
+  parts = furniture.parts;
+  return Object.assign(node, furniture.handles);
 }

@@ -2,6 +2,7 @@
 
 import type { Address } from '../kernel/address.ts';
 import type { NodeId } from '../kernel/ids.ts';
+import { parcelBytesMax, protocolNameMax } from '../kernel/parcel.ts';
 import { isReservedTopic, topicLengthMax, topicProblem } from '../kernel/topic.ts';
 import type { OverlayName } from '../protocol/overlay/overlay.ts';
 import type { Letter, LetterBody, SeqRange } from '../protocol/routing/messages.ts';
@@ -133,6 +134,7 @@ function letterParts({ from, fromBoot, ttl, passage, body }: Letter): unknown[] 
     passage.isFlood ? 1 : 0,
   ];
   if (body.kind === 'base') return [...head, body.seq];
+  if (body.kind === 'parcel') return [...head, body.protocol, body.bytes];
   return [...head, body.boot, body.upTo, body.ranges.flat()];
 }
 
@@ -236,6 +238,12 @@ function readLetter(parts: readonly unknown[]): ControlMessage | undefined {
 }
 
 function readBody(parts: readonly unknown[]): LetterBody | undefined {
+  if (parts.length === 9) {
+    const protocol = textOf(parts[7], protocolNameMax);
+    const bytes = opaque(parts[8], parcelBytesMax);
+    if (protocol === undefined || protocol === '' || bytes === undefined) return undefined;
+    return { kind: 'parcel', protocol, bytes };
+  }
   const first = natOf(parts[7]);
   if (first === undefined) return undefined;
   if (parts.length === 8) return { kind: 'base', seq: first };

@@ -58,6 +58,7 @@ function stage(): Stage {
     sendRetained: () => undefined,
     queuedBytes: () => 0,
     announceNeighbours: () => undefined,
+    parcel: () => undefined,
   });
   onTestFinished(() => messaging.stop());
   let letters = 0;

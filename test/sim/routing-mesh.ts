@@ -57,6 +57,7 @@ export interface NodeLog {
   readonly retained: Map<string, string>;
   /** Retained values that came by synchronisation and were shown to present subscribers. */
   readonly shown: { readonly origin: NodeId; readonly seq: number; readonly text: string }[];
+  readonly parcels: string[];
   gaps: number;
 }
 
@@ -267,6 +268,9 @@ export class RoutingMesh {
       announceNeighbours: (ids) => {
         for (const peer of ids) this.#sendControl(at, peer, { kind: 'neighbours', ids });
       },
+      parcel: (from, protocol, bytes) => {
+        this.node(at).log.parcels.push(`${from} ${protocol} ${new TextDecoder().decode(bytes)}`);
+      },
       gap: (_origin, from, to) => void (this.node(at).log.gaps += to - from + 1),
       keepRetained: ({ topic, payload }) => {
         this.node(at).log.retained.set(topic, new TextDecoder().decode(payload));
@@ -373,7 +377,14 @@ export class RoutingMesh {
 }
 
 function emptyLog(): NodeLog {
-  return { events: new Map(), signals: new Map(), retained: new Map(), shown: [], gaps: 0 };
+  return {
+    events: new Map(),
+    signals: new Map(),
+    retained: new Map(),
+    shown: [],
+    parcels: [],
+    gaps: 0,
+  };
 }
 
 function freshPipe(): Pipe {

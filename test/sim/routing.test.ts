@@ -295,3 +295,26 @@ describe('routers', () => {
     for (const node of mesh.nodes) expect(node.router.deadline()).toBe(Infinity);
   });
 });
+
+test.each(Object.entries(shapes))(
+  'a parcel comes once to the one it is for: %s',
+  (_name, shape) => {
+    const mesh = new RoutingMesh({ seed: 7, count: shape.count, edges: shape.edges(7) });
+    mesh.start();
+    mesh.runUntil(2_000);
+    const [first] = mesh.nodes;
+    const last = mesh.nodes.at(-1);
+    if (first === undefined || last === undefined || first === last) throw new Error('two or more');
+    for (const [from, to] of [
+      [first, last],
+      [last, first],
+    ] as const) {
+      expect(from.router.mail(to.id, 'talk', new TextEncoder().encode('hello'))).toBe(true);
+    }
+    mesh.runUntil(4_000);
+    expect(last.log.parcels).toEqual([`${first.id} talk hello`]);
+    expect(first.log.parcels).toEqual([`${last.id} talk hello`]);
+    const others = mesh.nodes.filter((node) => node !== first && node !== last);
+    expect(others.flatMap(({ log }) => log.parcels)).toEqual([]);
+  },
+);

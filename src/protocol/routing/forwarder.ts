@@ -52,8 +52,8 @@ export interface Forwarder {
   sendSignal(peer: NodeId, topic: string, raw: Uint8Array): void;
   /** An own event to a member without a link. False: no link took it. */
   sendAddressed(to: NodeId, raw: Uint8Array, isFlood: boolean): boolean;
-  /** An own letter. */
-  mail(to: NodeId, body: LetterBody, isFlood: boolean): void;
+  /** An own letter. False: there is no way to send it on. */
+  mail(to: NodeId, body: LetterBody, isFlood: boolean): boolean;
   /** Whether this addressed thing has not been here before. */
   isFirst(from: NodeId, boot: number, id: number): boolean;
   relayEvent(arrival: NodeId, envelope: Envelope, raw: Uint8Array): void;
@@ -142,6 +142,7 @@ export function createForwarder(
       const passage = nextPassage(to, isFlood || ways.length > 1);
       const letter: Letter = { from: self, fromBoot: boot, ttl: ttlHops, passage, body };
       for (const peer of ways) outputs.sendLetter(peer, letter);
+      return ways.length > 0;
     },
     isFirst: (from, fromBoot, id) => passages.admit(from, fromBoot, id) === 'new',
     relayEvent(arrival, envelope, raw) {

@@ -51,6 +51,7 @@ export interface Letter {
 /**
  * `ack`: of the events of (`to`, `boot`) its sender has every one up to `upTo` and those in `ranges`.
  * `base`: of the events of (`from`, `fromBoot`) none below `seq` will be sent (again) to `to`.
+ * `parcel`: bytes of a protocol above the routers; at most once.
  */
 export type LetterBody =
   | {
@@ -59,4 +60,5 @@ export type LetterBody =
       readonly upTo: number;
       readonly ranges: readonly SeqRange[];
     }
-  | { readonly kind: 'base'; readonly seq: number };
+  | { readonly kind: 'base'; readonly seq: number }
+  | { readonly kind: 'parcel'; readonly protocol: string; readonly bytes: Uint8Array };

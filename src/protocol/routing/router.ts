@@ -66,6 +66,8 @@ export interface RouterOutputs {
   readonly transmit: Transmit;
   /** Sends a letter to a linked peer over the control lane. */
   sendLetter(peer: NodeId, letter: Letter): void;
+  /** A parcel of another member; the bytes are a view of the received ones. */
+  parcel(from: NodeId, protocol: string, bytes: Uint8Array): void;
   /** Tells every linked peer whom this node is linked with. */
   announceNeighbours(neighbours: readonly NodeId[]): void;
   /** Events of the origin that local subscribers will never see. */
@@ -113,6 +115,8 @@ export interface Router {
   /** A message came over a link. `raw` is its bytes, in memory that this node owns: the router writes the ttl into it. */
   received(now: Millis, from: NodeId, envelope: Envelope, raw: Uint8Array): void;
   letterReceived(now: Millis, from: NodeId, letter: Letter): void;
+  /** Sends a parcel, directly or through others, at most once. False: there is no way. */
+  mail(to: NodeId, protocol: string, bytes: Uint8Array): boolean;
   /** Also when a new connection took the place of an open one: what was under way on the old one may be lost. */
   linkUp(now: Millis, peer: NodeId): void;
   linkDown(now: Millis, peer: NodeId): void;
@@ -294,7 +298,8 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
       if (letter.passage.isFlood) near.learn(letter.from, from);
       if (letter.passage.to !== self) return forwarder.passLetter(from, letter);
       const { body } = letter;
-      if (body.kind === 'base') {
+      if (body.kind === 'parcel') outputs.parcel(letter.from, body.protocol, body.bytes);
+      else if (body.kind === 'base') {
         order.startAt(now, letter.from, letter.fromBoot, body.seq);
         late.review(now);
         acknowledge(letter.from);
@@ -303,6 +308,7 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
         tellRoom();
       }
     },
+    mail: (to, protocol, bytes) => forwarder.mail(to, { kind: 'parcel', protocol, bytes }, false),
     linkUp(now, peer) {
       if (near.add(peer)) {
         forwarder.open(peer);

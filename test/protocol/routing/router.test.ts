@@ -49,6 +49,7 @@ function watch(config: Partial<RouterConfig> = {}): Watched {
         return !all.isSaturated;
       },
       sendLetter: (peer, letter) => void all.letters.push({ peer, letter }),
+      parcel: () => undefined,
       announceNeighbours: () => undefined,
       gap: () => undefined,
       keepRetained: ({ seq }) => void all.kept.push(seq),

@@ -1,0 +1,35 @@
+/** What the floors above the mesh are built on: state, consensus, services, agents and gateways are parts of a node. */
+
+import type { Random } from '../kernel/random.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Log } from '../ports/log.ts';
+import type { MeshPort } from '../ports/mesh.ts';
+import type { Metrics } from '../ports/metrics.ts';
+import type { Store } from '../ports/store.ts';
+import type { NodeAdapters } from './adapters.ts';
+import type { MeshNode, NodeOptions } from './mesh-node.ts';
+
+/** What a part may use. */
+export interface PartWorld {
+  /** The node it belongs to: publish, subscribe, members, events. */
+  readonly node: MeshNode;
+  readonly mesh: MeshPort;
+  readonly options: NodeOptions;
+  /** The world of this computer: what a part needs of it that has no field of its own here. */
+  readonly adapters: NodeAdapters;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** The node's own records; a part prefixes the names of its records with its own name. */
+  readonly store: Store;
+  /** The node's data directory, for parts whose storage needs more than records. */
+  readonly dataDir: string;
+  /** A generator of its own. */
+  random(): Random;
+}
+
+/** A part of a node. Parts start in order, after the broker accepts clients, and stop in the reverse order before it. */
+export interface NodePart {
+  start(): Promise<void>;
+  stop(): Promise<void>;
+}
