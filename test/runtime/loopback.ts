@@ -3,8 +3,14 @@
 import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect } from 'vitest';
-import { createNode, type MeshEvents, type MeshNode, type NodeOptions } from '../../src/index.ts';
+import { expect, onTestFinished } from 'vitest';
+import {
+  createNode,
+  type MeshEvents,
+  type MeshMessage,
+  type MeshNode,
+  type NodeOptions,
+} from '../../src/index.ts';
 
 /** Longest wait for anything, in ms. */
 export const patienceMs = 15_000;
@@ -73,6 +79,34 @@ export async function createLoopback(): Promise<Loopback> {
   };
 }
 
+/** Builds a node in a home of its own, which goes with the test. */
+export async function buildNode(name: string, options?: NodeOptions): Promise<MeshNode> {
+  const home = await createLoopback();
+  onTestFinished(() => home[Symbol.asyncDispose]());
+  return await home.build(name, options);
+}
+
+/** Builds and starts one. */
+export async function startNode(name: string, options?: NodeOptions): Promise<MeshNode> {
+  const node = await buildNode(name, options);
+  await node.start();
+  return node;
+}
+
+/** Starts nodes that are one mesh: the first invites the others; all see and are linked with each other. */
+export async function startMesh(...names: readonly string[]): Promise<readonly MeshNode[]> {
+  const nodes: MeshNode[] = [];
+  for (const name of names) {
+    const node = await startNode(name);
+    const [founder] = nodes;
+    if (founder !== undefined) await node.join((await founder.invite()).invite);
+    nodes.push(node);
+  }
+  await linked(...nodes);
+  await until(() => nodes.every((node) => node.members().length === nodes.length));
+  return nodes;
+}
+
 /** Waits until each of the nodes is linked with all the others and with nobody else. */
 export async function linked(...nodes: readonly MeshNode[]): Promise<void> {
   for (const node of nodes) {
@@ -88,7 +122,19 @@ export function peersOf(node: MeshNode): Set<string> {
   return new Set(node.status().links.map(({ peer }) => peer));
 }
 
-/** Waits until a condition holds. */
-export async function until(condition: () => boolean): Promise<void> {
-  await expect.poll(condition, { timeout: patienceMs, interval: 20 }).toBe(true);
+/** The port of a node's broker. */
+export function portOf(node: MeshNode): number {
+  return node.status().mqttPort;
+}
+
+/** The payload as text. */
+export function textOf(message: MeshMessage): string {
+  return new TextDecoder().decode(message.payload);
+}
+
+/** Looks again every few ms. @throws with the condition's own text when it does not hold in time */
+export async function until(condition: () => boolean, ms: number = patienceMs): Promise<void> {
+  await expect
+    .poll(condition, { timeout: ms, interval: 5, message: `never: ${String(condition)}` })
+    .toBe(true);
 }

@@ -10,7 +10,7 @@ import type { Messaging } from '../../src/runtime/messaging.ts';
 import { createSubscriptions } from '../../src/runtime/subscriptions.ts';
 import { readEnvelope } from '../../src/wire/envelope.ts';
 import { simNodeId } from '../sim/routing-mesh.ts';
-import { portOf, startMesh, textOf, until } from './loopback-nodes.ts';
+import { portOf, startMesh, textOf, until } from './loopback.ts';
 
 const self = simNodeId(0);
 const peer = simNodeId(1);

@@ -6,7 +6,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import type { MeshMessage } from '../../src/index.ts';
 import { bundleProgram } from '../adapters/child.ts';
 import { runCommand } from '../process.ts';
-import { buildNode, startMesh, startNode, textOf, until } from './loopback-nodes.ts';
+import { buildNode, startMesh, startNode, textOf, until } from './loopback.ts';
 
 const dropsOf = (node: Awaited<ReturnType<typeof startNode>>): string =>
   JSON.stringify(node.status().metrics.drops);

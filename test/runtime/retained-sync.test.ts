@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { startNode, until } from './loopback-nodes.ts';
+import { startNode, until } from './loopback.ts';
 
 test('a newcomer gets all the retained messages that a mesh can hold, over one link', async () => {
   const ann = await startNode('ann');
