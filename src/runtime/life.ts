@@ -14,11 +14,11 @@ import { datagramAddress, dispatchControl, leavingReason } from './control-dispa
 import type { ControlRooms } from './control-dispatch.ts';
 import { createDoor } from './door.ts';
 import type { Door } from './door.ts';
+import { enrol } from './enrolment.ts';
 import { addressesOf, introduce, peersFor } from './introductions.ts';
 import { readUses, writeUses } from './invite-uses.ts';
 import type { Life, LifeWorld } from './life-world.ts';
 import type { Hello } from './links.ts';
-import { startMembership } from './membership.ts';
 import type { Membership } from './membership.ts';
 import { infoOf } from './member-info.ts';
 import type { MemberState } from './mesh-node.ts';
@@ -283,40 +283,7 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
   }
 
   async function openMembership(): Promise<void> {
-    const started = await startMembership(
-      {
-        identity,
-        boot: world.boot,
-        meshId: trust.meshId,
-        profile: world.profile,
-        clock,
-        random: random.split(),
-        log,
-        metrics,
-        datagrams: adapters.datagrams,
-        stalls: adapters,
-        keys: () => trust.keys(),
-        addresses: () => world.addresses(),
-        meta: () => world.meta(trust.certificate().roles),
-        announced,
-        cloned(node, isSelf) {
-          const text = isSelf
-            ? twinText
-            : `Two devices run with the identity ${node} (a copied card?).`;
-          world.alert(isSelf ? 'clone-self' : 'clone', text);
-          if (isSelf) world.expelled(text);
-        },
-        viaLink: (node, bytes) => peering.links.control(node, { kind: 'swim', bytes }),
-        pingViaLink: (node, answered) => peering.links.ping(node, answered),
-        riderSeen: (node, rider) => trust.riderSeen(node, rider),
-        persistBoot(boot) {
-          adapters.raiseBoot(store, boot).catch((error: unknown) => {
-            log.error({ error, boot }, 'the boot counter could not be raised');
-          });
-        },
-      },
-      { host: world.datagramHost, port: world.ground().port },
-    );
+    const started = await enrol(world, { trust, peering, announced });
     if (isStopped) return started.stop();
     membership = started;
     for (const node of porter.out()) membership.evict(node);
