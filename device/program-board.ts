@@ -49,6 +49,24 @@ export interface FlashFlags {
 
 /** Adds them. */
 export function addBoardCommands(program: Command, withContext: WithContext): void {
+  const loadWords = () => import('./commands/completion.ts');
+  program
+    .command('completion')
+    .description('print the completion script of a shell: bash, zsh or fish')
+    .argument('<shell>', 'bash, zsh or fish')
+    .action(
+      withContext(async (context, shell: string) =>
+        (await loadWords()).completion(context, program, shell),
+      ),
+    );
+  program
+    .command('man')
+    .description('print the manual page: mycel man | man -l -')
+    .action(withContext(async (context) => (await loadWords()).manual(context, program)));
+  program
+    .command('device')
+    .description('what this board is, how it fares, and what is connected to it')
+    .action(withContext(async (context) => (await import('./commands/device.ts')).device(context)));
   addFlash(program, withContext);
   const service = program.command('service').description('the node as a service of this machine');
   const load = () => import('./commands/service.ts');

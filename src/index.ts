@@ -1,5 +1,14 @@
 /** The front door of mycel: every public name, listed one by one. */
 
+export { createHardware } from './adapters/hardware/hardware.ts';
+export { mountOf } from './adapters/system/mounts.ts';
+export type { Mount } from './adapters/system/mounts.ts';
+export { listSystemDirectory, readSystemFile } from './adapters/system/system-file.ts';
+export type { SystemRoot } from './adapters/system/system-file.ts';
+export { capabilitiesOf } from './runtime/device/capabilities.ts';
+export type { DeviceFacts, Hardware } from './ports/hardware.ts';
+export type { DeviceHandle } from './agent/device.ts';
+export type { AgentHandles } from './agent/furniture.ts';
 export { listInterfaces } from './adapters/system/interfaces.ts';
 export type { InterfaceKind, NetInterface } from './adapters/system/interfaces.ts';
 import { furnish } from './agent/furniture.ts';

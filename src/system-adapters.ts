@@ -11,6 +11,7 @@ import { createUdpDatagrams } from './adapters/dgram/udp.ts';
 import { nextBoot, raiseBoot } from './adapters/disk/counters.ts';
 import { openDiskStore } from './adapters/disk/disk-store.ts';
 import { openGround } from './adapters/ground.ts';
+import { createHardware } from './adapters/hardware/hardware.ts';
 import { createMulticastRung } from './adapters/multicast/rung.ts';
 import { createDiskRung } from './adapters/peers/disk-rung.ts';
 import { createPeersRung } from './adapters/peers/peers-rung.ts';
@@ -94,6 +95,7 @@ export function createSystemAdapters(options: NodeOptions): NodeAdapters {
     openResponder: (responder) => startStallResponder({ ...responder, port: 0 }),
     watchLoop: (spike) => startLoopMonitor({ spike }),
     watchSuspend: (woke) => startSuspendWatch(woke),
+    hardware: (dataDir) => createHardware({ dataDir }),
     hashPassword: hashGuestPassword,
     rssBytes: () => process.memoryUsage.rss(),
     hostName: () => hostname().slice(0, 64) || 'node',

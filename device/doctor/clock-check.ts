@@ -5,7 +5,7 @@ import { join } from 'node:path';
 
 import { formatDuration } from '../duration.ts';
 import { fail, ok, warn, type Finding } from './finding.ts';
-import { listSystemDirectory, readSystemFile, type SystemRoot } from './system-file.ts';
+import { listSystemDirectory, readSystemFile, type SystemRoot } from 'mycel';
 
 /** No board with a right clock is older than this program: 2024-01-01, in ms since 1970. */
 const earliestMs: number = Date.UTC(2024, 0, 1);

@@ -5,8 +5,7 @@ import { dirname, join } from 'node:path';
 
 import { formatBytes } from '../quantity.ts';
 import { fail, ok, warn, type Finding } from './finding.ts';
-import { mountOf, type Mount } from './mounts.ts';
-import type { SystemRoot } from './system-file.ts';
+import { mountOf, type Mount, type SystemRoot } from 'mycel';
 
 /** Least free space in which a node keeps working, in bytes. */
 const freeNeeded: number = 16 * 1024 * 1024;

@@ -5,8 +5,7 @@ import { realpathSync } from 'node:fs';
 
 import { formatBytes } from '../quantity.ts';
 import { fail, ok, warn, type Finding } from './finding.ts';
-import { mountOf } from './mounts.ts';
-import { listSystemDirectory, readSystemFile, type SystemRoot } from './system-file.ts';
+import { mountOf, listSystemDirectory, readSystemFile, type SystemRoot } from 'mycel';
 
 const check = 'disk';
 

@@ -2,10 +2,9 @@
 
 import { networkInterfaces } from 'node:os';
 
-import type { NetInterface } from 'mycel';
+import { type NetInterface, listSystemDirectory, readSystemFile, type SystemRoot } from 'mycel';
 
 import { ok, warn, type Finding } from './finding.ts';
-import { listSystemDirectory, readSystemFile, type SystemRoot } from './system-file.ts';
 
 /** Says it for every interface the kernel knows. `list` is the node's own choice, by default or among names. */
 export function checkInterfaces(

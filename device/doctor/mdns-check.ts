@@ -4,7 +4,7 @@ import { createSocket } from 'node:dgram';
 
 import { fail, ok, type Finding } from './finding.ts';
 import { describeHolders, holdersOf, listenersOn } from './sockets.ts';
-import type { SystemRoot } from './system-file.ts';
+import type { SystemRoot } from 'mycel';
 
 /** RFC 6762's port. */
 const mdnsPort = 5353;

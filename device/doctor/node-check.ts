@@ -6,6 +6,7 @@ import { connectControl } from '../control-client.ts';
 import { formatDuration } from '../duration.ts';
 import { toFailure } from '../failure.ts';
 import { fail, ok, warn, type Finding } from './finding.ts';
+import { checkReach } from './reach-check.ts';
 
 /** Its status when it answers, and what to report about it. */
 export interface NodeAnswer {
@@ -19,7 +20,12 @@ export async function askNode(dataDir: string): Promise<NodeAnswer> {
     const client = await connectControl(dataDir);
     try {
       const status = await client.call('status', {});
-      return { status, findings: describe(status) };
+      const members = await client.call('members', {});
+      const discovery = await client.call('discover', {});
+      return {
+        status,
+        findings: [...describe(status), ...checkReach(status, members, discovery)],
+      };
     } finally {
       client.close();
     }

@@ -5,7 +5,7 @@ import { createServer } from 'node:net';
 
 import { fail, ok, warn, type Finding } from './finding.ts';
 import { describeHolders, holdersOf, listenersOn } from './sockets.ts';
-import type { SystemRoot } from './system-file.ts';
+import type { SystemRoot } from 'mycel';
 
 /** MQTT's registered port, which a node takes when it is free. */
 const portDefault = 1883;

@@ -2,7 +2,7 @@
 
 import { join } from 'node:path';
 
-import type { NetInterface } from 'mycel';
+import { createHardware, type NetInterface, type SystemRoot } from 'mycel';
 
 import { checkClock } from './clock-check.ts';
 import { checkDataDir } from './data-dir-check.ts';
@@ -13,8 +13,10 @@ import { checkMdns } from './mdns-check.ts';
 import { checkMulticast } from './multicast-check.ts';
 import { askNode } from './node-check.ts';
 import { checkPort } from './port-check.ts';
+import { checkNames } from './names-check.ts';
+import { checkPower } from './power-check.ts';
 import { checkMemory, checkNodeVersion } from './runtime-check.ts';
-import type { SystemRoot } from './system-file.ts';
+import { checkWifi } from './wifi-check.ts';
 
 /** What the doctor looks at. */
 export interface DoctorQuestion {
@@ -31,7 +33,8 @@ export async function runDoctor(question: DoctorQuestion): Promise<Finding[]> {
   const { status, findings: nodeFindings } = await askNode(dataDir);
   const used = question.listInterfaces();
   const ours = status === undefined ? [] : [status.mqttPort, status.guestPort ?? 0];
-  const [ports, mdns, multicast] = await Promise.all([
+  const facts = createHardware({ dataDir, root }).read();
+  const [ports, mdns, multicast, wifi] = await Promise.all([
     checkPort({ stated: question.port, ours, root }),
     checkMdns(root),
     checkMulticast(
@@ -40,6 +43,7 @@ export async function runDoctor(question: DoctorQuestion): Promise<Finding[]> {
         return host === undefined ? [] : [{ name, host }];
       }),
     ),
+    checkWifi(facts),
   ]);
   return [
     checkNodeVersion(process.versions.node),
@@ -47,7 +51,10 @@ export async function runDoctor(question: DoctorQuestion): Promise<Finding[]> {
     ...checkDataDir(dataDir, root),
     ...checkDisk(dataDir, root),
     ...checkClock(Date.now(), [dataDir, join(dataDir, 'store'), process.execPath], root),
+    ...checkPower(facts),
     ...checkInterfaces(question.listInterfaces, root),
+    ...wifi,
+    checkNames(root),
     ...ports,
     mdns,
     ...multicast,

@@ -2,7 +2,7 @@
 
 import { formatBytes } from '../quantity.ts';
 import { fail, ok, warn, type Finding } from './finding.ts';
-import { readSystemFile, type SystemRoot } from './system-file.ts';
+import { readSystemFile, type SystemRoot } from 'mycel';
 
 /** What one idle node needs, measured as its resident set, in bytes, with room to work. */
 const memoryNeeded: number = 96 * 1024 * 1024;

@@ -3,7 +3,7 @@
 import { readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { listSystemDirectory, readSystemFile, type SystemRoot } from './system-file.ts';
+import { listSystemDirectory, readSystemFile, type SystemRoot } from 'mycel';
 
 /** A socket that a port belongs to. */
 export interface SocketEntry {

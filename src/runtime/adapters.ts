@@ -6,6 +6,7 @@ import type { Broker, BrokerHandlers } from '../ports/broker.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Datagrams } from '../ports/datagram.ts';
 import type { Rung } from '../ports/discovery.ts';
+import type { Hardware } from '../ports/hardware.ts';
 import type { LinkHandlers, LinkSession, LinkTransport } from '../ports/link.ts';
 import type { Log } from '../ports/log.ts';
 import type { Metrics } from '../ports/metrics.ts';
@@ -181,6 +182,8 @@ export interface NodeAdapters {
   }): Promise<StallResponder>;
   watchLoop(spike: (lagMs: number) => void): { lagMs(): number; stop(): void };
   watchSuspend(woke: (gapMs: number) => void): { stop(): void };
+  /** Facts of the board; the data directory is the disk that matters. */
+  hardware(dataDir: string): Hardware;
   hashPassword(password: string): Promise<{ salt: Uint8Array; hash: Uint8Array }>;
   /** Facts for `status`. */
   rssBytes(): number;

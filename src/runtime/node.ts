@@ -3,6 +3,7 @@
 import { MycelError } from '../kernel/errors.ts';
 import { createRandom } from '../kernel/random.ts';
 import type { NodeAdapters } from './adapters.ts';
+import { capabilitiesOf, joinCapabilities } from './device/capabilities.ts';
 import { createEmitter } from './events.ts';
 import { guestPortDefault } from './guests.ts';
 import { openHousehold } from './household.ts';
@@ -34,14 +35,17 @@ export interface Furniture<Handles extends object> {
 
 /** Builds a node. Its data directory is taken, because the identity lives there; nothing is opened before `start`. */
 export async function createMeshNode<Handles extends object = object>(
-  options: NodeOptions,
+  given: NodeOptions,
   adapters: NodeAdapters,
   furnish?: (world: PartWorld) => Furniture<Handles>,
 ): Promise<MeshNode & Handles> {
   const { log, metrics } = adapters;
-  const name = options.name ?? adapters.hostName();
+  const name = given.name ?? adapters.hostName();
   const emitter = createEmitter<MeshEvents>(log);
-  const dataDir = options.dataDir ?? adapters.dataDirDefault();
+  const dataDir = given.dataDir ?? adapters.dataDirDefault();
+  const found = capabilitiesOf(adapters.hardware(dataDir).read());
+  const capabilities = joinCapabilities(given.capabilities ?? [], found);
+  const options: NodeOptions = { ...given, capabilities };
   const store = await adapters.openStore(dataDir);
   let identity: Identity;
   try {
@@ -141,7 +145,7 @@ export async function createMeshNode<Handles extends object = object>(
       rttMs: 0,
       labels: options.labels ?? {},
       roles: trust.certificate().roles,
-      capabilities: options.capabilities ?? [],
+      capabilities,
       version,
       isStalled: false,
       isSelf: true,

@@ -7,7 +7,7 @@ import { chmod, mkdir, mkdtemp, rm, utimes, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { networkInterfaces, tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
@@ -19,10 +19,15 @@ import { checkInterfaces } from '../../device/doctor/interfaces-check.ts';
 import { checkMdns } from '../../device/doctor/mdns-check.ts';
 import { checkMulticast } from '../../device/doctor/multicast-check.ts';
 import { checkPort } from '../../device/doctor/port-check.ts';
+import { checkNames } from '../../device/doctor/names-check.ts';
+import { checkPower } from '../../device/doctor/power-check.ts';
+import { checkReach } from '../../device/doctor/reach-check.ts';
 import { runDoctor } from '../../device/doctor/run-doctor.ts';
 import { checkMemory, checkNodeVersion } from '../../device/doctor/runtime-check.ts';
 import { readFacts } from '../../device/demo/facts.ts';
+import { createHardware } from '../../src/adapters/hardware/hardware.ts';
 import { listInterfaces } from '../../src/adapters/system/interfaces.ts';
+import { plantTree } from '../plant-tree.ts';
 
 let home: string;
 beforeEach(async () => {
@@ -30,14 +35,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(home, { recursive: true, force: true }));
 
-/** Writes files below a root that stands for `/`. */
-async function plant(files: Readonly<Record<string, string>>): Promise<string> {
-  for (const [path, content] of Object.entries(files)) {
-    await mkdir(dirname(join(home, path)), { recursive: true });
-    await writeFile(join(home, path), content);
-  }
-  return home;
-}
+const plant = (files: Readonly<Record<string, string>>): Promise<string> => plantTree(home, files);
 
 const byCheck = (findings: readonly Finding[], check: string): Finding => {
   const found = findings.find((finding) => finding.check === check);
@@ -252,6 +250,77 @@ describe('facts of the machine', () => {
     });
     expect(readFacts(root)).toMatchObject({ memory: 2, temperature: 51.3 });
     expect(readFacts(join(root, 'nowhere'))).not.toHaveProperty('temperature');
+  });
+});
+
+describe('power and heat', () => {
+  const throttled = 'sys/devices/platform/soc/soc:firmware/get_throttled';
+  const heat = 'sys/class/thermal/thermal_zone0/temp';
+  it.each([
+    ['0', '48000', 'power', 'ok'],
+    ['50000', '48000', 'power', 'warn'],
+    ['50005', '48000', 'power', 'fail'],
+    ['0', '48000', 'temperature', 'ok'],
+    ['0', '73000', 'temperature', 'warn'],
+    ['4', '73000', 'temperature', 'fail'],
+    ['0', '81000', 'temperature', 'fail'],
+  ])('throttled %s at %s m°C: %s is %s', async (word, milli, check, level) => {
+    const root = await plant({ [throttled]: `${word}\n`, [heat]: `${milli}\n` });
+    const facts = createHardware({ root, dataDir: '/' }).read();
+    expect(byCheck(checkPower(facts), check).level).toBe(level);
+  });
+
+  it('a board that tells nothing gets no opinion', async () => {
+    const facts = createHardware({ root: await plant({ 'proc/stat': '' }), dataDir: '/' }).read();
+    expect(checkPower(facts)).toEqual([]);
+  });
+});
+
+describe('reach', () => {
+  const member = (name: string, state: 'alive' | 'dead') => ({
+    id: name as never,
+    name,
+    state,
+    isSelf: false,
+  });
+  const overlay = { name: 'full-mesh', active: 1, activeMax: undefined, passive: 0 } as never;
+  const link = (peer: string) => ({ peer }) as never;
+  const heard = (records: number) => ({
+    rungs: [
+      { rung: 'mdns' as const, trouble: undefined, records: Array.from({ length: records }) },
+    ] as never,
+  });
+
+  it('names members that do not answer, and those that are alive but not linked', () => {
+    const status = { links: [link('ann')], overlay, uptimeMs: 1 };
+    const members = [member('ann', 'alive'), member('bob', 'alive'), member('eve', 'dead')];
+    const findings = checkReach(status, members, heard(1));
+    expect(byCheck(findings, 'members').text).toContain('eve does not answer');
+    expect(byCheck(findings, 'reach')).toMatchObject({
+      level: 'warn',
+      text: expect.stringContaining('bob') as string,
+      fix: expect.stringContaining('AP isolation') as string,
+    });
+  });
+
+  it('finds a switch that keeps multicast back, once the node has had time to hear', () => {
+    const members = [member('ann', 'alive')];
+    const early = { links: [link('ann')], overlay, uptimeMs: 60_000 };
+    expect(checkReach(early, members, heard(0)).map(({ level }) => level)).toEqual(['ok']);
+    const late = { ...early, uptimeMs: 200_000 };
+    expect(byCheck(checkReach(late, members, heard(0)), 'multicast from others').fix).toContain(
+      'IGMP snooping',
+    );
+    expect(checkReach(late, members, heard(1)).map(({ level }) => level)).toEqual(['ok']);
+  });
+});
+
+describe('names', () => {
+  it('are asked of somebody, or seeds by name are in trouble', async () => {
+    expect(checkNames(await plant({ 'etc/resolv.conf': '# none\n' })).level).toBe('warn');
+    expect(checkNames(await plant({ 'etc/resolv.conf': 'nameserver 10.0.0.1\n' })).level).toBe(
+      'ok',
+    );
   });
 });
 
