@@ -10,6 +10,7 @@ import { clustering, graphOf, measure } from './overlay-graph.ts';
 import type { Graph } from './overlay-graph.ts';
 import { OverlayMesh } from './overlay-mesh.ts';
 import type { OverlayFactory, Views } from './overlay-mesh.ts';
+import { describePlumtree } from './plumtree-claims.ts';
 
 const count = 10_000;
 const periodMs = 12_000;
@@ -125,3 +126,15 @@ describe('HyParView after failures', () => {
     expect(copy.links().oneSided).toBe(0);
   });
 });
+
+describePlumtree(
+  () => graph,
+  (share) => {
+    const copy = survivors(share);
+    copy.noticeDead();
+    copy.drain();
+    discover(copy);
+    copy.cycle(periodMs, ticks);
+    return graphOf(copy).map((neighbours, at) => (copy.node(at).isUp ? neighbours : []));
+  },
+);
