@@ -41,6 +41,13 @@ export interface FlashFlags {
   readonly ttl?: number;
   readonly node?: string;
   readonly args?: string;
+  readonly offline?: boolean;
+  readonly hostname?: string;
+  readonly user?: string;
+  readonly sshKey?: string;
+  readonly wifi?: string;
+  readonly wifiPasswordFile?: string;
+  readonly wifiCountry?: string;
   readonly format?: string;
   readonly sheet?: string;
   readonly yes?: boolean;
@@ -128,7 +135,25 @@ function addFlash(program: Command, withContext: WithContext): void {
     .option(
       '--format <format>',
       'what starts it on the board (default: found out from the card)',
-      parseChoice('--format', ['cloud-init', 'firstrun', 'rpi-preseed', 'dietpi', 'generic']),
+      parseChoice('--format', [
+        'cloud-init',
+        'firstrun',
+        'rpi-preseed',
+        'dietpi',
+        'armbian',
+        'nocloud',
+        'generic',
+      ]),
+    )
+    .option('--offline', 'refuse a card that could need anything from the internet')
+    .option('--hostname <name>', 'host name of the board; {n} is the number of the card')
+    .option('--user <name>', 'a user who may log in by SSH with --ssh-key')
+    .option('--ssh-key <file>', 'public keys of that user')
+    .option('--wifi <ssid>', 'the Wi-Fi that the board joins')
+    .option('--wifi-password-file <file>', 'its password, on one line')
+    .option(
+      '--wifi-country <cc>',
+      'two letters, like GB: many boards keep their radio off without it',
     )
     .option('--sheet <file>', 'names, invites and QR codes to print; .html or text')
     .option('--yes', 'do not ask')

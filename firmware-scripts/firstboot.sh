@@ -108,10 +108,176 @@ stamp() {
 
 systemd_runs() { [ -d /run/systemd/system ]; }
 
+# later COMMAND...: what may fail without harm, and makes no sense before there is a system.
+later() {
+  if systemd_runs; then "$@" >/dev/null 2>&1 || true; fi
+}
+
+# lines FILE TEXT MODE: a whole file, or none.
+lines() {
+  mkdir -p "${1%/*}"
+  (umask 077 && printf '%s\n' "$2" >"$1.new")
+  chmod "$3" "$1.new"
+  swap "$1"
+}
+
+set_host_name() {
+  wanted="$(setting HOST_NAME)"
+  if [ -z "$wanted" ] || [ "$(cat /etc/hostname 2>/dev/null)" = "$wanted" ]; then return; fi
+  { grep -v '^127\.0\.1\.1[[:space:]]' /etc/hosts 2>/dev/null || true; } >/etc/hosts.new
+  printf '127.0.1.1\t%s\n' "$wanted" >>/etc/hosts.new
+  chmod 644 /etc/hosts.new
+  swap /etc/hosts
+  # Without it cloud-init puts the name of the image back at the next boot.
+  if [ -d /etc/cloud/cloud.cfg.d ]; then lines /etc/cloud/cloud.cfg.d/98_mycel.cfg 'preserve_hostname: true' 644; fi
+  lines /etc/hostname "$wanted" 644
+  hostname "$wanted" 2>/dev/null || true
+  note "the host name is $wanted"
+}
+
+# A locked password: the key is the only way in, and sudo asks for none.
+make_user() {
+  user="$(setting USER_NAME)"
+  if [ -z "$user" ] || [ ! -s "$card/authorized_keys" ]; then return; fi
+  if ! id "$user" >/dev/null 2>&1; then
+    groups=''
+    for group in sudo adm dialout video audio plugdev netdev gpio i2c spi input render; do
+      if grep -q "^$group:" /etc/group; then groups="$groups${groups:+,}$group"; fi
+    done
+    useradd -m -s "$([ -x /bin/bash ] && echo /bin/bash || echo /bin/sh)" ${groups:+-G "$groups"} "$user" || fail "the user $user cannot be made." 'Choose another --user, and flash again.'
+  fi
+  home="$(awk -F: -v user="$user" '$1 == user { print $6 }' /etc/passwd)"
+  if ! cmp -s "$card/authorized_keys" "$home/.ssh/authorized_keys"; then
+    lines "$home/.ssh/authorized_keys" "$(cat "$card/authorized_keys")" 600
+    chmod 700 "$home/.ssh"
+    chown -R "$user:" "$home/.ssh"
+    if [ -d /etc/sudoers.d ]; then lines "/etc/sudoers.d/010-mycel-$user" "$user ALL=(ALL) NOPASSWD: ALL" 440; fi
+    note "$user may log in by SSH"
+  fi
+  for unit in ssh sshd; do
+    if [ -f "/lib/systemd/system/$unit.service" ] || [ -f "$units/$unit.service" ]; then
+      systemctl enable "$unit.service" >/dev/null 2>&1 || true
+      later systemctl start --no-block "$unit.service"
+      break
+    fi
+  done
+}
+
+# quoted TEXT: as JSON and YAML have it.
+quoted() { printf '%s' "$1" | sed 's/[\\"]/\\&/g; s/^/"/; s/$/"/'; }
+
+# keyed TEXT: as a NetworkManager key file has it: no blank may stand at either end.
+keyed() { printf '%s' "$1" | sed 's/\\/\\\\/g; s/^ /\\s/; s/ $/\\s/'; }
+
+join_wifi() {
+  [ -s "$card/wifi" ] || return 0
+  ssid="$(sed -n 1p "$card/wifi" | tr -d '\r')"
+  psk="$(sed -n 2p "$card/wifi" | tr -d '\r')"
+  country="$(setting WIFI_COUNTRY)"
+  if [ -n "$country" ]; then
+    lines /etc/modprobe.d/mycel-wifi.conf "options cfg80211 ieee80211_regdom=$country" 644
+    later iw reg set "$country"
+  fi
+  later rfkill unblock wifi
+  if [ -d /etc/NetworkManager/system-connections ]; then
+    lines /etc/NetworkManager/system-connections/mycel-wifi.nmconnection "[connection]
+id=mycel-wifi
+type=wifi
+autoconnect=true
+
+[wifi]
+mode=infrastructure
+ssid=$(keyed "$ssid")
+${psk:+
+[wifi-security]
+key-mgmt=wpa-psk
+psk=$(keyed "$psk")
+}
+[ipv4]
+method=auto
+
+[ipv6]
+method=auto" 600
+    later nmcli connection reload
+    later nmcli --wait 0 connection up mycel-wifi
+  elif [ -d /etc/netplan ]; then
+    access="{}"
+    [ -z "$psk" ] || access="{password: $(quoted "$psk")}"
+    lines /etc/netplan/60-mycel-wifi.yaml "network:
+  version: 2
+  wifis:
+    wlan0:
+      dhcp4: true
+      optional: true
+      access-points: {$(quoted "$ssid"): $access}" 600
+    later netplan apply
+  elif [ -d /etc/wpa_supplicant ]; then
+    key="key_mgmt=NONE"
+    [ -z "$psk" ] || key="psk=$(quoted "$psk")"
+    [ "${#psk}" -ne 64 ] || key="psk=$psk"
+    lines /etc/wpa_supplicant/wpa_supplicant-wlan0.conf "ctrl_interface=DIR=/run/wpa_supplicant
+update_config=1
+${country:+country=$country
+}network={
+  ssid=$(quoted "$ssid")
+  $key
+}" 600
+    systemctl enable wpa_supplicant@wlan0.service >/dev/null 2>&1 || true
+    later systemctl restart --no-block wpa_supplicant@wlan0.service
+  else
+    note 'no program here can join a Wi-Fi: use a cable'
+    : >"$own/wifi-impossible"
+    printf '%s\n' "$ssid" >"$own/wifi"
+    return 0
+  fi
+  # Only the system has the password from here on.
+  rm -f "$card/wifi" || note 'the Wi-Fi password cannot be removed from the card'
+  settle "$card"
+  printf '%s\n' "$ssid" >"$own/wifi"
+  rm -f "$own/wifi-impossible"
+  note 'the Wi-Fi is set up, and its password is gone from the card'
+}
+
+# What the owner wanted of the board itself; needs no network, and is done before there is one.
+set_up_board() {
+  step='setting up the board'
+  set_host_name
+  make_user
+  join_wifi
+}
+
+# The word on the card is the only one that a person without a screen gets.
+why_no_wifi() {
+  if [ -f "$own/wifi-impossible" ]; then
+    echo 'the image has neither NetworkManager, netplan nor wpa_supplicant'
+    return
+  fi
+  reason="$(nmcli -g GENERAL.REASON device show 2>/dev/null | tr '\n' ' ')" || reason=''
+  case "$reason" in
+    *'(Secrets were required'* | *'802.1X supplicant'*) echo 'its password is wrong' ;;
+    *'network could not be found'*) echo 'it is not in reach, or has another name' ;;
+    *) echo 'it did not answer' ;;
+  esac
+}
+
+# Waits for any address that leads out of the board.
+check_network() {
+  [ -f "$own/wifi" ] || return 0
+  for _ in $(seq 1 "${MYCEL_NETWORK_WAIT:-45}"); do
+    if ip -o addr show up scope global 2>/dev/null | grep -q .; then return 0; fi
+    sleep 1
+  done
+  ssid="$(cat "$own/wifi")"
+  note "no network: the Wi-Fi was not joined, $(why_no_wifi)"
+  tell "no network: the Wi-Fi $ssid was not joined, $(why_no_wifi)." 'Flash the card again with the right --wifi and --wifi-password-file, or plug in a cable. mycel is installed and goes on by itself when there is a network.'
+}
+
 # Images run this once, or at every boot: it writes only what is missing.
 stage1() {
   [ -n "$card" ] || fail 'no mycel directory on the boot partition.' 'Flash the card again.'
   changed=''
+  set_up_board
+  step='starting'
   mkdir -p "$lib" "$units/multi-user.target.wants"
   put "$card/firstboot.sh" "$lib/firstboot.sh"
   put "$card/mycel-firstboot.service" "$units/mycel-firstboot.service"
@@ -212,6 +378,8 @@ work() {
   flash="$(setting FLASH_ID)"
   [ -n "$flash" ] || fail 'card.conf on the card has no FLASH_ID.' 'Flash the card again.'
   find_invite
+  set_up_board
+  step='starting'
   if same_life "$own/finished" && [ -z "$invite" ]; then return; fi
   note "making a node of this board (flash $flash, board $board)"
   tell 'at work.' 'Wait for two minutes. If this text stays, look at: journalctl -u mycel-firstboot'
@@ -232,6 +400,7 @@ work() {
     systemctl daemon-reload
     systemctl restart --no-block mycel.service
   fi
+  check_network
 }
 
 umask 022

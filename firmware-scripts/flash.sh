@@ -3,13 +3,21 @@
 #
 #   sh flash.sh [options] TARGET
 #
-#   TARGET             the mounted boot partition of a card, or an .img file with a FAT boot partition
+#   TARGET             the mounted boot partition of a card, or an .img file with a FAT boot partition;
+#                      the mounted root file system of an Armbian card; with --format nocloud a new .img for a seed disk
 #   --name NAME        how people will call the node (default: the host name the board has)
 #   --invite TEXT      an invite, or @file; without it the board starts alone
 #   --args FLAGS       further flags of "mycel up", in one piece
 #   --node FILE        a nodejs.org tarball for the board, for images without Node.js 20.19
+#   --offline          refuse to write a card that could need anything from the internet: --node must be there
+#   --hostname NAME    the host name of the board (default: what its image says)
+#   --user NAME        a user who may log in by SSH with --ssh-key, and may use sudo
+#   --ssh-key FILE     the public keys of that user
+#   --wifi SSID        the Wi-Fi that the board joins; its password comes from --wifi-password-file
+#   --wifi-password-file FILE   one line, 8 to 63 characters; removed from the card at the first boot
+#   --wifi-country CC  two letters; without it many boards keep their radio off
 #   --bundle FILE      mycel.mjs or the packed npm tarball (default: the one beside this script)
-#   --format FORMAT    auto (default), cloud-init, firstrun, rpi-preseed, dietpi or generic
+#   --format FORMAT    auto (default), cloud-init, firstrun, rpi-preseed, dietpi, armbian, nocloud or generic
 #   --yes              do not ask
 #   --dry-run          say what would be done, change nothing
 set -eu
@@ -23,7 +31,8 @@ spare_kib=2048
 hook='for d in /boot/firmware /boot; do if [ -f "$d/mycel/firstboot.sh" ]; then sh "$d/mycel/firstboot.sh" --stage1; break; fi; done # mycel'
 MTOOLS_SKIP_CHECK=1
 export MTOOLS_SKIP_CHECK
-target='' name='' invite='' args='' node='' bundle='' format=auto yes='' dry='' work='' image=''
+target='' name='' invite='' args='' node='' bundle='' format=auto yes='' dry='' work='' image='' folder=mycel
+offline='' hostname='' user='' ssh_key='' wifi='' wifi_password='' wifi_country=''
 
 say() { printf '%s\n' "$*"; }
 fail() {
@@ -42,7 +51,7 @@ settle() { sync "$@" 2>/dev/null || sync; }
 read_options() {
   while [ "$#" -gt 0 ]; do
     case "$1" in
-      --name | --invite | --args | --node | --bundle | --format)
+      --name | --invite | --args | --node | --bundle | --format | --hostname | --user | --ssh-key | --wifi | --wifi-password-file | --wifi-country)
         [ "$#" -ge 2 ] || fail "$1 needs a value." "See: sh flash.sh --help"
         case "$1" in
           --name) name="$2" ;;
@@ -50,11 +59,18 @@ read_options() {
           --args) args="$2" ;;
           --node) node="$2" ;;
           --bundle) bundle="$2" ;;
+          --hostname) hostname="$2" ;;
+          --user) user="$2" ;;
+          --ssh-key) ssh_key="$2" ;;
+          --wifi) wifi="$2" ;;
+          --wifi-password-file) wifi_password="$2" ;;
+          --wifi-country) wifi_country="$2" ;;
           *) format="$2" ;;
         esac
         shift
         ;;
       --yes) yes=yes ;;
+      --offline) offline=yes ;;
       --dry-run) dry=yes ;;
       --help | -h) usage 0 ;;
       -*) fail "there is no option $1." 'See: sh flash.sh --help' ;;
@@ -70,6 +86,40 @@ read_options() {
     *[!A-Za-z0-9\ ._:,=@/+-]*) fail 'the name or the flags hold a character that the card cannot carry.' 'Use letters, digits, spaces and . _ : , = @ / + -' ;;
     *) ;;
   esac
+}
+
+# What belongs to the board rather than to mycel is checked here, where a person can still mend it.
+check_board() {
+  case "$hostname" in
+    *[!A-Za-z0-9-]* | -* | *-) fail "$hostname is no host name." 'Use letters, digits and hyphens, with a letter or digit at both ends.' ;;
+    *) ;;
+  esac
+  [ "${#hostname}" -le 63 ] || fail 'the host name is longer than 63 characters.' 'Choose a shorter one.'
+  case "$user" in
+    *[!a-z0-9_-]* | [0-9-]* | root) fail "$user is no name for a user." 'Use small letters, digits, _ and -, with a letter first; not root.' ;;
+    *) ;;
+  esac
+  if [ -n "$user$ssh_key" ]; then
+    if [ -z "$user" ] || [ -z "$ssh_key" ]; then fail 'a user needs a key, and a key a user.' 'Give both --user NAME and --ssh-key FILE.'; fi
+    [ -r "$ssh_key" ] || fail "the key file $ssh_key cannot be read." 'Give your public key, like ~/.ssh/id_ed25519.pub'
+    grep -Eq '^(ssh-(ed25519|rsa)|ecdsa-sha2-nistp(256|384|521)|sk-(ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com) [A-Za-z0-9+/=]+' "$ssh_key" || fail "$ssh_key holds no public key." 'Give the file that ends in .pub; the other one is secret.'
+    if grep -q 'PRIVATE KEY' "$ssh_key"; then fail "$ssh_key holds a private key." 'Give the file that ends in .pub.'; fi
+  fi
+  [ -z "$wifi_password$wifi_country" ] || [ -n "$wifi" ] || fail 'there is a Wi-Fi password or country, but no Wi-Fi.' 'Give --wifi SSID.'
+  [ -n "$wifi" ] || return 0
+  [ "$(printf '%s' "$wifi" | wc -c)" -le 32 ] || fail 'the name of the Wi-Fi is longer than 32 bytes.' 'Give its SSID as the access point shows it.'
+  case "$wifi" in
+    *[[:cntrl:]]*) fail 'the name of the Wi-Fi holds a control character.' 'Give its SSID as the access point shows it.' ;;
+    *) ;;
+  esac
+  case "$wifi_country" in
+    '' | [A-Z][A-Z]) ;;
+    *) fail "$wifi_country is no country." 'Give two capital letters, like GB or DE.' ;;
+  esac
+  [ -n "$wifi_password" ] || return 0
+  [ -r "$wifi_password" ] || fail "the password file $wifi_password cannot be read." 'Check the path.'
+  # Strange bytes and a wrong length would only show on the board, where nobody is there to read it.
+  tr -d '\r\n' <"$wifi_password" | LC_ALL=C grep -Eq '^([ -~]{8,63}|[0-9A-Fa-f]{64})$' || fail 'the Wi-Fi password is not one of WPA.' 'It has 8 to 63 printable ASCII characters (or 64 hexadecimal digits), on one line.'
 }
 
 # is_system MOUNTPOINT...: whether one of them is a place this computer itself starts from.
@@ -102,6 +152,11 @@ check_target() {
     # shellcheck disable=SC2046
     is_system $(places_of_disk "$target") && fail "$target is the disk this computer runs from." 'Look up the name of the card with lsblk, mount its boot partition and give that directory.'
     fail "$target is a whole device." 'Mount its boot partition (the small FAT one) and give that directory. Nothing else on it needs to change.'
+  elif [ "$format" = nocloud ]; then
+    [ ! -e "$target" ] || fail "there already is a $target." 'Give the name of a new file: a seed disk is made afresh.'
+    for tool in mkfs.vfat mcopy; do
+      command -v "$tool" >/dev/null || fail "$tool is needed to make a seed disk." 'Install it (Debian: apt-get install dosfstools mtools).'
+    done
   elif [ -f "$target" ]; then
     case "$target" in
       *.xz | *.gz | *.zip | *.bz2 | *.zst) fail "$target is compressed." 'Unpack it first, for example: unxz -k FILE' ;;
@@ -162,6 +217,11 @@ read_card() {
 }
 
 detect_format() {
+  if [ "$format" = auto ] && [ -d "$target" ] && [ -f "$target/etc/armbian-release" ]; then format=armbian; fi
+  if [ "$format" = armbian ]; then
+    { [ -d "$target/etc/systemd/system" ] && [ -d "$target/boot" ]; } || fail "$target is not the root file system of an Armbian card." 'Mount the large partition of the card and give that directory.'
+    folder=boot/mycel
+  fi
   [ "$format" = auto ] || return 0
   if has rpi-preseed.toml; then
     format=rpi-preseed
@@ -235,14 +295,31 @@ hook_dietpi() {
   awk -v hook="$hook" '/ # mycel$/ { next } { print } NR == 1 { print hook }' "$script" >"$work/out/Automation_Custom_Script.sh"
 }
 
+# The root file system itself is at hand: the unit goes where the hook of other images would put it.
+hook_armbian() {
+  mkdir -p "$work/out/usr/local/lib/mycel" "$work/out/etc/systemd/system"
+  cp "$here/firstboot.sh" "$work/out/usr/local/lib/mycel/firstboot.sh"
+  cp "$here/mycel-firstboot.service" "$work/out/etc/systemd/system/mycel-firstboot.service"
+}
+
+# A seed disk beside the disk of the system, as clouds and virtual machines have it; what is secret on it is moved.
+hook_nocloud() {
+  # shellcheck disable=SC2016 # It is the board that shall expand it.
+  printf '#cloud-boothook\n#!/bin/sh\n# mycel\n%s\n' 'if [ ! -f /boot/mycel/card.conf ]; then m=$(mktemp -d) && mount -L CIDATA "$m" && cp -r "$m/mycel" /boot/mycel.new && sync && mv /boot/mycel.new /boot/mycel && rm -f "$m/mycel/invite" "$m/mycel/wifi"; umount "$m"; fi; [ ! -f /boot/mycel/firstboot.sh ] || sh /boot/mycel/firstboot.sh --stage1 # mycel' >"$work/out/vendor-data"
+  printf '#cloud-config\n{}\n' >"$work/out/user-data"
+  printf 'instance-id: mycel-%s\n' "$(od -An -v -t x1 -N 8 /dev/urandom | tr -d ' \n')" >"$work/out/meta-data"
+}
+
 write_hook() {
   case "$format" in
+    armbian) hook_armbian ;;
+    nocloud) hook_nocloud ;;
     cloud-init) hook_cloud_init ;;
     firstrun) hook_firstrun ;;
     rpi-preseed) hook_rpi_preseed ;;
     dietpi) hook_dietpi ;;
     generic) ;;
-    *) fail "there is no format $format." 'Use auto, cloud-init, firstrun, rpi-preseed, dietpi or generic.' ;;
+    *) fail "there is no format $format." 'Use auto, cloud-init, firstrun, rpi-preseed, dietpi, armbian, nocloud or generic.' ;;
   esac
 }
 
@@ -267,6 +344,7 @@ gather_payload() {
     cp "$bundle" "$out/mycel.mjs"
   fi
   [ "$(head -c 19 "$out/mycel.mjs")" = '#!/usr/bin/env node' ] || fail "$bundle is not the mycel program." 'Give mycel.mjs, or the tarball of "npm pack".'
+  [ -z "$offline" ] || [ -n "$node" ] || fail '--offline without Node.js on the card.' 'Give --node FILE, a tarball of nodejs.org: the image may have none, or an old one.'
   if [ -n "$node" ]; then
     case "${node##*/}" in
       node-v*-linux-*.tar.*) ;;
@@ -282,8 +360,18 @@ gather_payload() {
     printf '# Settings of this board; read at its first boot.\n'
     [ -z "$name" ] || printf 'MYCEL_NAME=%s\n' "$name"
     [ -z "$args" ] || printf 'MYCEL_ARGS=%s\n' "$args"
+    [ -z "$hostname" ] || printf 'HOST_NAME=%s\n' "$hostname"
+    [ -z "$user" ] || printf 'USER_NAME=%s\n' "$user"
+    [ -z "$wifi_country" ] || printf 'WIFI_COUNTRY=%s\n' "$wifi_country"
     printf 'FLASH_ID=%s\n' "$(od -An -v -t x1 -N 8 /dev/urandom | tr -d ' \n')"
   } >"$out/card.conf"
+  if [ -n "$ssh_key" ]; then tr -d '\r' <"$ssh_key" >"$out/authorized_keys"; fi
+  if [ -n "$wifi" ]; then
+    {
+      printf '%s\n' "$wifi"
+      [ -z "$wifi_password" ] || printf '%s\n' "$(tr -d '\r\n' <"$wifi_password")"
+    } >"$out/wifi"
+  fi
   case "$invite" in
     '') return ;;
     @*)
@@ -299,6 +387,7 @@ gather_payload() {
 }
 
 check_room() {
+  [ "$format" != nocloud ] || return 0
   need="$(du -sk "$work/out" | cut -f 1)"
   if [ -n "$image" ]; then
     free="$(mdir -i "$image" ::/ | sed -n 's/ bytes free.*//p' | tr -d ' ')"
@@ -311,7 +400,7 @@ check_room() {
 }
 
 show_plan() {
-  say "$target: $format${name:+, name $name}${node:+, with Node.js}$([ -n "$invite" ] && echo ', with an invite' || echo ', without an invite')"
+  say "$target: $format${name:+, name $name}${hostname:+, host $hostname}${user:+, user $user}${wifi:+, Wi-Fi $wifi}${node:+, with Node.js}$([ -n "$invite" ] && echo ', with an invite' || echo ', without an invite')"
   (cd "$work/out" && find . -type f) | sed 's/^\.\///' | sort | while read -r file; do
     verb='write'
     if has "$file"; then verb=change; fi
@@ -330,37 +419,61 @@ ask() {
   esac
 }
 
-# store FILE: puts one file on the card and reads it back.
+# store FILE [AS]: puts one file on the card and reads it back.
 store() {
+  as="${2:-$1}"
   if [ -n "$image" ]; then
-    mcopy -o -i "$image" "$work/out/$1" "::/$1" 2>/dev/null && mcopy -n -i "$image" "::/$1" "$work/back" 2>/dev/null
+    mcopy -o -i "$image" "$work/out/$1" "::/$as" 2>/dev/null && mcopy -n -i "$image" "::/$as" "$work/back" 2>/dev/null
   else
-    cp "$work/out/$1" "$target/$1.new" 2>/dev/null && mv -f "$target/$1.new" "$target/$1" && cp "$target/$1" "$work/back"
+    cp "$work/out/$1" "$target/$as.new" 2>/dev/null && mv -f "$target/$as.new" "$target/$as" && cp "$target/$as" "$work/back"
   fi || fail "$1 could not be written." 'The card may be full, locked or worn out. It boots as before: what starts mycel is written last.'
   cmp -s "$work/out/$1" "$work/back" || fail "$1 does not read back as it was written." 'The card is worn out or not genuine: use another one.'
   rm -f "$work/back"
 }
 
+# A seed disk as large as what is on it needs, with room for what the first boot removes and writes.
+make_seed() {
+  kib=$(($(du -sk "$work/out" | cut -f 1) + spare_kib + 4096))
+  image="$work/seed.img"
+  dd if=/dev/zero of="$image" bs=1024 count=0 seek="$kib" 2>/dev/null
+  mkfs.vfat -n CIDATA "$image" >/dev/null || fail 'the seed disk cannot be made.' 'Look whether the temporary directory is full.'
+}
+
 write_card() {
+  [ "$format" != nocloud ] || make_seed
   if [ -n "$image" ]; then
     mdeltree -i "$image" ::/mycel >/dev/null 2>&1 || true
     mmd -i "$image" ::/mycel >/dev/null 2>&1 || fail 'the directory mycel cannot be made in the image.' 'Write the image afresh: its boot partition is damaged.'
   else
-    rm -rf "$target/mycel"
-    mkdir "$target/mycel"
+    rm -rf "${target:?}/$folder"
+    mkdir "$target/$folder"
   fi
-  for file in "$work/out/mycel"/*; do store "mycel/${file##*/}"; done
+  for file in "$work/out/mycel"/*; do store "mycel/${file##*/}" "$folder/${file##*/}"; done
   settle "$target"
   # What starts it comes last, and what starts that comes last of all.
-  for file in vendor-data firstrun.sh rpi-preseed.toml Automation_Custom_Script.sh cmdline.txt; do
+  for file in vendor-data user-data meta-data firstrun.sh rpi-preseed.toml Automation_Custom_Script.sh cmdline.txt; do
     if [ -f "$work/out/$file" ]; then store "$file"; fi
   done
+  [ "$format" != armbian ] || write_units
+  if [ "$format" = nocloud ]; then
+    cp "$image" "$target" || fail "$target cannot be written." 'Give a name in a directory that is yours.'
+  fi
   settle "$target"
+}
+
+write_units() {
+  mkdir -p "$target/usr/local/lib/mycel" "$target/etc/systemd/system/multi-user.target.wants"
+  store usr/local/lib/mycel/firstboot.sh
+  store etc/systemd/system/mycel-firstboot.service
+  chmod 644 "$target/usr/local/lib/mycel/firstboot.sh" "$target/etc/systemd/system/mycel-firstboot.service"
+  chmod 700 "$target/$folder"
+  ln -sf /etc/systemd/system/mycel-firstboot.service "$target/etc/systemd/system/multi-user.target.wants/mycel-firstboot.service"
 }
 
 read_options "$@"
 umask 077
 work="$(mktemp -d)"
+check_board
 check_target
 read_card
 detect_format
@@ -373,6 +486,7 @@ ask
 write_card
 say "done. Eject the card and boot the board; if it does not appear, read mycel/status.txt on the card."
 case "$format" in
+  nocloud) say 'Attach it to the machine as a second disk before its first boot.' ;;
   generic) say 'On the board, once: sudo sh /boot/firmware/mycel/firstboot.sh --stage1' ;;
   *) say 'A card that has booted before may not look at it again; then, on the board: sudo sh /boot/firmware/mycel/firstboot.sh --stage1' ;;
 esac

@@ -30,6 +30,7 @@ export async function flash(
     targets: targets.map((target) => resolve(target)),
     count: flags.count,
     name: flags.name,
+    hostname: flags.hostname,
     out: flags.out === undefined ? undefined : resolve(flags.out),
   });
   if (typeof flags.invite === 'string' && cards.length > 1) {
@@ -151,6 +152,13 @@ async function run(
       ...option('--args', flags.args),
       ...option('--node', flags.node === undefined ? undefined : resolve(flags.node)),
       ...option('--format', flags.format),
+      ...(flags.offline === true ? ['--offline'] : []),
+      ...option('--hostname', card.hostname),
+      ...option('--user', flags.user),
+      ...option('--ssh-key', flags.sshKey && resolve(flags.sshKey)),
+      ...option('--wifi', flags.wifi),
+      ...option('--wifi-password-file', flags.wifiPasswordFile && resolve(flags.wifiPasswordFile)),
+      ...option('--wifi-country', flags.wifiCountry),
       ...more,
       card.target,
     ],

@@ -15,6 +15,8 @@ export interface Card {
   readonly source: string | undefined;
   /** Undefined: the board goes by its host name. */
   readonly name: string | undefined;
+  /** Undefined: what the image says. */
+  readonly hostname: string | undefined;
 }
 
 /** What was asked for. */
@@ -23,6 +25,8 @@ export interface CardWish {
   readonly count: number | undefined;
   /** May hold `{n}`, the number of the card. */
   readonly name: string | undefined;
+  /** May hold `{n}` too. */
+  readonly hostname: string | undefined;
   /** Where the copies of an image go. */
   readonly out: string | undefined;
 }
@@ -50,13 +54,17 @@ export function planCards(wish: CardWish): readonly Card[] {
     );
   }
   const names = namesOf(wish.name, count);
+  const hostnames =
+    wish.hostname === undefined ? names.map(() => undefined) : namesOf(wish.hostname, count);
   return names.map((name, at) => {
     const target = targets[at] ?? first;
-    if (!isCopying) return { target, source: undefined, name };
+    const hostname = hostnames[at];
+    if (!isCopying) return { target, source: undefined, name, hostname };
     return {
       target: join(out, `${name ?? 'mycel'}${extname(first) || '.img'}`),
       source: first,
       name,
+      hostname,
     };
   });
 }

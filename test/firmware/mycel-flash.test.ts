@@ -123,7 +123,9 @@ describe('mycel flash', () => {
 
 describe('the names of a batch', () => {
   const plan = (count: number, name?: string): readonly (string | undefined)[] =>
-    planCards({ targets: ['/a.img'], count, name, out: '/o' }).map((each) => each.name);
+    planCards({ targets: ['/a.img'], count, name, hostname: undefined, out: '/o' }).map(
+      (each) => each.name,
+    );
   it('are told apart, and sort as they were counted', () => {
     expect(plan(1)).toEqual([undefined]);
     expect(plan(1, 'attic')).toEqual(['attic']);
