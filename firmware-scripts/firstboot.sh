@@ -139,6 +139,10 @@ set_host_name() {
 make_user() {
   user="$(setting USER_NAME)"
   if [ -z "$user" ] || [ ! -s "$card/authorized_keys" ]; then return; fi
+  case "$user" in
+    *[!a-z0-9_-]* | [0-9-]* | root) fail "USER_NAME on the card is no name for a user." 'Flash the card again.' ;;
+    *) ;;
+  esac
   if ! id "$user" >/dev/null 2>&1; then
     groups=''
     for group in sudo adm dialout video audio plugdev netdev gpio i2c spi input render; do
