@@ -31,8 +31,18 @@ afterAll(async () => {
 });
 
 const settings = (): string[] => [
-  ...['--hostname', 'attic', '--user', 'ann', '--ssh-key', join(home, 'key.pub')],
-  ...['--wifi', ssid, '--wifi-password-file', join(home, 'password'), '--wifi-country', 'DE'],
+  '--hostname',
+  'attic',
+  '--user',
+  'ann',
+  '--ssh-key',
+  join(home, 'key.pub'),
+  '--wifi',
+  ssid,
+  '--wifi-password-file',
+  join(home, 'password'),
+  '--wifi-country',
+  'DE',
 ];
 
 describe('the first boot', () => {
@@ -132,7 +142,11 @@ describe('flash.sh', () => {
     runCommand([
       'sh',
       join(projectRoot, 'firmware-scripts/flash.sh'),
-      ...['--bundle', shipped.bundle, '--yes', ...flags, target],
+      '--bundle',
+      shipped.bundle,
+      '--yes',
+      ...flags,
+      target,
     ]);
 
   it('puts the unit straight into the root file system of an Armbian card', async () => {
