@@ -32,6 +32,31 @@ export const errorCatalogue = {
     text: 'This topic or filter cannot be used.',
     fix: 'Use 1 to 1024 printable characters, no wildcard in a topic, and nothing below "$mycel".',
   },
+  MYCEL_CALL_BUSY: {
+    retryable: true,
+    text: 'More calls are open than the node takes.',
+    fix: 'Wait for some of them, then call again.',
+  },
+  MYCEL_CALL_LOST: {
+    retryable: false,
+    text: 'The other node has restarted, or keeps the answer no more: whether the call was carried out is not known.',
+    fix: 'Look whether it was, then call again; a call with a key of its own is kept longer.',
+  },
+  MYCEL_DEADLINE: {
+    retryable: true,
+    text: 'The answer did not come before the deadline.',
+    fix: 'Call again with the same key and a longer deadline, or look at the other node: "mycel members".',
+  },
+  MYCEL_HANDLER_FAILED: {
+    retryable: false,
+    text: 'What answers the call failed.',
+    fix: 'Read the reason, and the log of the node that was called.',
+  },
+  MYCEL_UNKNOWN_METHOD: {
+    retryable: false,
+    text: 'The node does not answer this call.',
+    fix: 'Check the name, and that the service runs on that node.',
+  },
   MYCEL_LINK_FAILED: {
     retryable: true,
     text: 'No link to the peer could be made.',
@@ -69,8 +94,8 @@ export const errorCatalogue = {
   },
   MYCEL_UNREACHABLE: {
     retryable: true,
-    text: 'None of the addresses answered as expected.',
-    fix: 'Check that the other node runs, is on the same network and that no firewall closes its port.',
+    text: 'The other node could not be reached.',
+    fix: 'Check that it runs, is on the same network and that no firewall closes its port.',
   },
   MYCEL_UNKNOWN_MEMBER: {
     retryable: false,

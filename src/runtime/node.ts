@@ -4,6 +4,7 @@ import { MycelError } from '../kernel/errors.ts';
 import { createRandom } from '../kernel/random.ts';
 import type { NodeAdapters } from './adapters.ts';
 import { capabilitiesOf, joinCapabilities } from './device/capabilities.ts';
+import { createCalls } from './calls/calls.ts';
 import { createEmitter } from './events.ts';
 import { guestPortDefault } from './guests.ts';
 import { openHousehold } from './household.ts';
@@ -56,6 +57,7 @@ export async function createMeshNode<Handles extends object = object>(
   }
   let household: Household | undefined;
   let parts: readonly NodePart[] = [];
+  let endCalls = (): void => {};
   let starting: Promise<void> | undefined;
   let stopping: Promise<void> | undefined;
 
@@ -102,6 +104,7 @@ export async function createMeshNode<Handles extends object = object>(
     for (const part of parts.toReversed()) {
       await part.stop().catch((error: unknown) => log.error({ error }, 'a part did not stop'));
     }
+    endCalls();
     const open = household;
     household = undefined;
     subscriptions.end();
@@ -248,12 +251,16 @@ export async function createMeshNode<Handles extends object = object>(
   };
   if (furnish === undefined) return node as MeshNode & Handles;
   const random = createRandom(adapters.seed());
+  const { clock } = adapters;
+  const calls = createCalls({ mesh: parcels.port, clock, random: random.split(), log, metrics });
+  endCalls = calls.stop;
   const furniture = furnish({
     node,
     mesh: parcels.port,
+    calls,
     options,
     adapters,
-    clock: adapters.clock,
+    clock,
     log,
     metrics,
     store,

@@ -1,6 +1,7 @@
 /** What the floors above the mesh are built on: state, consensus, services, agents and gateways are parts of a node. */
 
 import type { Random } from '../kernel/random.ts';
+import type { Calls } from '../ports/calls.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
 import type { MeshPort } from '../ports/mesh.ts';
@@ -14,6 +15,8 @@ export interface PartWorld {
   /** The node it belongs to: publish, subscribe, members, events. */
   readonly node: MeshNode;
   readonly mesh: MeshPort;
+  /** Requests and replies over that port. */
+  readonly calls: Calls;
   readonly options: NodeOptions;
   /** The world of this computer: what a part needs of it that has no field of its own here. */
   readonly adapters: NodeAdapters;
