@@ -3,12 +3,13 @@
  * name, the one before it is kept, and a damaged file is set aside instead of believed.
  */
 
-import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { MycelError } from '../../kernel/errors.ts';
 import { invariant } from '../../kernel/invariant.ts';
 import type { Log } from '../../ports/log.ts';
 import type { Store } from '../../ports/store.ts';
+import { asStoreError, makeDirectory, syncDirectory } from './directory.ts';
 import { takeLock, type ProcessLock } from './process-lock.ts';
 import { decodeRecord, encodeRecord, recordBytesMax, type RecordVerdict } from './record.ts';
 
@@ -243,21 +244,6 @@ class DiskStore implements Store {
   }
 }
 
-/** Creates the directory and its parents, durably: a record in a directory that is lost is lost. */
-async function makeDirectory(path: string): Promise<void> {
-  try {
-    await mkdir(path, { mode: 0o700 });
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    if (code === 'EEXIST') return;
-    if (code !== 'ENOENT') throw error;
-    // Step by step: the recursive mode of mkdir reports ENOENT where the reason is a read-only disk.
-    await makeDirectory(dirname(path));
-    await mkdir(path, { mode: 0o700 });
-  }
-  await syncDirectory(dirname(path));
-}
-
 /** Refuses a directory in which other users could read a record, or swap one for their own. */
 async function refuseOpenDirectory(root: string): Promise<void> {
   const mode = (await stat(root)).mode;
@@ -328,31 +314,6 @@ async function writeSynced(path: string, bytes: Uint8Array): Promise<void> {
   }
 }
 
-/** Makes renames durable. Some file systems (FAT, some network mounts) cannot sync a directory; they are as good as they get. */
-async function syncDirectory(root: string): Promise<void> {
-  const directory = await open(root, 'r');
-  try {
-    await directory.sync();
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? '';
-    if (!['EINVAL', 'ENOTSUP', 'EPERM'].includes(code)) throw error;
-  } finally {
-    await directory.close();
-  }
-}
-
 function damagedSuffixes(): string[] {
   return Array.from({ length: damagedMax }, (_, at) => `damaged-${at + 1}`);
-}
-
-function asStoreError(error: unknown, root: string): unknown {
-  if (MycelError.is(error) || !(error instanceof Error)) return error;
-  const code = (error as NodeJS.ErrnoException).code;
-  if (code === undefined) return error;
-  const details = { directory: root, errno: code, reason: `${code} in ${root}.` };
-  if (code === 'ENOSPC' || code === 'EDQUOT') {
-    return new MycelError('MYCEL_STORE_FULL', details, { cause: error });
-  }
-  if (code === 'EROFS') return new MycelError('MYCEL_STORE_READ_ONLY', details, { cause: error });
-  return new MycelError('MYCEL_STORE_FAILED', details, { cause: error });
 }

@@ -1,0 +1,277 @@
+/**
+ * A replica's files: `log` (records, appended and synced in groups), `slots` (term and vote, two sectors in turn) and
+ * `snapshot`. Whatever was promised is found again after a power cut, or the replica is known to have lost it.
+ */
+
+import { open, readFile, rename, rm } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import { MycelError } from '../../kernel/errors.ts';
+import type {
+  ReplicaLog,
+  ReplicaLogs,
+  ReplicaOpening,
+  ReplicaState,
+  ReplicaWrite,
+} from '../../ports/replica-log.ts';
+import { concatBytes, plainBytes } from '../../wire/bytes.ts';
+import {
+  encodeRecords,
+  encodeSlot,
+  readSlots,
+  scanLog,
+  slotBytes,
+} from '../../wire/replica-file.ts';
+import type { Slot } from '../../wire/replica-file.ts';
+import { decodeRecord, encodeRecord } from './record.ts';
+import { asStoreError, makeDirectory, syncDirectory } from './directory.ts';
+
+/** Replicas that were set aside and are kept for people to look at, per name. */
+const setAsideMax = 2;
+
+/** What a replica may be called: it becomes a directory. */
+const nameShape = /^[a-z0-9][a-z0-9-]{0,63}$/;
+
+/** Syncs whose duration is remembered. */
+const syncsKept = 100;
+
+/** Replicas under one directory, which is made when the first one is opened. */
+export function createDiskReplicaLogs(directory: string): ReplicaLogs {
+  return {
+    async open(name) {
+      const root = pathOf(directory, name);
+      try {
+        return await openReplica(root);
+      } catch (error) {
+        throw asStoreError(error, root);
+      }
+    },
+    async setAside(name) {
+      const root = pathOf(directory, name);
+      try {
+        for (let slot = setAsideMax; slot >= 1; slot -= 1) {
+          const from = slot === 1 ? root : `${root}.lost-${slot - 1}`;
+          await rm(`${root}.lost-${slot}`, { recursive: true, force: true });
+          await rename(from, `${root}.lost-${slot}`).catch(ignoreMissing);
+        }
+        await syncDirectory(directory).catch(ignoreMissing);
+      } catch (error) {
+        throw asStoreError(error, root);
+      }
+    },
+  };
+}
+
+function pathOf(directory: string, name: string): string {
+  if (!nameShape.test(name)) throw new RangeError(`'${name}' is no name for a replica`);
+  return join(directory, name);
+}
+
+async function openReplica(root: string): Promise<ReplicaOpening> {
+  await makeDirectory(root);
+  await rm(join(root, 'log.tmp'), { force: true });
+  await rm(join(root, 'snapshot.tmp'), { force: true });
+  const rotten = (reason: string): ReplicaOpening => ({ type: 'rotten', reason });
+  const snapshotFile = await readMaybe(join(root, 'snapshot'));
+  const verdict = snapshotFile === undefined ? undefined : decodeRecord(snapshotFile);
+  if (verdict?.type === 'newer') {
+    throw new MycelError('MYCEL_STORE_NEWER', { name: 'snapshot', version: verdict.version });
+  }
+  if (verdict?.type === 'damaged') return rotten(`its snapshot: ${verdict.reason}`);
+  const slotsFile = (await readMaybe(join(root, 'slots'))) ?? new Uint8Array();
+  const logFile = (await readMaybe(join(root, 'log'))) ?? new Uint8Array();
+  const slot = readSlots(slotsFile);
+  if (slot === 'rotten') return rotten('its term and vote are damaged');
+  const scan = scanLog(logFile);
+  if (scan.verdict === 'rotten') return rotten(`its log is damaged at byte ${scan.end}`);
+  if (slot === 'empty' && (scan.records.length > 0 || verdict !== undefined)) {
+    return rotten('its term and vote are missing');
+  }
+  const log = await open(join(root, 'log'), 'a+', 0o600).then(async (handle) => {
+    await handle.close();
+    return open(join(root, 'log'), 'r+');
+  });
+  const slots = await open(join(root, 'slots'), 'a+', 0o600).then(async (handle) => {
+    await handle.close();
+    return open(join(root, 'slots'), 'r+');
+  });
+  // What lies behind the end must not come back to life when new records happen to end where it begins.
+  await log.truncate(scan.end);
+  await log.datasync();
+  await syncDirectory(root);
+  const last = slot === 'empty' ? { seq: 1, term: 0, vote: 0 } : slot;
+  if (slot === 'empty') {
+    // From now on a missing slot is a lost one.
+    await writeAll(slots, encodeSlot(last), (last.seq % 2) * slotBytes);
+    await slots.datasync();
+  }
+  const restored: ReplicaState = {
+    hard: { term: last.term, vote: last.vote },
+    snapshot: verdict?.payload,
+    records: scan.records,
+  };
+  return { type: 'whole', log: new DiskReplicaLog(root, { log, slots }, scan.end, last, restored) };
+}
+
+interface Waiting {
+  readonly write: ReplicaWrite;
+  resolve(): void;
+  reject(error: unknown): void;
+}
+
+class DiskReplicaLog implements ReplicaLog {
+  readonly restored: ReplicaState;
+  readonly #root: string;
+  #log: FileHandle;
+  readonly #slots: FileHandle;
+  #end: number;
+  #slot: Slot;
+  #queue: Waiting[] = [];
+  #running: Promise<void> | undefined;
+  #failure: Error | undefined;
+  #isClosed = false;
+  #syncs: number[] = [];
+
+  constructor(
+    root: string,
+    files: { readonly log: FileHandle; readonly slots: FileHandle },
+    end: number,
+    slot: Slot,
+    restored: ReplicaState,
+  ) {
+    this.#root = root;
+    this.#log = files.log;
+    this.#slots = files.slots;
+    this.#end = end;
+    this.#slot = slot;
+    this.restored = restored;
+  }
+
+  write(write: ReplicaWrite): Promise<void> {
+    if (this.#isClosed) {
+      return Promise.reject(new MycelError('MYCEL_STORE_FAILED', { reason: 'It is closed.' }));
+    }
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ write, resolve, reject });
+      this.#running ??= this.#run();
+    });
+  }
+
+  syncMs(): { readonly p50: number; readonly p99: number } {
+    const sorted = this.#syncs.toSorted((left, right) => left - right);
+    const at = (share: number): number => sorted[Math.floor((sorted.length - 1) * share)] ?? 0;
+    return { p50: at(0.5), p99: at(0.99) };
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    await this.#running;
+    await this.#log.close();
+    await this.#slots.close();
+  }
+
+  /** Takes everything that waits, writes and syncs it as one, and goes on while there is more. */
+  async #run(): Promise<void> {
+    // What is asked for in the same turn of the loop belongs together.
+    await Promise.resolve();
+    while (this.#queue.length > 0) {
+      const snapshotAt = this.#queue.findIndex(({ write }) => write.snapshot !== undefined);
+      const count = snapshotAt < 0 ? this.#queue.length : Math.max(1, snapshotAt);
+      const group = this.#queue.splice(0, count);
+      try {
+        // A failed sync says that pages are lost, and forgets it: the next one would succeed (fsyncgate). Never again, then.
+        if (this.#failure !== undefined) throw this.#failure;
+        const snapshot = group[0]?.write.snapshot;
+        const writes = group.map(({ write }) => write);
+        if (snapshot !== undefined) {
+          await this.#append(writes.map(({ hard }) => ({ hard, records: [] })));
+          await this.#compact(snapshot);
+        }
+        const isHardDone = snapshot !== undefined;
+        await this.#append(isHardDone ? writes.map(({ records }) => ({ records })) : writes);
+        for (const { resolve } of group) resolve();
+      } catch (error) {
+        this.#failure ??= asStoreError(error, this.#root) as Error;
+        for (const { reject } of group) reject(this.#failure);
+      }
+    }
+    this.#running = undefined;
+  }
+
+  async #append(writes: readonly ReplicaWrite[]): Promise<void> {
+    const records = writes.flatMap((write) => write.records);
+    const hard = writes.findLast((write) => write.hard !== undefined)?.hard;
+    const syncs: Promise<void>[] = [];
+    const began = performance.now();
+    if (records.length > 0) {
+      const bytes = encodeRecords(records, this.#end);
+      await writeAll(this.#log, bytes, this.#end);
+      this.#end += bytes.length;
+      syncs.push(this.#log.datasync());
+    }
+    if (hard !== undefined) {
+      this.#slot = { seq: this.#slot.seq + 1, ...hard };
+      await writeAll(this.#slots, encodeSlot(this.#slot), (this.#slot.seq % 2) * slotBytes);
+      syncs.push(this.#slots.datasync());
+    }
+    await Promise.all(syncs);
+    if (syncs.length === 0) return;
+    this.#syncs.push(performance.now() - began);
+    if (this.#syncs.length > syncsKept) this.#syncs.shift();
+  }
+
+  /** The snapshot is durable before anything that it replaces goes. */
+  async #compact(snapshot: NonNullable<ReplicaWrite['snapshot']>): Promise<void> {
+    await this.#replace('snapshot', encodeRecord(snapshot.bytes));
+    const file = snapshot.isForeign
+      ? new Uint8Array()
+      : plainBytes(await readFile(join(this.#root, 'log')));
+    const kept = scanLog(file).records.filter(({ index }) => index >= snapshot.keepFrom);
+    const parts: Uint8Array[] = [];
+    let end = 0;
+    // Each is its own batch: all of them are durable, so damage to any of them is damage.
+    for (const record of kept) {
+      const part = encodeRecords([record], end);
+      parts.push(part);
+      end += part.length;
+    }
+    await this.#replace('log', concatBytes(...parts));
+    const old = this.#log;
+    this.#log = await open(join(this.#root, 'log'), 'r+');
+    this.#end = end;
+    await old.close();
+  }
+
+  async #replace(file: string, bytes: Uint8Array): Promise<void> {
+    const draft = await open(join(this.#root, `${file}.tmp`), 'w', 0o600);
+    try {
+      await draft.writeFile(bytes);
+      await draft.sync();
+    } finally {
+      await draft.close();
+    }
+    await rename(join(this.#root, `${file}.tmp`), join(this.#root, file));
+    await syncDirectory(this.#root);
+  }
+}
+
+async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  for (let done = 0; done < bytes.length;) {
+    const { bytesWritten } = await file.write(bytes, done, bytes.length - done, position + done);
+    done += bytesWritten;
+  }
+}
+
+async function readMaybe(path: string): Promise<Uint8Array | undefined> {
+  try {
+    return plainBytes(await readFile(path));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+function ignoreMissing(error: unknown): void {
+  if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+}

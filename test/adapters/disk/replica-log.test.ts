@@ -1,0 +1,150 @@
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, onTestFinished, test, vi } from 'vitest';
+import { createDiskReplicaLogs } from '../../../src/adapters/disk/replica-log.ts';
+import { createMemoryReplicaLogs } from '../../../src/adapters/memory/replica-log.ts';
+import type { ReplicaLog } from '../../../src/ports/replica-log.ts';
+import { record, replicaLogContract } from '../../contract/replica-log.ts';
+import { bundleProgram, startProgram } from '../child.ts';
+
+replicaLogContract('disk', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'mycel-replica-'));
+  return {
+    logs: createDiskReplicaLogs(directory),
+    dispose: () => rm(directory, { recursive: true, force: true }),
+  };
+});
+
+replicaLogContract('memory', async () => ({
+  logs: createMemoryReplicaLogs(),
+  dispose: async () => undefined,
+}));
+
+async function makeDirectory(): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), 'mycel-replica-'));
+  onTestFinished(() => rm(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+async function openWhole(directory: string): Promise<ReplicaLog> {
+  const opening = await createDiskReplicaLogs(directory).open('one');
+  if (opening.type !== 'whole') throw new Error(opening.reason);
+  onTestFinished(() => opening.log.close());
+  return opening.log;
+}
+
+test('power cut: wherever the file ends, all that was synced before is there and the torn rest is gone', async () => {
+  const directory = await makeDirectory();
+  const log = await openWhole(directory);
+  await log.write({ hard: { term: 1, vote: 1 }, records: [record(1), record(2)] });
+  const file = join(directory, 'one', 'log');
+  const synced = (await readFile(file)).length;
+  await log.write({ records: [record(3, 1, 40), record(4, 1, 40)] });
+  await log.close();
+  const whole = await readFile(file);
+  for (let length = synced; length < whole.length; length += 3) {
+    await writeFile(file, whole.subarray(0, length));
+    const opened = await openWhole(directory);
+    const count = length >= whole.length ? 4 : length >= synced + 69 ? 3 : 2;
+    expect(opened.restored.records).toHaveLength(count);
+    await opened.close();
+    expect((await readFile(file)).length).toBeLessThanOrEqual(length);
+  }
+});
+
+test('bit rot: a changed byte in front of something durable opens as rotten, wherever it is', async () => {
+  const directory = await makeDirectory();
+  const log = await openWhole(directory);
+  for (let index = 1; index <= 4; index += 1) await log.write({ records: [record(index)] });
+  await log.close();
+  const file = join(directory, 'one', 'log');
+  const whole = await readFile(file);
+  const lastBegins = (whole.length / 4) * 3;
+  for (let at = 0; at < lastBegins; at += 7) {
+    const bytes = Uint8Array.from(whole);
+    bytes[at] = (bytes[at] as number) ^ 0x10;
+    await writeFile(file, bytes);
+    const opening = await createDiskReplicaLogs(directory).open('one');
+    expect(opening.type, `byte ${at}`).toBe('rotten');
+  }
+});
+
+test('rot is found in what a snapshot left, in the snapshot, and in term and vote', async () => {
+  const directory = await makeDirectory();
+  const log = await openWhole(directory);
+  await log.write({ hard: { term: 2, vote: 1 }, records: [1, 2, 3, 4].map((at) => record(at)) });
+  const bytes = new Uint8Array(100).fill(5);
+  await log.write({ snapshot: { bytes, keepFrom: 2, isForeign: false }, records: [] });
+  await log.close();
+  for (const [file, at] of [
+    ['log', 30],
+    ['snapshot', 40],
+    ['slots', 10],
+  ] as const) {
+    const path = join(directory, 'one', file);
+    const whole = await readFile(path);
+    for (const place of file === 'slots' ? [at, 4096 + at] : [at]) {
+      const changed = Uint8Array.from(whole);
+      changed[place] = (changed[place] as number) ^ 1;
+      await writeFile(path, changed);
+      const opening = await createDiskReplicaLogs(directory).open('one');
+      expect(opening.type, `${file} ${place}`).toBe('rotten');
+    }
+    await writeFile(path, whole);
+  }
+  await rm(join(directory, 'one', 'slots'));
+  expect((await createDiskReplicaLogs(directory).open('one')).type).toBe('rotten');
+});
+
+test('two generations of what was set aside are kept', async () => {
+  const directory = await makeDirectory();
+  const logs = createDiskReplicaLogs(directory);
+  for (let round = 0; round < 4; round += 1) {
+    const opening = await logs.open('one');
+    if (opening.type === 'whole') await opening.log.close();
+    await logs.setAside('one');
+  }
+  expect((await readdir(directory)).sort()).toEqual(['one.lost-1', 'one.lost-2']);
+});
+
+test('a failed sync is never tried again: every write after it fails', async () => {
+  const directory = await makeDirectory();
+  const probe = await open(join(directory, 'probe'), 'w');
+  const prototype = Object.getPrototypeOf(probe) as { datasync(): Promise<void> };
+  await probe.close();
+  const log = await openWhole(directory);
+  await log.write({ records: [record(1)] });
+  const eio = Object.assign(new Error('EIO: i/o error, fdatasync'), { code: 'EIO' });
+  const spy = vi.spyOn(prototype, 'datasync').mockRejectedValueOnce(eio);
+  await expect(log.write({ records: [record(2)] })).rejects.toMatchObject({
+    code: 'MYCEL_STORE_FAILED',
+  });
+  spy.mockRestore();
+  await expect(log.write({ records: [record(3)] })).rejects.toMatchObject({
+    code: 'MYCEL_STORE_FAILED',
+  });
+});
+
+test('kill -9 in the middle of writing: every acknowledged record is there', async () => {
+  const directory = await makeDirectory();
+  const bundle = await bundleProgram(new URL('replica-writer.ts', import.meta.url).pathname);
+  onTestFinished(() => bundle.dispose());
+  for (let round = 0; round < 8; round += 1) {
+    const program = startProgram(bundle.file, [directory]);
+    await program.line(() => program.lines.length > 3 + round * 2, 20_000);
+    for (let turn = 0; turn < round; turn += 1) await new Promise(setImmediate);
+    program.child.kill('SIGKILL');
+    await program.ended;
+    const acknowledged = Number(program.lines.at(-1));
+    const log = await openWhole(directory);
+    const { records, hard } = log.restored;
+    expect(records.length).toBeGreaterThanOrEqual(acknowledged);
+    expect(hard.term).toBeGreaterThanOrEqual(acknowledged);
+    expect(
+      records.every(({ index, payload }, at) => index === at + 1 && payload[0] === index % 256),
+    ).toBe(true);
+    await log.close();
+  }
+});
