@@ -4,6 +4,7 @@ import type { Address } from '../kernel/address.ts';
 import type { NodeId } from '../kernel/ids.ts';
 import type { OverlayInput } from '../protocol/overlay/overlay.ts';
 import type { ControlMessage } from '../wire/control.ts';
+import { decodeInterest } from '../wire/interest-codec.ts';
 import type { PeerBook } from './adapters.ts';
 import type { LinkInfo } from './links.ts';
 import type { Membership } from './membership.ts';
@@ -57,6 +58,12 @@ export function dispatchControl(
         ?.step((router, now) => router.retainedReceived(now, message.entries));
     case 'peers':
       return rooms.book.told(peer, message.peers);
+    case 'interest': {
+      const said = decodeInterest(message.bytes);
+      return (
+        said && rooms.messaging()?.step((router, now) => router.interestReceived(now, peer, said))
+      );
+    }
     case 'bye':
       return rooms.goodbye(peer, message.reason);
     case 'hello':

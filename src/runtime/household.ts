@@ -27,6 +27,7 @@ import { tellMember } from './member-info.ts';
 import type { MemberInfo, MemberState, MeshEvents, NodeOptions } from './mesh-node.ts';
 import { portDefault } from './options.ts';
 import { addressesOf, hostsOf, isLoopbackOnly, loopbackHost } from './reach.ts';
+import type { LocalInterest } from './routing/local-interest.ts';
 import { missingInterfaceText } from './status.ts';
 import type { Subscriptions } from './subscriptions.ts';
 import { version } from './version.ts';
@@ -40,6 +41,7 @@ export interface HouseholdWorld {
   readonly identity: Identity;
   readonly emitter: Emitter<MeshEvents>;
   readonly subscriptions: Subscriptions;
+  readonly interest: LocalInterest;
   /** A parcel for the floors above. */
   parcel(from: NodeId, protocol: string, bytes: Uint8Array): void;
   /** This node belongs to another mesh now. */
@@ -160,6 +162,7 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
         isDev,
         book,
         subscriptions: world.subscriptions,
+        interest: world.interest,
         ground,
         datagramHost: isLoopbackOnly(options) ? loopbackHost : '0.0.0.0',
         addresses,
@@ -253,7 +256,7 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
           if (rooms.life === undefined) taken('the node is starting');
           else rooms.life.messaging.fromClient(message, taken);
         },
-        interest() {},
+        interest: (filter, isWanted) => world.interest.say('broker', filter, isWanted),
         opened: (session) => void rooms.life?.peering.links.opened(session),
         frame: (session, lane, bytes) => rooms.life?.peering.links.frame(session, lane, bytes),
         drained: (session) => rooms.life?.peering.links.drained(session),

@@ -17,6 +17,7 @@ import type { Membership } from './membership.ts';
 import type { MemberInfo, MemberState, PendingMember } from './mesh-node.ts';
 import type { Messaging } from './messaging.ts';
 import type { Peering } from './peering.ts';
+import type { LocalInterest } from './routing/local-interest.ts';
 import type { Subscriptions } from './subscriptions.ts';
 import type { Trust } from './trust.ts';
 
@@ -37,6 +38,7 @@ export interface LifeWorld {
   readonly isDev: boolean;
   readonly book: PeerBook;
   readonly subscriptions: Subscriptions;
+  readonly interest: LocalInterest;
   ground(): Ground;
   /** Local address for membership datagrams. */
   readonly datagramHost: string;

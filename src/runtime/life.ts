@@ -9,6 +9,7 @@ import { keyTextOf, meshTagOf } from '../wire/authority-entry.ts';
 import { readCertificate } from '../wire/certificate.ts';
 import { encodeMeshRecord } from '../wire/mesh-record.ts';
 import type { MeshRecord } from '../wire/mesh-record.ts';
+import { encodeInterest } from '../wire/interest-codec.ts';
 import { createApproval } from './approval.ts';
 import { datagramAddress, dispatchControl, leavingReason } from './control-dispatch.ts';
 import type { ControlRooms } from './control-dispatch.ts';
@@ -238,6 +239,7 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     metrics,
     broker: world.ground().broker,
     subscriptions: world.subscriptions,
+    interest: world.interest,
     transmit(peer, raw) {
       const record = porter.isOnProbation(peering.links.current(peer))
         ? allowedRecord(peer, raw)
@@ -246,6 +248,11 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     },
     mayLeave: (topic) => !trust.certificate().roles.includes('probation') || isOpenTopic(topic),
     sendLetter: (peer, letter) => void peering.links.control(peer, { kind: 'letter', letter }),
+    sendInterest(peer, message) {
+      // It is owed everything anyway, and what others want is not for it to know.
+      if (porter.isOnProbation(peering.links.current(peer))) return;
+      peering.links.control(peer, { kind: 'interest', bytes: encodeInterest(message) });
+    },
     sendRetained(peer, all) {
       const entries = porter.isOnProbation(peering.links.current(peer))
         ? all.filter((one) => isOpenTopic(one.topic))

@@ -11,12 +11,20 @@ import type { Broker, BrokerMessage } from '../ports/broker.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
 import type { Metrics } from '../ports/metrics.ts';
+import type { InterestMessage } from '../protocol/routing/interest-gossip.ts';
 import type { Envelope, Letter } from '../protocol/routing/messages.ts';
 import type { RetainedEntry } from '../protocol/routing/retained-map.ts';
 import { createRouter } from '../protocol/routing/router.ts';
-import type { Router, RouterView } from '../protocol/routing/router.ts';
-import { addressEnvelope, encodeEnvelope, payloadBytesMax, writeTtl } from '../wire/envelope.ts';
+import type { Router, RouterView } from '../protocol/routing/router-world.ts';
+import {
+  addressEnvelope,
+  encodeEnvelope,
+  payloadBytesMax,
+  writeSkipped,
+  writeTtl,
+} from '../wire/envelope.ts';
 import type { MeshMessage, PublishOptions } from './mesh-node.ts';
+import type { LocalInterest } from './routing/local-interest.ts';
 import { createRetainedSync } from './retained-sync.ts';
 import type { Subscriptions } from './subscriptions.ts';
 
@@ -41,10 +49,12 @@ export interface MessagingWorld {
   readonly metrics: Metrics;
   readonly broker: Broker;
   readonly subscriptions: Subscriptions;
+  readonly interest: LocalInterest;
   transmit(peer: NodeId, record: Uint8Array): boolean;
   /** Whether this topic may go to the mesh; what may not stays with the local subscribers. */
   mayLeave(topic: string): boolean;
   sendLetter(peer: NodeId, letter: Letter): void;
+  sendInterest(peer: NodeId, message: InterestMessage): void;
   sendRetained(peer: NodeId, entries: readonly RetainedEntry[]): void;
   /** Bytes that wait on the link to a peer; undefined: there is no link. */
   queuedBytes(peer: NodeId): number | undefined;
@@ -90,7 +100,7 @@ export function createMessaging(world: MessagingWorld): Messaging {
       self,
       boot: world.boot,
       random: world.random,
-      codec: { encode: encodeEnvelope, writeTtl, address: addressEnvelope },
+      codec: { encode: encodeEnvelope, writeTtl, address: addressEnvelope, writeSkipped },
       observeHlc: observe,
     },
     {
@@ -108,6 +118,7 @@ export function createMessaging(world: MessagingWorld): Messaging {
       },
       transmit: (peer, raw) => world.transmit(peer, raw),
       sendLetter: (peer, letter) => world.sendLetter(peer, letter),
+      sendInterest: (peer, message) => world.sendInterest(peer, message),
       announceNeighbours: (neighbours) => world.announceNeighbours(neighbours),
       parcel: (from, protocol, bytes) => world.parcel(from, protocol, Uint8Array.from(bytes)),
       gap(origin, from, to) {
@@ -279,6 +290,10 @@ export function createMessaging(world: MessagingWorld): Messaging {
     });
   }
 
+  const unfollow = world.interest.follow((filters, sinceMs) =>
+    step((one) => one.wants(filters, sinceMs)),
+  );
+
   return {
     router,
     step,
@@ -298,6 +313,7 @@ export function createMessaging(world: MessagingWorld): Messaging {
     retainedAsked: (peer, digest) => sync.asked(peer, digest),
     stop() {
       isStopped = true;
+      unfollow();
       cancelAlarm();
       sync.stop();
       for (const { taken } of waiting.splice(0)) taken('the node is stopping');

@@ -21,6 +21,7 @@ import type {
 } from './mesh-node.ts';
 import { createParcels } from './parcels.ts';
 import type { NodePart, PartWorld } from './parts.ts';
+import { createLocalInterest } from './routing/local-interest.ts';
 import { statusOf } from './status.ts';
 import { createSubscriptions } from './subscriptions.ts';
 import { version } from './version.ts';
@@ -68,10 +69,12 @@ export async function createMeshNode<Handles extends object = object>(
     emitter,
     life: () => household?.life(),
   });
+  const interest = createLocalInterest(adapters.clock);
   const subscriptions = createSubscriptions({
     log,
     metrics,
     retained: (filter) => household?.life().messaging.retained(filter) ?? [],
+    wanted: (filter, isWanted) => interest.say('programs', filter, isWanted),
   });
 
   function here(): Household {
@@ -88,6 +91,7 @@ export async function createMeshNode<Handles extends object = object>(
       identity,
       emitter,
       subscriptions,
+      interest,
       parcel: parcels.received,
       moved: parcels.moved,
     };
@@ -108,6 +112,7 @@ export async function createMeshNode<Handles extends object = object>(
     const open = household;
     household = undefined;
     subscriptions.end();
+    interest.stop();
     await open?.close();
     await store.close();
     emitter.clear();

@@ -20,6 +20,8 @@ export function mayComeFrom(peer: NodeId, { origin, topic }: Envelope): boolean 
 /** A control message of a member on probation, without what it may not say; undefined when nothing is left. */
 export function allowedControl(peer: NodeId, message: ControlMessage): ControlMessage | undefined {
   if (message.kind === 'letter') return message.letter.from === peer ? message : undefined;
+  // What it wants decides nothing: it is owed the stream of everybody, withheld where it may not read.
+  if (message.kind === 'interest') return undefined;
   if (message.kind !== 'retained') return message;
   const entries = message.entries.filter(
     ({ origin, topic }) => origin === peer && isOpenTopic(topic),

@@ -44,6 +44,8 @@ export function createSubscriptions(world: {
   readonly log: Log;
   readonly metrics: Metrics;
   retained(filter: string): readonly MeshMessage[];
+  /** A filter is wanted by somebody now, or by nobody any more. */
+  wanted(filter: string, isWanted: boolean): void;
 }): Subscriptions {
   /** Replaced with every change: who hears a message is settled when its delivery begins. */
   let subscribers: readonly Subscriber[] = [];
@@ -51,7 +53,13 @@ export function createSubscriptions(world: {
 
   function forget(subscriber: Subscriber): void {
     subscriber.early = undefined;
+    if (!subscribers.includes(subscriber)) return;
     subscribers = subscribers.filter((one) => one !== subscriber);
+    if (!isWanted(subscriber.filter)) world.wanted(subscriber.filter, false);
+  }
+
+  function isWanted(filter: string): boolean {
+    return subscribers.some((one) => one.filter === filter);
   }
 
   function hand(subscriber: Subscriber, message: MeshMessage): void {
@@ -99,6 +107,7 @@ export function createSubscriptions(world: {
     if (options.signal?.aborted === true) return subscriber.end();
     options.signal?.addEventListener('abort', subscriber.end, { once: true });
     subscriber.early = [...world.retained(filter)];
+    if (!isWanted(filter)) world.wanted(filter, true);
     subscribers = [...subscribers, subscriber];
     queueMicrotask(() => open(subscriber));
   }

@@ -36,6 +36,8 @@ export type ControlMessage =
       readonly peers: readonly { readonly node: NodeId; readonly addresses: readonly Address[] }[];
     }
   | { readonly kind: 'bye'; readonly reason: string }
+  /** What members want: interest-codec.ts. */
+  | { readonly kind: 'interest'; readonly bytes: Uint8Array }
   /** A message between overlays: overlay-codec.ts. */
   | { readonly kind: 'overlay'; readonly bytes: Uint8Array };
 
@@ -70,6 +72,7 @@ const tags = {
   peers: 10,
   bye: 11,
   overlay: 12,
+  interest: 13,
 } as const;
 
 const overlayCodes: Readonly<Record<OverlayName, number>> = { 'full-mesh': 1, hyparview: 2 };
@@ -109,6 +112,7 @@ function partsOf(message: ControlMessage): unknown[] {
     case 'swim':
     case 'trust':
     case 'overlay':
+    case 'interest':
       return [message.bytes];
     case 'ping':
     case 'pong':
@@ -133,7 +137,7 @@ function letterParts({ from, fromBoot, ttl, passage, body }: Letter): unknown[] 
     passage.id,
     passage.isFlood ? 1 : 0,
   ];
-  if (body.kind === 'base') return [...head, body.seq];
+  if (body.kind === 'base') return [...head, body.boot, body.seq, body.isLoss ? 1 : 0];
   if (body.kind === 'parcel') return [...head, body.protocol, body.bytes];
   return [...head, body.boot, body.upTo, body.ranges.flat()];
 }
@@ -201,6 +205,13 @@ const readers: ReadonlyMap<number, Reader> = new Map<number, Reader>([
     },
   ],
   [
+    tags.interest,
+    (parts) => {
+      const bytes = parts.length === 2 ? opaque(parts[1], opaqueMax) : undefined;
+      return bytes && { kind: 'interest', bytes };
+    },
+  ],
+  [
     tags.bye,
     (parts) => {
       const reason = parts.length === 2 ? textOf(parts[1]) : undefined;
@@ -246,8 +257,11 @@ function readBody(parts: readonly unknown[]): LetterBody | undefined {
   }
   const first = natOf(parts[7]);
   if (first === undefined) return undefined;
-  if (parts.length === 8) return { kind: 'base', seq: first };
   const upTo = natOf(parts[8]);
+  const loss = natOf(parts[9], 1);
+  if (parts.length === 10 && upTo !== undefined && loss !== undefined) {
+    return { kind: 'base', boot: first, seq: upTo, isLoss: loss === 1 };
+  }
   const ranges = rangesOf(parts[9]);
   if (parts.length !== 10 || upTo === undefined || ranges === undefined) return undefined;
   return { kind: 'ack', boot: first, upTo, ranges };

@@ -2,7 +2,7 @@
  * Bytes of one mesh message, written and read by hand because every message pays for them.
  *
  * Layout, big endian: ttl 1, flags 1, origin 16, boot 6, seq 6, hlc wall ms 6, hlc count 2, topic length 2,
- * then, when addressed, target 16 and passage id 6, then the topic in UTF-8 and the payload up to the end.
+ * skipped 6, then, when addressed, target 16 and passage id 6, then the topic in UTF-8 and the payload up to the end.
  */
 
 import { BoundedMap } from '../kernel/bounded-map.ts';
@@ -26,7 +26,8 @@ const seqAt = 24;
 const wallAt = 30;
 const countAt = 36;
 const topicLengthAt = 38;
-const headBytes = 40;
+const skippedAt = 40;
+const headBytes = 46;
 const passageBytes = 22;
 
 const eventFlag = 1;
@@ -79,6 +80,7 @@ export function encodeEnvelope(fields: Envelope, into?: Uint8Array): Uint8Array 
   writeU48(bytes, wallAt, fields.hlc.wallMs);
   writeU16(bytes, countAt, fields.hlc.count);
   writeU16(bytes, topicLengthAt, topic.length);
+  writeU48(bytes, skippedAt, fields.skipped);
   if (passage !== undefined) writePassage(bytes, passage);
   bytes.set(topic, bodyAt);
   bytes.set(payload, bodyAt + topic.length);
@@ -100,7 +102,9 @@ export function readEnvelope(bytes: Uint8Array): Envelope | undefined {
   const topicAt = isAddressed ? headBytes + passageBytes : headBytes;
   const payloadAt = topicAt + readU16(bytes, topicLengthAt);
   const seq = readU48(bytes, seqAt);
+  const skipped = readU48(bytes, skippedAt);
   if (payloadAt > size || size - payloadAt > payloadBytesMax || seq === 0) return undefined;
+  if (skipped >= seq || (skipped > 0 && !isEvent)) return undefined;
   const isWithheld = (flags & (eventFlag | retainFlag)) === eventFlag && topicAt === size;
   const topic = isWithheld ? '' : topicText(bytes, topicAt, payloadAt);
   if (topic === undefined) return undefined;
@@ -111,6 +115,7 @@ export function readEnvelope(bytes: Uint8Array): Envelope | undefined {
     origin: idAt(bytes, originAt),
     boot: readU48(bytes, bootAt),
     seq,
+    skipped,
     hlc: { wallMs: readU48(bytes, wallAt), count: readU16(bytes, countAt) },
     topic,
     payload: bytes.subarray(payloadAt, size),
@@ -121,6 +126,11 @@ export function readEnvelope(bytes: Uint8Array): Envelope | undefined {
 /** Writes the hops left into an encoded message, in place: the bytes must be the caller's own. */
 export function writeTtl(raw: Uint8Array, ttl: number): void {
   raw[ttlAt] = ttl;
+}
+
+/** Writes how many events before an encoded one are not for its receiver, in place. */
+export function writeSkipped(raw: Uint8Array, skipped: number): void {
+  writeU48(raw, skippedAt, skipped);
 }
 
 /** A copy of an encoded event, addressed to one member. */

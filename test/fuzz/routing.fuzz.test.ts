@@ -20,6 +20,7 @@ const envelope = encodeEnvelope({
   origin: id,
   boot: 1,
   seq: 9,
+  skipped: 0,
   hlc: { wallMs: 1, count: 2 },
   topic: 'a/b/c',
   payload: new Uint8Array(20),

@@ -75,6 +75,7 @@ const message = encodeEnvelope({
   origin: annId,
   boot: 1,
   seq: 1,
+  skipped: 0,
   hlc: { wallMs: 1, count: 0 },
   topic: 'a/b',
   payload: Uint8Array.of(1),

@@ -7,6 +7,7 @@ import { createMetrics } from '../../src/adapters/system/metrics.ts';
 import { createRandom } from '../../src/kernel/random.ts';
 import { createMessaging, waitingMax } from '../../src/runtime/messaging.ts';
 import type { Messaging } from '../../src/runtime/messaging.ts';
+import { createLocalInterest } from '../../src/runtime/routing/local-interest.ts';
 import { createSubscriptions } from '../../src/runtime/subscriptions.ts';
 import { readEnvelope } from '../../src/wire/envelope.ts';
 import { simNodeId } from '../sim/routing-mesh.ts';
@@ -48,13 +49,20 @@ function stage(): Stage {
     log,
     metrics,
     broker,
-    subscriptions: createSubscriptions({ log, metrics, retained: () => [] }),
+    subscriptions: createSubscriptions({
+      log,
+      metrics,
+      retained: () => [],
+      wanted: () => undefined,
+    }),
+    interest: createLocalInterest(createSystemClock()),
     mayLeave: () => true,
     transmit(_to, raw) {
       sent.push(new TextDecoder().decode(readEnvelope(raw)?.payload));
       return true;
     },
     sendLetter: () => undefined,
+    sendInterest: () => undefined,
     sendRetained: () => undefined,
     queuedBytes: () => 0,
     announceNeighbours: () => undefined,

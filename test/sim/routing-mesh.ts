@@ -7,14 +7,16 @@ import { createRandom } from '../../src/kernel/random.ts';
 import type { Random } from '../../src/kernel/random.ts';
 import type { Envelope, Letter } from '../../src/protocol/routing/messages.ts';
 import { createRouter } from '../../src/protocol/routing/router.ts';
-import type { Router, RouterConfig } from '../../src/protocol/routing/router.ts';
+import type { Router, RouterConfig } from '../../src/protocol/routing/router-world.ts';
 import {
   addressEnvelope,
   encodeEnvelope,
   readEnvelope,
+  writeSkipped,
   writeTtl,
 } from '../../src/wire/envelope.ts';
 import { decodeControl, encodeControl } from '../../src/wire/control.ts';
+import { decodeInterest, encodeInterest } from '../../src/wire/interest-codec.ts';
 import type { ControlMessage } from '../../src/wire/control.ts';
 import { EventHeap } from './event-heap.ts';
 
@@ -58,6 +60,8 @@ export interface NodeLog {
   /** Retained values that came by synchronisation and were shown to present subscribers. */
   readonly shown: { readonly origin: NodeId; readonly seq: number; readonly text: string }[];
   readonly parcels: string[];
+  /** Events by topic: what each origin's payloads said, in order. */
+  readonly heard: Map<NodeId, { readonly topic: string; readonly text: string }[]>;
   gaps: number;
 }
 
@@ -90,6 +94,7 @@ export class RoutingMesh {
   readonly drops: Map<string, number> = new Map();
   addressedCount = 0;
   letterCount = 0;
+  interestCount = 0;
   now: Millis = 0;
   #agenda = new EventHeap();
   #options: RoutingMeshOptions;
@@ -187,10 +192,23 @@ export class RoutingMesh {
     this.#drainBacklog(at);
   }
 
-  publishSignal(at: number, count: number): void {
+  /** Publishes an event to a topic; `text` is its payload. */
+  publishTo(at: number, topic: string, text: string): void {
+    const node = this.node(at);
+    node.published += 1;
+    node.backlog.push({ topic, payload: new TextEncoder().encode(text), retain: false });
+    this.#drainBacklog(at);
+  }
+
+  publishSignal(at: number, count: number, topic = 's'): void {
     const payload = new TextEncoder().encode(String(count));
-    const hlc = { wallMs: this.now, count: 0 };
-    this.#router(at).publish(this.now, { topic: 's', payload, qos: 0, retain: false, hlc });
+    const hlc = { wallMs: 1_000 + this.now, count: 0 };
+    this.#router(at).publish(this.now, { topic, payload, qos: 0, retain: false, hlc });
+  }
+
+  /** What the subscribers of a node want from now on. */
+  want(at: number, filters: readonly string[]): void {
+    this.#router(at).wants(new Set(filters), 1_000 + this.now);
   }
 
   at(when: Millis, call: () => void): void {
@@ -254,7 +272,7 @@ export class RoutingMesh {
       self,
       boot,
       random: this.random.split(),
-      codec: { encode: encodeEnvelope, writeTtl, address: addressEnvelope },
+      codec: { encode: encodeEnvelope, writeTtl, address: addressEnvelope, writeSkipped },
       observeHlc: () => true,
       ...this.#options.router,
     };
@@ -265,6 +283,8 @@ export class RoutingMesh {
         this.letterCount += 1;
         this.#sendControl(at, peer, { kind: 'letter', letter });
       },
+      sendInterest: (peer, message) =>
+        this.#sendControl(at, peer, { kind: 'interest', bytes: encodeInterest(message) }),
       announceNeighbours: (ids) => {
         for (const peer of ids) this.#sendControl(at, peer, { kind: 'neighbours', ids });
       },
@@ -292,6 +312,11 @@ export class RoutingMesh {
     const text = new TextDecoder().decode(envelope.payload);
     if (isRetained) log.retained.set(envelope.topic, text);
     const book = envelope.class === 'event' ? log.events : log.signals;
+    if (envelope.class === 'event') {
+      const heard = log.heard.get(envelope.origin) ?? [];
+      heard.push({ topic: envelope.topic, text });
+      log.heard.set(envelope.origin, heard);
+    }
     const seen = book.get(envelope.origin) ?? [];
     seen.push(envelope.class === 'event' ? envelope.seq : Number(text));
     book.set(envelope.origin, seen);
@@ -360,6 +385,11 @@ export class RoutingMesh {
         if (entries.length > 0) this.#sendControl(to, sender, { kind: 'retained', entries });
       } else if (read?.kind === 'retained') {
         this.#router(to).retainedReceived(this.now, read.entries);
+      } else if (read?.kind === 'interest') {
+        const said = decodeInterest(read.bytes);
+        if (said === undefined) throw new Error('a router sent what no router reads');
+        this.interestCount += 1;
+        this.#router(to).interestReceived(this.now, sender, said);
       } else throw new Error('a router sent what no router reads');
     });
   }
@@ -383,6 +413,7 @@ function emptyLog(): NodeLog {
     retained: new Map(),
     shown: [],
     parcels: [],
+    heard: new Map(),
     gaps: 0,
   };
 }

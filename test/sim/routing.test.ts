@@ -1,34 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import { createRandom } from '../../src/kernel/random.ts';
 import { RoutingMesh } from './routing-mesh.ts';
-import type { Edge, RoutingMeshOptions } from './routing-mesh.ts';
+import type { Edge } from './routing-mesh.ts';
+import { flapLinks, full, line, quietMesh, randomGraph, ring } from './routing-shapes.ts';
 import { seedsFor } from './swarm.ts';
 
 /** Per shape; the five small shapes make 200 seeds. */
 const seedCount = 40;
-
-const line = (count: number): Edge[] =>
-  Array.from({ length: count - 1 }, (_, at): Edge => [at, at + 1]);
-const ring = (count: number): Edge[] => [...line(count), [count - 1, 0]];
-const full = (count: number): Edge[] =>
-  Array.from({ length: count }, (_, left) => left).flatMap((left) =>
-    Array.from({ length: count - left - 1 }, (_, step): Edge => [left, left + step + 1]),
-  );
-
-/** A ring, so that one cut leaves it connected, and about `degree` links a node in all. */
-function randomGraph(count: number, degree: number, seed: number): Edge[] {
-  const random = createRandom(seed);
-  const edges = ring(count);
-  const known = new Set(edges.map(([left, right]) => `${left} ${right}`));
-  while (edges.length < (count * degree) / 2) {
-    const left = random.below(count);
-    const right = random.below(count);
-    if (left === right || known.has(`${left} ${right}`) || known.has(`${right} ${left}`)) continue;
-    known.add(`${left} ${right}`);
-    edges.push([left, right]);
-  }
-  return edges;
-}
 
 const shapes: Record<string, { count: number; edges: (seed: number) => Edge[] }> = {
   mutual: { count: 2, edges: () => line(2) },
@@ -59,24 +36,6 @@ function publishAtRandom(mesh: RoutingMesh, each: number, spanMs: number): void 
       mesh.at(mesh.now + mesh.random.below(spanMs), () => mesh.publishEvent(at));
     }
   }
-}
-
-/** Cuts random links for a while, never two at a time, so that the mesh of a ring and more stays whole. */
-function flapLinks(mesh: RoutingMesh, until: number): void {
-  const link = mesh.links[mesh.random.below(mesh.links.length)];
-  if (link === undefined || mesh.now >= until) return;
-  mesh.cut(link, 20);
-  mesh.at(mesh.now + 20 + mesh.random.below(600), () => {
-    mesh.open(link);
-    mesh.at(mesh.now + mesh.random.below(300), () => flapLinks(mesh, until));
-  });
-}
-
-function quietMesh(options: RoutingMeshOptions): RoutingMesh {
-  const mesh = new RoutingMesh(options);
-  mesh.start();
-  mesh.runUntil(200);
-  return mesh;
 }
 
 describe.each(Object.entries(shapes))('routers on a %s', (_name, shape) => {

@@ -16,7 +16,7 @@ const ranges = fc.array(
 const passage = fc.record({ to: ids, id: u48, isFlood: fc.boolean() });
 const body = fc.oneof(
   fc.record({ kind: fc.constant('ack' as const), boot: u48, upTo: u48, ranges }),
-  fc.record({ kind: fc.constant('base' as const), seq: u48 }),
+  fc.record({ kind: fc.constant('base' as const), boot: u48, seq: u48, isLoss: fc.boolean() }),
 );
 const entry = fc.record({
   topic: fc.constantFrom('a', 'b/c', 'ü'),
@@ -42,6 +42,7 @@ const controlMessages: fc.Arbitrary<ControlMessage> = fc.oneof(
     neighbours: fc.array(ids, { maxLength: 5 }),
     overlay: fc.constantFrom('full-mesh' as const, 'hyparview' as const),
   }),
+  fc.record({ kind: fc.constant('interest' as const), bytes }),
   fc.record({ kind: fc.constant('neighbours' as const), ids: fc.array(ids, { maxLength: 5 }) }),
   fc.record({
     kind: fc.constant('letter' as const),

@@ -28,6 +28,7 @@ const envelopes: fc.Arbitrary<Envelope> = fc
     origin: ids,
     boot: u48,
     seq: fc.integer({ min: 1, max: 2 ** 48 - 1 }),
+    skipped: u48,
     hlc: fc.record({ wallMs: u48, count: fc.nat(0xffff) }),
     topic: topics,
     payload: fc.uint8Array({ maxLength: 300 }),
@@ -35,7 +36,11 @@ const envelopes: fc.Arbitrary<Envelope> = fc
   })
   .map((envelope) => ({
     ...envelope,
-    class: envelope.passage === undefined ? envelope.class : 'event',
+    class: envelope.passage === undefined ? envelope.class : ('event' as const),
+  }))
+  .map((envelope) => ({
+    ...envelope,
+    skipped: envelope.class === 'signal' ? 0 : envelope.skipped % envelope.seq,
   }));
 
 const sample: Envelope = {
@@ -45,6 +50,7 @@ const sample: Envelope = {
   origin: nodeIdFromHash(new Uint8Array(16).fill(5)),
   boot: 3,
   seq: 2 ** 40 + 1,
+  skipped: 2 ** 33,
   hlc: { wallMs: 1_700_000_000_000, count: 9 },
   topic: 'küche/temp',
   payload: Uint8Array.of(1, 2, 3),
@@ -105,13 +111,13 @@ describe('the envelope format', () => {
     );
   });
 
-  test('costs 40 bytes beside topic and payload', () => {
-    expect(encodeEnvelope({ ...sample, topic: 'a', payload: new Uint8Array() })).toHaveLength(41);
+  test('costs 46 bytes beside topic and payload', () => {
+    expect(encodeEnvelope({ ...sample, topic: 'a', payload: new Uint8Array() })).toHaveLength(47);
   });
 
   test('refuses every truncation that cuts into head or topic', () => {
     const bytes = encodeEnvelope(sample);
-    for (let size = 0; size < 40 + 11; size += 1) {
+    for (let size = 0; size < 46 + 11; size += 1) {
       expect(readEnvelope(bytes.subarray(0, size)), `${size}`).toBeUndefined();
     }
   });
@@ -127,11 +133,12 @@ describe('the envelope format', () => {
     expect(broken((bytes) => (bytes[1] = 4))).toBeUndefined();
     expect(broken((bytes) => (bytes[1] = 9))).toBeUndefined();
     expect(broken((bytes) => bytes.fill(0, 24, 30))).toBeUndefined();
-    expect(broken((bytes) => (bytes[40] = 0x23))).toBeUndefined();
-    expect(broken((bytes) => (bytes[40] = 0x00))).toBeUndefined();
-    expect(broken((bytes) => (bytes[40] = 0xff))).toBeUndefined();
+    expect(broken((bytes) => bytes.fill(0xff, 40, 46))).toBeUndefined();
+    expect(broken((bytes) => (bytes[46] = 0x23))).toBeUndefined();
+    expect(broken((bytes) => (bytes[46] = 0x00))).toBeUndefined();
+    expect(broken((bytes) => (bytes[46] = 0xff))).toBeUndefined();
     const reserved = encodeEnvelope({ ...sample, topic: 'amycel/x' });
-    reserved.set(new TextEncoder().encode('$mycel/x'), 40);
+    reserved.set(new TextEncoder().encode('$mycel/x'), 46);
     expect(readEnvelope(reserved)).toBeUndefined();
   });
 

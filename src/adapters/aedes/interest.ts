@@ -1,6 +1,6 @@
 /** Which filters somebody on this node wants, counted over clients and sessions. */
 
-import { createSubscriptionIndex } from './subscription-index.ts';
+import { createFilterTrie } from '../../kernel/filter-trie.ts';
 
 /** Counts holders per filter and reports the first and the last one. Bounded by clients times subscriptions. */
 export interface Interest {
@@ -16,7 +16,7 @@ export interface Interest {
 export function createInterest(changed: (filter: string, isWanted: boolean) => void): Interest {
   const holders = new Map<string, Set<object | string>>();
   const filters = new Map<object | string, Set<string>>();
-  const index = createSubscriptionIndex<string>();
+  const index = createFilterTrie<string>();
 
   function remove(holder: object | string, filter: string): void {
     const held = filters.get(holder);

@@ -4,7 +4,7 @@ import { Readable } from 'node:stream';
 import type { BrokerLimits } from './broker-limits.ts';
 import { createRetainedStore } from './retained-store.ts';
 import type { RetainedStore } from './retained-store.ts';
-import { createSubscriptionIndex } from './subscription-index.ts';
+import { createFilterTrie } from '../../kernel/filter-trie.ts';
 import type { BrokerPacket, BrokerSubscription } from './aedes-types.ts';
 
 /** A session that outlives its connection. */
@@ -50,7 +50,7 @@ export class SessionStore {
   readonly #limits: BrokerLimits;
   readonly #handlers: SessionStoreHandlers;
   readonly #sessions = new Map<string, Session>();
-  readonly #index = createSubscriptionIndex<Session>();
+  readonly #index = createFilterTrie<Session>();
   /** QoS 2 publishes that wait for their PUBREL, by client id: at most `maxInflightInbound` each. */
   readonly #incoming = new Map<string, Map<number, { packet: BrokerPacket; isStored: boolean }>>();
 

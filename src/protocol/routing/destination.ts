@@ -2,18 +2,27 @@
 
 import type { Millis } from '../../kernel/core.ts';
 import type { NodeId } from '../../kernel/ids.ts';
+import type { MessageRing } from './message-ring.ts';
 import type { SeqRange } from './messages.ts';
 
 /** One member that is owed events. */
 export interface Destination {
   readonly node: NodeId;
   readonly boot: number;
-  /** Everything up to here is acknowledged, given up, or older than the member. */
+  /** Everything up to here is acknowledged, not owed, given up, or older than the member. */
   acked: number;
+  /** The last of them that the member knows of: what lies between this and the next event it is owed, it is told to skip. */
+  floor: number;
+  /** Where its stream starts, and whether what it lacks before that is lost; told until it shows that it knows. */
+  base: number;
+  isLoss: boolean;
   /** What it holds beyond `acked`. */
   ranges: readonly SeqRange[];
-  /** The highest sequence number handed to the open link; without a link it means nothing. */
+  /** The highest sequence number handed to the open link, or to the mesh for it. */
   sentTo: number;
+  /** The last event up to `sentTo` that it is owed, and how many of those it is owed are under way. */
+  sentLast: number;
+  underWay: number;
   isLinked: boolean;
   /** Since when membership says it is dead; undefined while it is alive. */
   goneAt: Millis | undefined;
@@ -44,8 +53,13 @@ export function openDestination(
     node,
     boot,
     acked,
+    floor: acked,
+    base: acked + 1,
+    isLoss: false,
     ranges: [],
     sentTo: acked,
+    sentLast: acked,
+    underWay: 0,
     isLinked: false,
     goneAt: undefined,
     isTold: false,
@@ -73,4 +87,38 @@ export function sampleRtt(now: Millis, to: Destination, upTo: number): void {
   // A resent message makes the sample ambiguous (Karn's rule): it is not used.
   if (to.attempts === 0) to.rttMs = to.rttMs === 0 ? sample : to.rttMs + (sample - to.rttMs) / 8;
   to.probe = undefined;
+}
+
+/** Whether the member is owed an event that is in the ring. */
+export function isOwedTo(ring: MessageRing, to: Destination, seq: number): boolean {
+  const excluded = ring.excludedAt(seq);
+  return excluded === undefined || !excluded.has(to.node);
+}
+
+/** Moves past what the member is not owed. */
+export function settle(ring: MessageRing, to: Destination): void {
+  const last = ring.last();
+  for (let next = ring.next(to.acked); next <= last; next = ring.next(next)) {
+    if (isOwedTo(ring, to, next)) break;
+    to.acked = next;
+  }
+}
+
+/** The member has, or will never get, everything up to `seq`. */
+export function moveTo(ring: MessageRing, to: Destination, seq: number): void {
+  to.floor = Math.max(to.floor, seq);
+  if (seq <= to.acked) return;
+  if (seq >= to.sentTo) to.underWay = 0;
+  else to.underWay -= owedCount(ring, to, seq);
+  to.acked = seq;
+  settle(ring, to);
+}
+
+/** How many events it is owed up to `seq`. */
+export function owedCount(ring: MessageRing, to: Destination, seq: number): number {
+  let count = 0;
+  for (let at = ring.next(to.acked); at <= seq; at = ring.next(at)) {
+    if (isOwedTo(ring, to, at)) count += 1;
+  }
+  return count;
 }

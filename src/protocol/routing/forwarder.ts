@@ -2,7 +2,7 @@
 
 import type { NodeId } from '../../kernel/ids.ts';
 import { createDedupWindow } from './dedup-window.ts';
-import { ttlHops } from './messages.ts';
+import { ttlDirect, ttlHops } from './messages.ts';
 import type { DeliveryClass, Envelope, Letter, LetterBody, Passage } from './messages.ts';
 import type { Neighbourhood } from './neighbourhood.ts';
 import { createPeerQueue } from './peer-queue.ts';
@@ -31,8 +31,11 @@ export interface ForwarderConfig {
   readonly codec: {
     writeTtl(raw: Uint8Array, ttl: number): void;
     address(raw: Uint8Array, passage: Passage, ttl: number): Uint8Array;
+    writeSkipped(raw: Uint8Array, skipped: number): void;
   };
   readonly queue?: PeerQueueConfig;
+  /** Passages of earlier lives of this node, at least. @default 0 */
+  readonly passagesBefore?: number;
 }
 
 /** Called synchronously. */
@@ -48,14 +51,15 @@ export interface Forwarder {
   close(peer: NodeId): void;
   drained(peer: NodeId): void;
   /** An own event to a linked peer. False: not taken. */
-  send(peer: NodeId, raw: Uint8Array): boolean;
+  send(peer: NodeId, raw: Uint8Array, skipped: number): boolean;
   sendSignal(peer: NodeId, topic: string, raw: Uint8Array): void;
   /** An own event to a member without a link. False: no link took it. */
-  sendAddressed(to: NodeId, raw: Uint8Array, isFlood: boolean): boolean;
+  sendAddressed(to: NodeId, raw: Uint8Array, skipped: number, isFlood: boolean): boolean;
   /** An own letter. False: there is no way to send it on. */
   mail(to: NodeId, body: LetterBody, isFlood: boolean): boolean;
-  /** Whether this addressed thing has not been here before. */
-  isFirst(from: NodeId, boot: number, id: number): boolean;
+  /** Whether this addressed event has not been here before. */
+  isFirst(envelope: Envelope, passage: Passage): boolean;
+  isFirstLetter(letter: Letter): boolean;
   relayEvent(arrival: NodeId, envelope: Envelope, raw: Uint8Array): void;
   relaySignal(arrival: NodeId, envelope: Envelope, raw: Uint8Array): void;
   passEnvelope(arrival: NodeId, envelope: Envelope, raw: Uint8Array): void;
@@ -72,7 +76,9 @@ export function createForwarder(
   const { self, boot, codec } = config;
   const queues = new Map<NodeId, PeerQueue>();
   const passages = createDedupWindow();
-  let passageId = 0;
+  const letters = createDedupWindow();
+  // The stream of events may outlive a start of this node, and with it what relays remember of its passages.
+  let passageId = config.passagesBefore ?? 0;
 
   function nextPassage(to: NodeId, isFlood: boolean): Passage {
     passageId += 1;
@@ -122,16 +128,20 @@ export function createForwarder(
       queue.isSaturated = false;
       queue.flush((raw, isEvent) => transmit(peer, queue, raw, isEvent ? 'event' : 'signal'));
     },
-    send(peer, raw) {
+    send(peer, raw, skipped) {
       const queue = queues.get(peer);
-      return queue !== undefined && transmit(peer, queue, raw, 'event');
+      if (queue === undefined) return false;
+      codec.writeSkipped(raw, skipped);
+      return transmit(peer, queue, raw, 'event');
     },
     sendSignal,
-    sendAddressed(to, raw, isFlood) {
-      const passage = nextPassage(to, isFlood);
+    sendAddressed(to, raw, skipped, isFlood) {
+      const ways = near.ways(to, undefined, isFlood);
+      const passage = nextPassage(to, isFlood || ways.length > 1);
+      codec.writeSkipped(raw, skipped);
       const addressed = codec.address(raw, passage, ttlHops);
       let isTaken = false;
-      for (const peer of near.ways(to, undefined, isFlood)) {
+      for (const peer of ways) {
         const queue = queues.get(peer);
         if (queue !== undefined && transmit(peer, queue, addressed, 'event')) isTaken = true;
       }
@@ -144,13 +154,19 @@ export function createForwarder(
       for (const peer of ways) outputs.sendLetter(peer, letter);
       return ways.length > 0;
     },
-    isFirst: (from, fromBoot, id) => passages.admit(from, fromBoot, id) === 'new',
+    isFirst: ({ origin, boot: life }, { id }) => passages.admit(origin, life, id) === 'new',
+    isFirstLetter: ({ from, fromBoot, passage }) =>
+      letters.admit(from, fromBoot, passage.id) === 'new',
     relayEvent(arrival, envelope, raw) {
+      if (envelope.ttl === ttlDirect) return;
       const targets = near.relayTargets(envelope.origin, arrival);
       if (targets.length === 0 || !takeHop(envelope, raw)) return;
+      // What this node may skip says nothing about others: the origin tells each of them.
+      if (envelope.skipped > 0) codec.writeSkipped(raw, 0);
       for (const peer of targets) handOn(peer, raw);
     },
     relaySignal(arrival, envelope, raw) {
+      if (envelope.ttl === ttlDirect) return;
       const targets = near.relayTargets(envelope.origin, arrival);
       if (targets.length === 0 || !takeHop(envelope, raw)) return;
       for (const peer of targets) sendSignal(peer, envelope.topic, raw);

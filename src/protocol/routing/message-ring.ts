@@ -1,60 +1,126 @@
-/** The outbox's memory: encoded events in a ring, found by their sequence number, counted in entries and bytes. */
+/**
+ * The outbox's memory: encoded events in a ring, found by their sequence number, counted in entries and bytes.
+ *
+ * Sequence numbers are consecutive but for holes: a stream that a restarted node goes on with leaves some out.
+ */
 
-/** Encoded events with consecutive sequence numbers. */
+import type { NodeId } from '../../kernel/ids.ts';
+
+/** Whom an event is not owed to. Shared by the events of a topic. */
+export interface Excluded {
+  has(node: NodeId): boolean;
+}
+
+/** Encoded events with growing sequence numbers. */
 export interface MessageRing {
   /** The lowest sequence number held; one past `last` when empty. */
   first(): number;
   /** The highest sequence number ever appended; 0 at the start. */
   last(): number;
+  /** The one that the next event gets: `last() + 1` unless numbers are left out. */
+  nextSeq(): number;
+  /** The sequence number that follows this one. */
+  next(seq: number): number;
   count(): number;
   bytes(): number;
   hasRoom(bytes: number): boolean;
-  /** Appends as `last() + 1`. The caller has asked `hasRoom`. */
-  append(raw: Uint8Array): void;
+  /** Appends as `nextSeq()`. The caller has asked `hasRoom`. `excluded` undefined: it is owed to everybody. */
+  append(raw: Uint8Array, excluded?: Excluded): void;
   at(seq: number): Uint8Array | undefined;
+  excludedAt(seq: number): Excluded | undefined;
+  /** Leaves sequence numbers out: the next one appended is `seq`. */
+  jump(seq: number): void;
   /** Forgets everything up to `seq`. */
   trim(seq: number): void;
+}
+
+interface Hole {
+  readonly from: number;
+  readonly to: number;
 }
 
 /** Builds a ring of at most `countMax` entries and `bytesMax` bytes; a single entry may exceed the bytes. */
 export function createMessageRing(countMax: number, bytesMax: number): MessageRing {
   let slots: (Uint8Array | undefined)[] = Array.from({ length: 64 });
+  let without: (Excluded | undefined)[] = Array.from({ length: 64 });
+  /** Numbers left out between `first` and `last`; one for each restart with events left over, at most `countMax`. */
+  let holes: Hole[] = [];
+  /** Numbers in all holes, also forgotten ones. */
+  let leftOut = 0;
   let first = 1;
   let last = 0;
   let bytes = 0;
+  let count = 0;
+  let upcoming = 1;
+
+  /** The place of a number, as if there were no holes. */
+  function placeOf(seq: number): number {
+    let place = seq - leftOut;
+    for (const { from, to } of holes) if (seq < from) place += to - from + 1;
+    return place & (slots.length - 1);
+  }
+
+  function next(seq: number): number {
+    if (holes.length > 0) {
+      for (const { from, to } of holes) if (seq + 1 >= from && seq + 1 <= to) return to + 1;
+    }
+    return seq + 1;
+  }
 
   function grow(): void {
-    const wider: (Uint8Array | undefined)[] = Array.from({ length: slots.length * 2 });
-    for (let seq = first; seq <= last; seq += 1) {
-      wider[seq % wider.length] = slots[seq % slots.length];
+    const held: [Uint8Array | undefined, Excluded | undefined][] = [];
+    for (let seq = first; seq <= last; seq = next(seq)) {
+      held.push([slots[placeOf(seq)], without[placeOf(seq)]]);
     }
-    slots = wider;
+    slots = Array.from({ length: slots.length * 2 });
+    without = Array.from({ length: slots.length });
+    let at = 0;
+    for (let seq = first; seq <= last; seq = next(seq)) {
+      const place = placeOf(seq);
+      [slots[place], without[place]] = held[at] ?? [undefined, undefined];
+      at += 1;
+    }
   }
 
   return {
     first: () => first,
     last: () => last,
-    count: () => last - first + 1,
+    nextSeq: () => upcoming,
+    next,
+    count: () => count,
     bytes: () => bytes,
-    hasRoom(size) {
-      const count = last - first + 1;
-      return count === 0 || (count < countMax && bytes + size <= bytesMax);
-    },
-    append(raw) {
-      if (last - first + 1 === slots.length) grow();
-      last += 1;
-      slots[last % slots.length] = raw;
+    hasRoom: (size) => count === 0 || (count < countMax && bytes + size <= bytesMax),
+    append(raw, excluded) {
+      if (count === slots.length) grow();
+      if (upcoming > last + 1) {
+        leftOut += upcoming - last - 1;
+        if (count === 0) first = upcoming;
+        else holes.push({ from: last + 1, to: upcoming - 1 });
+      }
+      last = upcoming;
+      upcoming += 1;
+      const place = placeOf(last);
+      slots[place] = raw;
+      without[place] = excluded;
       bytes += raw.length;
+      count += 1;
     },
-    at(seq) {
-      return seq < first || seq > last ? undefined : slots[seq % slots.length];
+    at: (seq) => (seq < first || seq > last ? undefined : slots[placeOf(seq)]),
+    excludedAt: (seq) => without[placeOf(seq)],
+    jump(seq) {
+      upcoming = Math.max(upcoming, seq);
     },
     trim(seq) {
-      for (; first <= seq && first <= last; first += 1) {
-        const slot = first % slots.length;
-        bytes -= slots[slot]?.length ?? 0;
-        slots[slot] = undefined;
+      if (first > seq || count === 0) return;
+      while (first <= seq && count > 0) {
+        const place = placeOf(first);
+        bytes -= slots[place]?.length ?? 0;
+        slots[place] = undefined;
+        without[place] = undefined;
+        count -= 1;
+        first = count === 0 ? last + 1 : next(first);
       }
+      if (holes.length > 0) holes = holes.filter(({ to }) => to >= first);
     },
   };
 }

@@ -9,6 +9,9 @@ export type DeliveryClass = 'signal' | 'event';
 /** Hops a message may still make when its origin lets it go; far above the diameter of any mesh we build. */
 export const ttlHops = 16;
 
+/** The ttl of a message that its origin sends itself to everybody who is to have it: nobody passes it on. */
+export const ttlDirect = 0;
+
 /** The address on an event that is resent to one member alone, through nodes that have seen it already. */
 export interface Passage {
   readonly to: NodeId;
@@ -24,10 +27,15 @@ export interface Envelope {
   readonly class: DeliveryClass;
   readonly retain: boolean;
   readonly origin: NodeId;
-  /** The origin's persisted boot counter: its sequence numbers start again with each boot. */
+  /**
+   * The origin's persisted boot counter, for an event that of the life in which its stream began: sequence numbers start
+   * again with each.
+   */
   readonly boot: number;
-  /** From 1, without holes, one sequence per (origin, boot, class). */
+  /** From 1, one sequence per (origin, boot, class). */
   readonly seq: number;
+  /** How many events right before this one the origin does not owe to whom it sent this copy. 0 for signals. */
+  readonly skipped: number;
   readonly hlc: Hlc;
   readonly topic: string;
   /** A view of the received bytes: whoever keeps it must copy it. */
@@ -50,7 +58,7 @@ export interface Letter {
 
 /**
  * `ack`: of the events of (`to`, `boot`) its sender has every one up to `upTo` and those in `ranges`.
- * `base`: of the events of (`from`, `fromBoot`) none below `seq` will be sent (again) to `to`.
+ * `base`: of the events of (`from`, `boot`) none below `seq` will be sent (again) to `to`; `isLoss`: some of them were owed to it.
  * `parcel`: bytes of a protocol above the routers; at most once.
  */
 export type LetterBody =
@@ -60,5 +68,10 @@ export type LetterBody =
       readonly upTo: number;
       readonly ranges: readonly SeqRange[];
     }
-  | { readonly kind: 'base'; readonly seq: number }
+  | {
+      readonly kind: 'base';
+      readonly boot: number;
+      readonly seq: number;
+      readonly isLoss: boolean;
+    }
   | { readonly kind: 'parcel'; readonly protocol: string; readonly bytes: Uint8Array };

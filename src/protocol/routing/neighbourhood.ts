@@ -21,8 +21,8 @@ export interface Neighbourhood {
   isLinked(node: NodeId): boolean;
   peers(): IterableIterator<NodeId>;
   count(): number;
-  /** A peer says whom it is linked with. */
-  heard(peer: NodeId, neighbours: readonly NodeId[]): void;
+  /** A peer says whom it is linked with. @returns whether it has lost a neighbour since it last said so. */
+  heard(peer: NodeId, neighbours: readonly NodeId[]): boolean;
   /**
    * To whom a message of `origin` that came from `arrival` goes on: the own neighbours that have no link with the
    * origin (or did not say so yet), but never back.
@@ -73,9 +73,13 @@ export function createNeighbourhood(self: NodeId): Neighbourhood {
     peers: () => peers.keys(),
     count: () => peers.size,
     heard(peer, neighbours) {
-      if (!peers.has(peer)) return;
-      peers.set(peer, new Set(neighbours.slice(0, neighboursMax)));
+      if (!peers.has(peer)) return false;
+      const before = peers.get(peer);
+      const now = new Set(neighbours.slice(0, neighboursMax));
+      peers.set(peer, now);
       targets.clear();
+      for (const node of before ?? []) if (!now.has(node)) return true;
+      return false;
     },
     relayTargets(origin, arrival) {
       const known = targets.get(origin);

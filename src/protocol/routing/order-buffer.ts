@@ -3,6 +3,7 @@
  *
  * A stream is the events of one (origin, boot). It never gives a hole up while its origin is there to resend:
  * when the buffer is full the newest message is refused (not acknowledged), so that the origin sends it again.
+ * What the origin does not owe to this node leaves no hole: each event says how many before it are not for its receiver.
  */
 
 import type { Millis } from '../../kernel/core.ts';
@@ -46,8 +47,8 @@ export interface StreamProgress {
 /** Per-origin first-in first-out delivery. */
 export interface OrderBuffer {
   accept(now: Millis, envelope: Envelope): OrderVerdict;
-  /** The origin says that nothing below `seq` will come (again). */
-  startAt(now: Millis, origin: NodeId, boot: number, seq: number): void;
+  /** The origin says that nothing below `seq` will come (again). `isLoss`: what is missing below it is lost, not just not owed. */
+  startAt(now: Millis, origin: NodeId, boot: number, seq: number, isLoss: boolean): void;
   /** The origin is gone for good: it cannot fill a hole. This is so of an unknown one, too. */
   originGone(origin: NodeId): void;
   originHere(origin: NodeId): void;
@@ -60,11 +61,19 @@ export interface OrderBuffer {
   view(): { readonly streams: number; readonly held: number; readonly heldBytes: number };
 }
 
+/** A message that waits for those before it, except those from `from` on, which are not owed to this node. */
+interface Held {
+  readonly envelope: Envelope;
+  from: number;
+}
+
 interface Stream {
   boot: number;
   /** The next sequence number to deliver; undefined until the origin, or patience, tells where the stream starts. */
   next: number | undefined;
-  readonly held: Map<number, Envelope>;
+  readonly held: Map<number, Held>;
+  /** The lowest sequence number held; Infinity when nothing is. */
+  lowest: number;
   /** When the oldest hole opened; Infinity without one. */
   holeSince: Millis;
   usedAt: number;
@@ -99,6 +108,7 @@ export function createOrderBuffer(
       boot,
       next: undefined,
       held: new Map(),
+      lowest: Infinity,
       holeSince: Infinity,
       usedAt: useCount,
     };
@@ -130,11 +140,13 @@ export function createOrderBuffer(
     return known;
   }
 
-  function hold(now: Millis, stream: Stream, envelope: Envelope): OrderVerdict {
+  function hold(now: Millis, stream: Stream, envelope: Envelope, from: number): OrderVerdict {
     const size = envelope.payload.byteLength;
     if (stream.held.size >= heldMax || heldBytes + size > heldBytesMax) return 'refused';
     // A copy: the view would keep the whole frame it came in alive.
-    stream.held.set(envelope.seq, { ...envelope, payload: new Uint8Array(envelope.payload) });
+    const own = { ...envelope, payload: new Uint8Array(envelope.payload) };
+    stream.held.set(envelope.seq, { envelope: own, from });
+    if (envelope.seq < stream.lowest) stream.lowest = envelope.seq;
     heldCount += 1;
     heldBytes += size;
     if (stream.holeSince === Infinity) stream.holeSince = now;
@@ -142,20 +154,25 @@ export function createOrderBuffer(
     return 'held';
   }
 
-  function unhold(stream: Stream, envelope: Envelope): void {
+  /** Takes the lowest held message out and moves past it. */
+  function deliverLowest(stream: Stream): void {
+    const held = stream.held.get(stream.lowest);
+    if (held === undefined) return;
+    const { envelope } = held;
     stream.held.delete(envelope.seq);
+    stream.lowest = lowestOf(stream.held);
     heldCount -= 1;
     heldBytes -= envelope.payload.byteLength;
+    stream.next = envelope.seq + 1;
+    outputs.deliver(envelope);
   }
 
   /** Delivers what has become due after `next` moved. */
   function advance(now: Millis, origin: NodeId, stream: Stream): void {
     while (stream.next !== undefined) {
-      const due = stream.held.get(stream.next);
-      if (due === undefined) break;
-      unhold(stream, due);
-      stream.next += 1;
-      outputs.deliver(due);
+      const due = stream.held.get(stream.lowest);
+      if (due === undefined || due.from > stream.next) break;
+      deliverLowest(stream);
     }
     stream.holeSince = stream.held.size === 0 ? Infinity : now;
     if (stream.held.size === 0) blocked.delete(origin);
@@ -163,12 +180,12 @@ export function createOrderBuffer(
 
   /** Gives up the first hole: the oldest held message is next. */
   function skipHole(now: Millis, origin: NodeId, stream: Stream): void {
-    const lowest = lowestOf(stream.held);
+    const lowest = stream.held.get(stream.lowest);
     if (lowest === undefined) return;
-    if (stream.next !== undefined && lowest > stream.next) {
-      outputs.gap(origin, stream.next, lowest - 1);
+    if (stream.next !== undefined && lowest.from > stream.next) {
+      outputs.gap(origin, stream.next, lowest.from - 1);
     }
-    stream.next = lowest;
+    stream.next = lowest.envelope.seq;
     advance(now, origin, stream);
   }
 
@@ -187,31 +204,38 @@ export function createOrderBuffer(
       const { origin, seq } = envelope;
       const stream = streamOf(origin, envelope.boot);
       if (stream === undefined) return 'stale';
-      if (stream.next === undefined) {
-        return stream.held.has(seq) ? 'duplicate' : hold(now, stream, envelope);
+      const from = seq - envelope.skipped;
+      const { next } = stream;
+      if (next !== undefined && seq < next) return 'duplicate';
+      const known = stream.held.size === 0 ? undefined : stream.held.get(seq);
+      if (known !== undefined) {
+        if (from >= known.from) return 'duplicate';
+        known.from = from;
+        advance(now, origin, stream);
+        return 'duplicate';
       }
-      if (seq < stream.next || stream.held.has(seq)) return 'duplicate';
-      if (seq > stream.next) return hold(now, stream, envelope);
-      stream.next += 1;
+      if (next === undefined || from > next) return hold(now, stream, envelope, from);
+      // What is not owed may be here all the same, through a way that knew no better.
+      while (stream.lowest < seq) deliverLowest(stream);
+      stream.next = seq + 1;
       outputs.deliver(envelope);
       if (stream.held.size > 0) advance(now, origin, stream);
       return 'delivered';
     },
-    startAt(now, origin, boot, seq) {
+    startAt(now, origin, boot, seq, isLoss) {
       const stream = streamOf(origin, boot);
       if (stream === undefined) return;
       if (stream.next !== undefined && seq <= stream.next) return;
-      const below = [...stream.held.values()].filter((envelope) => envelope.seq < seq);
-      below.sort((left, right) => left.seq - right.seq);
-      for (const envelope of below) {
-        unhold(stream, envelope);
-        if (stream.next !== undefined && envelope.seq > stream.next) {
-          outputs.gap(origin, stream.next, envelope.seq - 1);
+      while (stream.lowest < seq) {
+        const from = stream.held.get(stream.lowest)?.from ?? 0;
+        if (isLoss && stream.next !== undefined && from > stream.next) {
+          outputs.gap(origin, stream.next, from - 1);
         }
-        stream.next = envelope.seq + 1;
-        outputs.deliver(envelope);
+        deliverLowest(stream);
       }
-      if (stream.next !== undefined && seq > stream.next) outputs.gap(origin, stream.next, seq - 1);
+      if (isLoss && stream.next !== undefined && seq > stream.next) {
+        outputs.gap(origin, stream.next, seq - 1);
+      }
       stream.next = seq;
       advance(now, origin, stream);
     },
@@ -248,13 +272,13 @@ export function createOrderBuffer(
   };
 }
 
-function lowestOf(held: ReadonlyMap<number, Envelope>): number | undefined {
-  let lowest: number | undefined;
-  for (const seq of held.keys()) if (lowest === undefined || seq < lowest) lowest = seq;
+function lowestOf(held: ReadonlyMap<number, Held>): number {
+  let lowest = Infinity;
+  for (const seq of held.keys()) if (seq < lowest) lowest = seq;
   return lowest;
 }
 
-function rangesOf(held: ReadonlyMap<number, Envelope>): SeqRange[] {
+function rangesOf(held: ReadonlyMap<number, Held>): SeqRange[] {
   if (held.size === 0) return [];
   const seqs = [...held.keys()].sort((left, right) => left - right);
   const ranges: [number, number][] = [];

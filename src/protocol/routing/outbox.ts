@@ -9,9 +9,10 @@
 import type { Millis } from '../../kernel/core.ts';
 import type { NodeId } from '../../kernel/ids.ts';
 import type { Random } from '../../kernel/random.ts';
-import { holds, openDestination, sampleRtt } from './destination.ts';
+import { holds, isOwedTo, moveTo, openDestination, owedCount, sampleRtt } from './destination.ts';
 import type { Destination } from './destination.ts';
 import { createMessageRing } from './message-ring.ts';
+import type { Excluded } from './message-ring.ts';
 import type { SeqRange } from './messages.ts';
 
 /** Knobs of an outbox. */
@@ -34,12 +35,17 @@ export interface OutboxConfig {
 
 /** Called synchronously. */
 export interface OutboxOutputs {
-  /** First transmission over the open link. False: not taken, the link is saturated. */
-  send(node: NodeId, raw: Uint8Array): boolean;
-  /** Sends again, over the link or through the mesh. `attempt` from 1. False: not taken. */
-  resend(to: Destination, raw: Uint8Array): boolean;
-  /** Tells a member that nothing below `seq` will be sent to it (again). */
-  tellBase(to: Destination, seq: number): void;
+  /**
+   * First transmission over the open link, or through the mesh. False: not taken, the link is saturated.
+   * @param skipped how many events before this one the member is not owed.
+   */
+  send(to: Destination, raw: Uint8Array, skipped: number): boolean;
+  /** Sends again, over the link or through the mesh. False: not taken. */
+  resend(to: Destination, raw: Uint8Array, skipped: number): boolean;
+  /** Tells a member that nothing below `to.base` will be sent to it (again). */
+  tellBase(to: Destination): void;
+  /** Everything up to `seq` is settled with everybody. */
+  settled(seq: number): void;
   /** A member loses `count` events. */
   forfeited(node: NodeId, count: number, reason: 'dead' | 'silent' | 'quota' | 'gone'): void;
 }
@@ -52,13 +58,21 @@ export interface Outbox {
   nextSeq(): number;
   /** Whether an event of this many encoded bytes can be taken; gives up dead members' share for it. */
   admits(bytes: number): boolean;
-  /** Keeps the event `nextSeq()`; hand it to the links with `pump`. */
-  append(now: Millis, raw: Uint8Array): void;
-  /** Sends what the window and the link allow to a linked member. */
-  pump(now: Millis, node: NodeId): void;
+  /**
+   * Keeps the event `nextSeq()`; hand it to the links with `pump`.
+   * @param excluded the members it is not owed to; undefined: everybody is owed it, and those without a link get it by flood.
+   */
+  append(now: Millis, raw: Uint8Array, excluded?: Excluded): void;
+  /** Sends what the window and the links allow to everybody. */
+  pump(now: Millis): void;
+  /** Whether anybody is owed an event with these exclusions. */
+  isOwed(excluded: Excluded): boolean;
   /** A link takes bytes again: goes on with first transmissions to its peer and with resends to anybody. */
-  drained(now: Millis, peer: NodeId): void;
+  drained(now: Millis): void;
   owes(node: NodeId): boolean;
+  /** Everybody it may owe something. */
+  nodes(): readonly NodeId[];
+  isLinked(node: NodeId): boolean;
   /** @returns whether it is news: a new member, a new life of one, or one that was dead. */
   joined(now: Millis, node: NodeId, boot: number): boolean;
   gone(now: Millis, node: NodeId, reason: GoneReason): void;
@@ -117,15 +131,19 @@ export function createOutbox(config: OutboxConfig, random: Random, outputs: Outb
   function trim(): void {
     let lowest = ring.last();
     for (const to of destinations.values()) if (to.acked < lowest) lowest = to.acked;
+    if (lowest < ring.first()) return;
     ring.trim(lowest);
+    outputs.settled(lowest);
   }
 
   /** Gives up what a member is owed up to `seq`. */
   function forfeit(to: Destination, seq: number, reason: 'dead' | 'silent' | 'quota'): void {
     if (seq <= to.acked) return;
-    outputs.forfeited(to.node, seq - to.acked, reason);
-    to.acked = seq;
+    outputs.forfeited(to.node, owedCount(ring, to, seq), reason);
+    moveTo(ring, to, seq);
     to.sentTo = Math.max(to.sentTo, seq);
+    to.base = seq + 1;
+    to.isLoss = true;
     to.isTold = false;
   }
 
@@ -143,77 +161,120 @@ export function createOutbox(config: OutboxConfig, random: Random, outputs: Outb
     return true;
   }
 
-  function pump(now: Millis, to: Destination): void {
-    if (!to.isLinked || to.goneAt !== undefined) return;
-    const limit = Math.min(ring.last(), to.acked + windowMax);
-    let next = Math.max(to.sentTo, to.acked) + 1;
-    for (; next <= limit; next += 1) {
-      if (to.ranges.length > 0 && holds(to, next)) continue;
-      const raw = ring.at(next);
-      if (raw === undefined) continue;
-      if (!outputs.send(to.node, raw)) break;
-      to.probe ??= { seq: next, at: now };
+  /** `isMarking`: what is due counts as sent, because it is about to be sent again. */
+  function pump(now: Millis, to: Destination, isMarking = false): void {
+    if (to.goneAt !== undefined) return;
+    const last = ring.last();
+    const roomMax = to.isLinked ? windowMax : resendWindowMax;
+    let at = to.sentTo;
+    if (at < to.acked) {
+      at = to.acked;
+      to.sentLast = to.floor;
     }
-    to.sentTo = next - 1;
+    for (let seq = ring.next(at); seq <= last && to.underWay < roomMax; seq = ring.next(seq)) {
+      if (isOwedTo(ring, to, seq)) {
+        if (!isMarking && !isInHand(to, seq)) {
+          const raw = ring.at(seq);
+          const skipped = seq - 1 - Math.max(to.sentLast, to.floor);
+          if (raw !== undefined && !outputs.send(to, raw, skipped)) break;
+          to.probe ??= { seq, at: now };
+        }
+        to.sentLast = seq;
+        to.underWay += 1;
+      }
+      at = seq;
+    }
+    to.sentTo = at;
+  }
+
+  /** Whether the member has the event, or a flood brings it and no word about what it may skip is needed with it. */
+  function isInHand(to: Destination, seq: number): boolean {
+    if (Math.max(to.sentLast, to.floor) !== seq - 1) return false;
+    if (to.ranges.length > 0 && holds(to, seq)) return true;
+    return !to.isLinked && ring.excludedAt(seq) === undefined;
   }
 
   /** Sends the next part of the run that is presumed lost. */
   function recover(to: Destination): void {
     if (to.goneAt !== undefined) return;
-    let next = Math.max(to.recoverAt, to.acked) + 1;
-    const limit = Math.min(to.recoverTo, to.acked + resendWindowMax);
-    for (; next <= limit; next += 1) {
-      if (holds(to, next)) continue;
-      const raw = ring.at(next);
-      if (raw !== undefined && !outputs.resend(to, raw)) break;
+    let at = to.acked;
+    let before = to.floor;
+    let owed = 0;
+    for (let seq = ring.next(at); seq <= to.recoverTo; seq = ring.next(seq)) {
+      if (isOwedTo(ring, to, seq)) {
+        owed += 1;
+        if (owed > resendWindowMax) break;
+        // The first one that it holds waits for the word about what it may skip.
+        const isLacking = !holds(to, seq) || (owed === 1 && seq - 1 > before);
+        if (seq > to.recoverAt && isLacking) {
+          const raw = ring.at(seq);
+          if (raw !== undefined && !outputs.resend(to, raw, seq - 1 - before)) break;
+        }
+        before = seq;
+      }
+      at = seq;
     }
-    to.recoverAt = next - 1;
+    to.recoverAt = Math.max(to.recoverAt, at);
   }
 
   function startRecovery(now: Millis, to: Destination): void {
-    if (!to.isTold) outputs.tellBase(to, to.acked + 1);
+    if (!to.isTold) outputs.tellBase(to);
     to.attempts += 1;
     arm(now, to);
     if (now - to.progressAt < resendMsMin / 2) return;
     to.probe = undefined;
     to.recoverAt = to.acked;
-    to.recoverTo = to.isLinked ? Math.min(to.sentTo, ring.last()) : ring.last();
+    if (!to.isLinked) pump(now, to, true);
+    to.recoverTo = to.sentTo;
     recover(to);
   }
 
   function remove(to: Destination): void {
-    const owed = ring.last() - to.acked;
+    const owed = owedCount(ring, to, ring.last());
     if (owed > 0) outputs.forfeited(to.node, owed, to.goneAt === undefined ? 'gone' : 'dead');
     destinations.delete(to.node);
     trim();
   }
 
   return {
-    nextSeq: () => ring.last() + 1,
+    nextSeq: () => ring.nextSeq(),
     admits(bytes) {
       while (!ring.hasRoom(bytes)) if (!squeeze()) return false;
       return true;
     },
-    append(now, raw) {
-      ring.append(raw);
+    isOwed(excluded) {
+      for (const node of destinations.keys()) if (!excluded.has(node)) return true;
+      return false;
+    },
+    append(now, raw, excluded) {
+      const before = ring.last();
+      ring.append(raw, excluded);
       const seq = ring.last();
+      let isOwed = false;
       for (const to of destinations.values()) {
-        if (to.acked === seq - 1) to.progressAt = now;
+        if (excluded?.has(to.node) === true) {
+          if (to.acked === before) to.acked = seq;
+          continue;
+        }
+        isOwed = true;
+        if (to.acked === before) to.progressAt = now;
         if (to.resendAt === Infinity) arm(now, to);
         if (!to.isLinked) to.probe ??= { seq, at: now };
       }
-      if (destinations.size === 0) trim();
+      if (!isOwed) trim();
     },
-    pump(now, node) {
-      const to = destinations.get(node);
-      if (to !== undefined) pump(now, to);
+    pump(now) {
+      for (const to of destinations.values()) pump(now, to);
     },
-    drained(now, peer) {
-      const linked = destinations.get(peer);
-      if (linked !== undefined) pump(now, linked);
-      for (const to of destinations.values()) if (to.recoverAt < to.recoverTo) recover(to);
+    drained(now) {
+      for (const to of destinations.values()) {
+        pump(now, to);
+        if (to.recoverAt < to.recoverTo) recover(to);
+      }
     },
     owes: (node) => destinations.has(node),
+    nodes: () => [...destinations.keys()],
+    isLinked: (node) => destinations.get(node)?.isLinked === true,
     joined(now, node, boot) {
       const known = destinations.get(node);
       if (known !== undefined && known.boot > boot) return false;
@@ -225,10 +286,10 @@ export function createOutbox(config: OutboxConfig, random: Random, outputs: Outb
         startRecovery(now, known);
         return true;
       }
-      if (known !== undefined) remove(known);
-      const to = openDestination(node, boot, ring.last(), now);
+      // What it had not acknowledged in its life before, it is still owed.
+      const to = openDestination(node, boot, known?.acked ?? ring.last(), now);
       destinations.set(node, to);
-      outputs.tellBase(to, to.acked + 1);
+      outputs.tellBase(to);
       arm(now, to);
       return true;
     },
@@ -247,10 +308,11 @@ export function createOutbox(config: OutboxConfig, random: Random, outputs: Outb
       // What was under way on an earlier link may be lost: everything unacknowledged goes again, at once.
       to.isLinked = true;
       to.sentTo = to.acked;
+      to.underWay = 0;
       to.attempts = 0;
       to.probe = undefined;
       to.recoverTo = to.acked;
-      if (!to.isTold) outputs.tellBase(to, to.acked + 1);
+      if (!to.isTold) outputs.tellBase(to);
       arm(now, to);
       pump(now, to);
     },
@@ -265,18 +327,18 @@ export function createOutbox(config: OutboxConfig, random: Random, outputs: Outb
     },
     acknowledged(now, node, boot, upTo, ranges) {
       const to = destinations.get(node);
-      if (to === undefined || to.boot !== boot || upTo > ring.last() || upTo < to.acked) return;
-      const isProgress = upTo > to.acked || !to.isTold;
+      if (to === undefined || to.boot !== boot || upTo > ring.last() || upTo < to.floor) return;
+      const isProgress = upTo > to.floor || !to.isTold;
       const wasRecovering = to.recoverTo > to.acked;
       sampleRtt(now, to, upTo);
-      to.acked = upTo;
+      moveTo(ring, to, upTo);
       to.ranges = ranges;
       to.isTold = true;
       if (isProgress) {
         to.attempts = 0;
         to.progressAt = now;
         arm(now, to);
-        if (to.recoverTo > upTo) recover(to);
+        if (to.recoverTo > to.acked) recover(to);
         // What came meanwhile was refused by the full hold-back: the next run need not wait a whole second.
         else if (wasRecovering) to.resendAt -= (resendMsMin * 3) / 4;
       }
@@ -310,7 +372,7 @@ export function createOutbox(config: OutboxConfig, random: Random, outputs: Outb
       bytes: ring.bytes(),
       destinations: [...destinations.values()].map((to) => ({
         node: to.node,
-        unacked: ring.last() - to.acked,
+        unacked: owedCount(ring, to, ring.last()),
         rttMs: to.rttMs,
         attempts: to.attempts,
         isDead: to.goneAt !== undefined,

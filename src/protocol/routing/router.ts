@@ -5,141 +5,36 @@
  */
 
 import type { Millis } from '../../kernel/core.ts';
-import type { Hlc } from '../../kernel/hlc.ts';
 import type { NodeId } from '../../kernel/ids.ts';
-import type { Random } from '../../kernel/random.ts';
+import { createAudience } from './audience.ts';
 import { createDedupWindow } from './dedup-window.ts';
+import type { Destination } from './destination.ts';
 import { createForwarder } from './forwarder.ts';
-import type { DropReason, Transmit } from './forwarder.ts';
+import { createInterestGossip } from './interest-gossip.ts';
+import { createInterestTable } from './interest.ts';
+import type { Wish } from './interest.ts';
 import { createLateRetained } from './late-retained.ts';
-import { ttlHops } from './messages.ts';
-import type { Envelope, Letter, Passage } from './messages.ts';
+import type { Excluded } from './message-ring.ts';
+import { ttlDirect, ttlHops } from './messages.ts';
+import type { Envelope } from './messages.ts';
 import { createNeighbourhood } from './neighbourhood.ts';
 import { createOrderBuffer, patienceMsDefault } from './order-buffer.ts';
-import type { OrderBufferConfig, OrderVerdict } from './order-buffer.ts';
+import type { OrderVerdict } from './order-buffer.ts';
 import { createOutbox } from './outbox.ts';
-import type { GoneReason, OutboxConfig, OutboxView } from './outbox.ts';
-import type { Destination } from './destination.ts';
-import type { PeerQueueConfig } from './peer-queue.ts';
+import { createRecent } from './recent.ts';
 import { createReceipts } from './receipts.ts';
-import type { ReceiptsConfig } from './receipts.ts';
 import { createRetainedMap, entryOf } from './retained-map.ts';
-import type { RetainedEntry, RetainedMap, RetainedMapConfig } from './retained-map.ts';
-
-/** The byte work a router leaves to the wire. */
-export interface EnvelopeCodec {
-  /** Encodes into memory that nobody else will write to. */
-  encode(envelope: Envelope): Uint8Array;
-  /** Writes the hops left into encoded bytes, in place. */
-  writeTtl(raw: Uint8Array, ttl: number): void;
-  /** A copy of an encoded event with an address on it. */
-  address(raw: Uint8Array, passage: Passage, ttl: number): Uint8Array;
-}
-
-/** Knobs of a router. */
-export interface RouterConfig {
-  readonly self: NodeId;
-  /** This node's persisted boot counter: greater than in any life before. */
-  readonly boot: number;
-  readonly random: Random;
-  readonly codec: EnvelopeCodec;
-  /** Learns a peer's timestamp; false when it is too far ahead to be kept as a retained message's stamp. */
-  readonly observeHlc: (hlc: Hlc) => boolean;
-  readonly outbox?: OutboxConfig;
-  readonly order?: OrderBufferConfig;
-  readonly receipts?: ReceiptsConfig;
-  readonly retained?: RetainedMapConfig;
-  readonly queue?: PeerQueueConfig;
-}
-
-/** What a router does to the world; plain callbacks, called synchronously and in order. */
-export interface RouterOutputs {
-  /**
-   * A message for the local subscribers.
-   * @param isRetained it is the topic's last value in the whole mesh: the broker stores it (an empty payload deletes).
-   */
-  deliver(envelope: Envelope, isRetained: boolean): void;
-  /**
-   * Hands encoded bytes to a linked peer; they must be copied before the call returns.
-   * @returns false when the link is saturated: nothing was taken, `drained` will be called.
-   */
-  readonly transmit: Transmit;
-  /** Sends a letter to a linked peer over the control lane. */
-  sendLetter(peer: NodeId, letter: Letter): void;
-  /** A parcel of another member; the bytes are a view of the received ones. */
-  parcel(from: NodeId, protocol: string, bytes: Uint8Array): void;
-  /** Tells every linked peer whom this node is linked with. */
-  announceNeighbours(neighbours: readonly NodeId[]): void;
-  /** Events of the origin that local subscribers will never see. */
-  gap(origin: NodeId, from: number, to: number): void;
-  /** A topic's last value for later subscribers alone: those who are there get it as a message, or had it. */
-  keepRetained(entry: RetainedEntry): void;
-  /** A topic's last value that came by synchronisation and never as a message: for everybody. */
-  showRetained(entry: RetainedEntry): void;
-  /** A retained value made room for newer ones: the local broker should forget it. */
-  forgetRetained(topic: string): void;
-  /** Something was lost or refused; for counters. */
-  drop(reason: DropReason, count: number): void;
-  /** After `publish` said `full`: there is room again. */
-  roomAgain(): void;
-}
-
-/** A message a local client wants to publish. Its local subscribers are not the router's business. */
-export interface Publication {
-  readonly topic: string;
-  readonly payload: Uint8Array;
-  readonly qos: 0 | 1;
-  readonly retain: boolean;
-  readonly hlc: Hlc;
-}
-
-/** What people and metrics see of a router. */
-export interface RouterView {
-  readonly outbox: OutboxView;
-  readonly held: number;
-  readonly streams: number;
-  readonly links: readonly {
-    readonly peer: NodeId;
-    readonly queued: number;
-    readonly isSaturated: boolean;
-  }[];
-  readonly retained: ReturnType<RetainedMap['view']>;
-}
-
-/** The data plane of one node. */
-export interface Router {
-  /**
-   * Takes a local message whose topic and size the caller has checked. `full`: try again after `roomAgain`; only events are ever refused.
-   */
-  publish(now: Millis, publication: Publication): 'taken' | 'full';
-  /** A message came over a link. `raw` is its bytes, in memory that this node owns: the router writes the ttl into it. */
-  received(now: Millis, from: NodeId, envelope: Envelope, raw: Uint8Array): void;
-  letterReceived(now: Millis, from: NodeId, letter: Letter): void;
-  /** Sends a parcel, directly or through others, at most once. False: there is no way. */
-  mail(to: NodeId, protocol: string, bytes: Uint8Array): boolean;
-  /** Also when a new connection took the place of an open one: what was under way on the old one may be lost. */
-  linkUp(now: Millis, peer: NodeId): void;
-  linkDown(now: Millis, peer: NodeId): void;
-  drained(now: Millis, peer: NodeId): void;
-  neighboursHeard(peer: NodeId, neighbours: readonly NodeId[]): void;
-  /** A peer's retained values, by synchronisation. */
-  retainedReceived(now: Millis, entries: readonly RetainedEntry[]): void;
-  /** Membership holds the node alive, in this life. It is owed every event published from here on. */
-  memberJoined(now: Millis, node: NodeId, boot: number): void;
-  /** `dead` keeps what it is owed for the retention time; an evicted one is not listened to any more. */
-  memberGone(now: Millis, node: NodeId, reason: GoneReason): void;
-  tick(now: Millis): void;
-  deadline(): Millis;
-  view(): RouterView;
-  /** The mesh-wide retained messages, for synchronisation with a peer and for late local subscribers. */
-  readonly retained: RetainedMap;
-}
+import type { Publication, Router, RouterConfig, RouterOutputs } from './router-world.ts';
 
 /** Evicted members remembered; the oldest is forgotten beyond it (its links are refused by identity anyway). */
 const evictedMax = 1024;
 
 /** Bytes of an encoded event beside topic and payload, for the quota only. */
 const overheadBytes = 64;
+
+function sizeOf({ topic, payload }: Publication): number {
+  return overheadBytes + topic.length + payload.byteLength;
+}
 
 /** Builds a router. */
 export function createRouter(config: RouterConfig, outputs: RouterOutputs): Router {
@@ -151,6 +46,17 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
   const receipts = createReceipts(config.receipts);
   const retained = createRetainedMap(config.retained, (topic) => outputs.forgetRetained(topic));
   const forwarder = createForwarder(config, near, outputs);
+  const interest = createInterestTable();
+  const gossip = createInterestGossip({
+    self,
+    boot,
+    near,
+    table: interest,
+    send: (peer, message) => outputs.sendInterest(peer, message),
+    heard: (wish) => void heard.push(wish),
+  });
+  const recent = createRecent();
+  const heard: Wish[] = [];
   let signalSeq = 0;
   let isFull = false;
 
@@ -168,19 +74,22 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
   });
 
   const outbox = createOutbox(config.outbox ?? {}, config.random, {
-    send: (node, raw) => forwarder.send(node, raw),
-    resend,
-    tellBase(to, seq) {
-      forwarder.mail(to.node, { kind: 'base', seq }, to.attempts > 1);
+    send: (to, raw, skipped) => transmit(to, raw, skipped, false),
+    resend: (to, raw, skipped) => transmit(to, raw, skipped, to.attempts > 1),
+    tellBase(to) {
+      const body = { kind: 'base', boot, seq: to.base, isLoss: to.isLoss } as const;
+      forwarder.mail(to.node, body, to.attempts > 1);
     },
     forfeited(_node, count, reason) {
       outputs.drop(`outbox-${reason}`, count);
     },
+    settled: () => undefined,
   });
+  const audience = createAudience(interest, outbox);
 
-  function resend(to: Destination, raw: Uint8Array): boolean {
-    if (to.isLinked) return forwarder.send(to.node, raw);
-    return forwarder.sendAddressed(to.node, raw, to.attempts > 1);
+  function transmit(to: Destination, raw: Uint8Array, skipped: number, isFlood: boolean): boolean {
+    if (to.isLinked) return forwarder.send(to.node, raw, skipped);
+    return forwarder.sendAddressed(to.node, raw, skipped, isFlood);
   }
 
   function deliver(envelope: Envelope): void {
@@ -191,14 +100,15 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
     outputs.deliver(envelope, isSane && retained.merge([entryOf(envelope)]).length > 0);
   }
 
-  function encode(publication: Publication, seq: number): Uint8Array {
+  function encode(publication: Publication, seq: number, ttl: number): Uint8Array {
     return codec.encode({
-      ttl: ttlHops,
+      ttl,
       class: publication.qos === 1 ? 'event' : 'signal',
       retain: publication.retain,
       origin: self,
       boot,
       seq,
+      skipped: 0,
       hlc: publication.hlc,
       topic: publication.topic,
       payload: publication.payload,
@@ -212,21 +122,53 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
     retained.merge([{ topic, hlc, origin: self, boot, seq, payload }]);
   }
 
-  function publishSignal(publication: Publication): void {
-    signalSeq += 1;
-    const raw = encode(publication, signalSeq);
-    for (const peer of near.peers()) forwarder.sendSignal(peer, publication.topic, raw);
+  /** A member has subscribed to something a moment before it was published, and this node hears of it only now. */
+  function sendMissed(now: Millis, node: NodeId, publication: Publication): void {
+    const excluded: Excluded = { has: (other) => other !== node };
+    if (publication.qos === 0) {
+      if (!near.isLinked(node)) return;
+      signalSeq += 1;
+      forwarder.sendSignal(node, publication.topic, encode(publication, signalSeq, ttlDirect));
+    } else if (outbox.owes(node) && outbox.admits(sizeOf(publication))) {
+      outbox.append(now, encode(publication, outbox.nextSeq(), ttlDirect), excluded);
+      outbox.pump(now);
+    }
+  }
+
+  function publishSignal(now: Millis, publication: Publication): void {
+    const { topic, retain } = publication;
+    const excluded = retain ? undefined : interest.excluded(topic);
+    // A signal has no address: one member without a link that wants it makes it a flood.
+    const isDirect = excluded !== undefined && audience.farCount(excluded) === 0;
+    if (isDirect) recent.note(now, publication, excluded);
+    let raw: Uint8Array | undefined;
+    for (const peer of near.peers()) {
+      if (isDirect && excluded.has(peer)) continue;
+      if (raw === undefined) {
+        signalSeq += 1;
+        raw = encode(publication, signalSeq, isDirect ? ttlDirect : ttlHops);
+      }
+      forwarder.sendSignal(peer, topic, raw);
+    }
+  }
+
+  /** Whom an event is not owed to. A retained one is owed to all: later subscribers need it everywhere. */
+  function excludedFrom({ topic, retain }: Publication): Excluded | undefined {
+    const excluded = retain ? undefined : interest.excluded(topic);
+    return excluded === undefined || audience.isBroad(excluded) ? undefined : excluded;
   }
 
   function publishEvent(now: Millis, publication: Publication): boolean {
-    const { topic, payload } = publication;
-    if (!outbox.admits(overheadBytes + topic.length + payload.byteLength)) return false;
-    const raw = encode(publication, outbox.nextSeq());
-    outbox.append(now, raw);
-    for (const peer of near.peers()) {
-      if (outbox.owes(peer)) outbox.pump(now, peer);
-      else forwarder.send(peer, raw);
-    }
+    const excluded = excludedFrom(publication);
+    const isOwed = excluded === undefined || outbox.isOwed(excluded);
+    if (isOwed && !outbox.admits(sizeOf(publication))) return false;
+    if (excluded !== undefined) recent.note(now, publication, excluded);
+    if (!isOwed) return true;
+    const raw = encode(publication, outbox.nextSeq(), excluded === undefined ? ttlHops : ttlDirect);
+    outbox.append(now, raw, excluded);
+    outbox.pump(now);
+    if (excluded !== undefined) return true;
+    for (const peer of near.peers()) if (!outbox.owes(peer)) forwarder.send(peer, raw, 0);
     return true;
   }
 
@@ -249,14 +191,16 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
     late.review(now);
     if (verdict === 'stale') return;
     if (verdict === 'refused') outputs.drop('held-full', 1);
-    const isRepeat = verdict === 'duplicate' && envelope.passage !== undefined;
+    // An addressed copy that brings the word about what may be skipped is no sign of a lost acknowledgement.
+    const isResent = envelope.passage !== undefined && envelope.skipped === 0;
+    const isRepeat = verdict === 'duplicate' && isResent;
     if (receipts.note(now, envelope.origin, isRepeat)) acknowledge(envelope.origin);
   }
 
   function receivedEvent(now: Millis, from: NodeId, envelope: Envelope, raw: Uint8Array): void {
     const { passage, origin } = envelope;
     if (passage !== undefined) {
-      if (!forwarder.isFirst(origin, envelope.boot, passage.id)) return;
+      if (!forwarder.isFirst(envelope, passage)) return;
       // What took one chosen way teaches nothing: learning from it would let detours feed on themselves.
       if (passage.isFlood) near.learn(origin, from);
       if (passage.to === self) accept(now, envelope);
@@ -273,7 +217,7 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
   return {
     retained,
     publish(now, publication) {
-      if (publication.qos === 0) publishSignal(publication);
+      if (publication.qos === 0) publishSignal(now, publication);
       else if (!publishEvent(now, publication)) {
         isFull = true;
         return 'full';
@@ -294,13 +238,13 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
     },
     letterReceived(now, from, letter) {
       if (letter.from === self || evicted.has(letter.from) || !near.isLinked(from)) return;
-      if (!forwarder.isFirst(letter.from, letter.fromBoot, letter.passage.id)) return;
+      if (!forwarder.isFirstLetter(letter)) return;
       if (letter.passage.isFlood) near.learn(letter.from, from);
       if (letter.passage.to !== self) return forwarder.passLetter(from, letter);
       const { body } = letter;
       if (body.kind === 'parcel') outputs.parcel(letter.from, body.protocol, body.bytes);
       else if (body.kind === 'base') {
-        order.startAt(now, letter.from, letter.fromBoot, body.seq);
+        order.startAt(now, letter.from, body.boot, body.seq, body.isLoss);
         late.review(now);
         acknowledge(letter.from);
       } else if (body.boot === boot) {
@@ -315,6 +259,8 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
         outputs.announceNeighbours([...near.peers()]);
       } else forwarder.drained(peer);
       outbox.linked(now, peer);
+      audience.changed();
+      gossip.linkUp(peer);
       // What this node has already spares the peer from sending it again.
       acknowledge(peer);
     },
@@ -322,14 +268,29 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
       if (!near.remove(peer)) return;
       forwarder.close(peer);
       outbox.unlinked(now, peer);
+      audience.changed();
       outputs.announceNeighbours([...near.peers()]);
     },
     drained(now, peer) {
       if (!near.isLinked(peer)) return;
       forwarder.drained(peer);
-      outbox.drained(now, peer);
+      outbox.drained(now);
     },
-    neighboursHeard: (peer, neighbours) => near.heard(peer, neighbours),
+    neighboursHeard(peer, neighbours) {
+      if (near.heard(peer, neighbours)) gossip.thinned(peer);
+    },
+    wants: (filters, sinceMs) => gossip.wants(filters, sinceMs),
+    interestReceived(now, from, message) {
+      if (message.kind === 'wish' && evicted.has(message.wish.node)) return;
+      gossip.received(from, message);
+      for (const wish of heard.splice(0)) {
+        for (const missed of recent.missed(now, wish)) sendMissed(now, wish.node, missed);
+      }
+    },
+    listeners(topic) {
+      const excluded = interest.excluded(topic);
+      return outbox.nodes().filter((node) => excluded?.has(node) !== true);
+    },
     retainedReceived(now, entries) {
       const sane = entries.filter((entry) => config.observeHlc(entry.hlc));
       if (sane.length < entries.length) {
@@ -340,13 +301,19 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
     memberJoined(now, node, memberBoot) {
       if (node === self || evicted.has(node)) return;
       order.originHere(node);
+      interest.joined(node, memberBoot);
+      audience.changed();
       if (outbox.joined(now, node, memberBoot) && near.isLinked(node)) outbox.linked(now, node);
     },
     memberGone(now, node, reason) {
       if (node === self) return;
       if (reason === 'evicted' && evicted.size < evictedMax) evicted.add(node);
       // A dead one may only be out of reach: when it is back it still fills the holes of its stream.
-      if (reason !== 'dead') order.originGone(node);
+      if (reason !== 'dead') {
+        order.originGone(node);
+        gossip.forget(node);
+      }
+      audience.changed();
       late.review(now);
       outbox.gone(now, node, reason);
       tellRoom();

@@ -19,6 +19,7 @@ export function eventOf(origin: NodeId, seq: number, boot = 1, bytes = 1): Envel
     origin,
     boot,
     seq,
+    skipped: 0,
     hlc: { wallMs: 0, count: 0 },
     topic: 't',
     payload: new Uint8Array(bytes),

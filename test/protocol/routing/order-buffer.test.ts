@@ -28,7 +28,7 @@ describe('an order buffer', () => {
     fc.assert(
       fc.property(arrivals, (order) => {
         const { buffer, log } = watch();
-        for (const origin of origins) buffer.startAt(0, origin, 1, 1);
+        for (const origin of origins) buffer.startAt(0, origin, 1, 1, true);
         const seen = origins.map(() => new Set<number>());
         for (const [at, seq] of order) {
           buffer.accept(0, eventOf(origins[at] ?? ann, seq));
@@ -53,7 +53,7 @@ describe('an order buffer', () => {
 
   test('refuses what it cannot hold back, so that it is sent again, and never gives a hole up for it', () => {
     const { buffer, log } = watch({ heldMax: 4 });
-    buffer.startAt(0, ann, 1, 1);
+    buffer.startAt(0, ann, 1, 1, true);
     for (const seq of [2, 3, 4, 5]) expect(buffer.accept(0, eventOf(ann, seq))).toBe('held');
     expect(buffer.accept(0, eventOf(ann, 6))).toBe('refused');
     expect(log).toEqual([]);
@@ -64,7 +64,7 @@ describe('an order buffer', () => {
 
   test('holds back no more bytes than it may, over all origins together', () => {
     const { buffer } = watch({ heldBytesMax: 1_000 });
-    for (const origin of origins) buffer.startAt(0, origin, 1, 1);
+    for (const origin of origins) buffer.startAt(0, origin, 1, 1, true);
     const verdicts = origins.map((origin) => buffer.accept(0, eventOf(origin, 2, 1, 300)));
     expect(verdicts).toEqual(['held', 'held', 'held', 'refused']);
     expect(buffer.view().heldBytes).toBe(900);
@@ -78,7 +78,7 @@ describe('an order buffer', () => {
       { deliver: ({ payload }) => delivered.push(payload), gap: () => undefined },
     );
     const frame = new Uint8Array(4_096).fill(7);
-    own.startAt(0, ann, 1, 1);
+    own.startAt(0, ann, 1, 1, true);
     own.accept(0, { ...eventOf(ann, 2), payload: frame.subarray(10, 12) });
     frame.fill(0);
     own.accept(0, eventOf(ann, 1));
@@ -89,7 +89,7 @@ describe('an order buffer', () => {
 
   test('waits for a live origin, and 2 s at most for one that is gone', () => {
     const { buffer, log } = watch();
-    buffer.startAt(0, ann, 1, 1);
+    buffer.startAt(0, ann, 1, 1, true);
     buffer.accept(0, eventOf(ann, 3));
     expect(buffer.deadline()).toBe(300_000);
     buffer.originGone(ann);
@@ -103,7 +103,7 @@ describe('an order buffer', () => {
 
   test('releases every hole of an origin that is gone at once', () => {
     const { buffer, log } = watch();
-    buffer.startAt(0, ann, 1, 1);
+    buffer.startAt(0, ann, 1, 1, true);
     for (const seq of [3, 5, 6]) buffer.accept(0, eventOf(ann, seq));
     buffer.originGone(ann);
     buffer.tick(2_000);
@@ -115,7 +115,7 @@ describe('an order buffer', () => {
     expect(buffer.accept(0, eventOf(ann, 8))).toBe('held');
     expect(buffer.accept(0, eventOf(ann, 7))).toBe('held');
     expect(buffer.progress(ann)).toBeUndefined();
-    buffer.startAt(10, ann, 1, 6);
+    buffer.startAt(10, ann, 1, 6, true);
     expect(log).toEqual([]);
     buffer.accept(11, eventOf(ann, 6));
     expect(log).toEqual(['0:6', '0:7', '0:8']);
@@ -123,11 +123,11 @@ describe('an order buffer', () => {
 
   test('tells as a gap what the origin gave up, between and after what it holds', () => {
     const { buffer, log } = watch();
-    buffer.startAt(0, ann, 1, 1);
+    buffer.startAt(0, ann, 1, 1, true);
     buffer.accept(0, eventOf(ann, 1));
     buffer.accept(0, eventOf(ann, 4));
     buffer.accept(0, eventOf(ann, 9));
-    buffer.startAt(5, ann, 1, 8);
+    buffer.startAt(5, ann, 1, 8, true);
     expect(log).toEqual(['0:1', '0:gap 2-3', '0:4', '0:gap 5-7']);
     expect(buffer.accept(6, eventOf(ann, 5))).toBe('duplicate');
     buffer.accept(7, eventOf(ann, 8));
@@ -136,10 +136,10 @@ describe('an order buffer', () => {
 
   test('starts anew with each boot of an origin and refuses what an earlier one left', () => {
     const { buffer, log } = watch();
-    buffer.startAt(0, ann, 1, 1);
+    buffer.startAt(0, ann, 1, 1, true);
     buffer.accept(0, eventOf(ann, 1));
     buffer.accept(0, eventOf(ann, 3));
-    buffer.startAt(1, ann, 2, 1);
+    buffer.startAt(1, ann, 2, 1, true);
     buffer.accept(2, eventOf(ann, 1, 2));
     expect(buffer.accept(3, eventOf(ann, 2, 1))).toBe('stale');
     expect(log).toEqual(['0:1', '0:gap 2-2', '0:3', '0:1']);
@@ -147,10 +147,10 @@ describe('an order buffer', () => {
 
   test('lets go of what it holds for the origin that has to make room', () => {
     const { buffer, log } = watch({ originsMax: 2 });
-    buffer.startAt(0, origins[0] ?? ann, 1, 1);
+    buffer.startAt(0, origins[0] ?? ann, 1, 1, true);
     buffer.accept(0, eventOf(origins[0] ?? ann, 2));
-    buffer.startAt(1, origins[1] ?? ann, 1, 1);
-    buffer.startAt(2, origins[2] ?? ann, 1, 1);
+    buffer.startAt(1, origins[1] ?? ann, 1, 1, true);
+    buffer.startAt(2, origins[2] ?? ann, 1, 1, true);
     expect(log).toEqual(['0:gap 1-1', '0:2']);
     expect(buffer.view()).toEqual({ streams: 2, held: 0, heldBytes: 0 });
   });

@@ -13,6 +13,8 @@ interface Watched {
   /** Sequence numbers handed over: first transmissions, and resends. */
   readonly sent: number[];
   readonly resent: number[];
+  /** How many events each of them was said to skip, in the order of sending. */
+  readonly skips: number[];
   readonly bases: number[];
   readonly lost: string[];
   room: number;
@@ -21,18 +23,20 @@ interface Watched {
 /** An outbox whose encoded events are 4 bytes that say which they are. */
 function watch(config: OutboxConfig = {}): Watched {
   const seqOf = (raw: Uint8Array): number => new DataView(raw.buffer).getUint32(0);
-  const watched = { sent: [], resent: [], bases: [], lost: [], room: Infinity };
+  const watched = { sent: [], resent: [], skips: [], bases: [], lost: [], room: Infinity };
   const all: Omit<Watched, 'outbox'> = watched;
-  const take = (into: number[], raw: Uint8Array): boolean => {
+  const take = (into: number[], raw: Uint8Array, skipped: number): boolean => {
     if (all.room === 0) return false;
     all.room -= 1;
+    all.skips.push(skipped);
     into.push(seqOf(raw));
     return true;
   };
   const outbox = createOutbox(config, createRandom(1), {
-    send: (_node, raw) => take(all.sent, raw),
-    resend: (_to, raw) => take(all.resent, raw),
-    tellBase: (_to, seq) => void all.bases.push(seq),
+    send: (_to, raw, skipped) => take(all.sent, raw, skipped),
+    resend: (_to, raw, skipped) => take(all.resent, raw, skipped),
+    tellBase: ({ base }) => void all.bases.push(base),
+    settled: () => undefined,
     forfeited: (node, count, reason) => {
       all.lost.push(`${origins.indexOf(node)} ${count} ${reason}`);
     },
@@ -40,11 +44,12 @@ function watch(config: OutboxConfig = {}): Watched {
   return Object.assign(all, { outbox });
 }
 
-function append(outbox: Outbox, now: number, count: number): void {
+function append(outbox: Outbox, now: number, count: number, without?: readonly NodeId[]): void {
+  const excluded = without === undefined ? undefined : new Set(without);
   for (let step = 0; step < count; step += 1) {
     const raw = new Uint8Array(4);
     new DataView(raw.buffer).setUint32(0, outbox.nextSeq());
-    outbox.append(now, raw);
+    outbox.append(now, raw, excluded);
   }
 }
 
@@ -72,7 +77,7 @@ describe('an outbox', () => {
     append(outbox, 0, 10);
     join(outbox, bob, 10);
     append(outbox, 0, 2);
-    outbox.pump(0, bob);
+    outbox.pump(0);
     expect(bases[0]).toBe(11);
     expect(sent).toEqual([11, 12]);
   });
@@ -81,8 +86,8 @@ describe('an outbox', () => {
     const { outbox, sent } = watch({ windowMax: 4 });
     join(outbox, bob);
     append(outbox, 0, 10);
-    outbox.pump(0, bob);
-    outbox.pump(0, bob);
+    outbox.pump(0);
+    outbox.pump(0);
     expect(sent).toEqual([1, 2, 3, 4]);
     outbox.acknowledged(1, bob, 1, 3, []);
     expect(sent).toEqual([1, 2, 3, 4, 5, 6, 7]);
@@ -95,10 +100,10 @@ describe('an outbox', () => {
     join(outbox, bob);
     append(outbox, 0, 5);
     watched.room = 2;
-    outbox.pump(0, bob);
+    outbox.pump(0);
     expect(sent).toEqual([1, 2]);
     watched.room = Infinity;
-    outbox.drained(1, bob);
+    outbox.drained(1);
     expect(sent).toEqual([1, 2, 3, 4, 5]);
   });
 
@@ -106,7 +111,7 @@ describe('an outbox', () => {
     const { outbox, resent } = watch();
     join(outbox, bob);
     append(outbox, 0, 3);
-    outbox.pump(0, bob);
+    outbox.pump(0);
     let before = 0;
     for (let attempt = 0; attempt < 9; attempt += 1) {
       const at = outbox.deadline();
@@ -123,7 +128,7 @@ describe('an outbox', () => {
     const { outbox, resent } = watch();
     join(outbox, bob);
     append(outbox, 0, 6);
-    outbox.pump(0, bob);
+    outbox.pump(0);
     outbox.acknowledged(5, bob, 1, 1, [
       [3, 4],
       [6, 6],
@@ -136,11 +141,11 @@ describe('an outbox', () => {
     const { outbox, sent } = watch();
     join(outbox, bob);
     append(outbox, 0, 4);
-    outbox.pump(0, bob);
+    outbox.pump(0);
     outbox.acknowledged(1, bob, 1, 2, []);
     outbox.unlinked(2, bob);
     append(outbox, 3, 1);
-    outbox.pump(3, bob);
+    outbox.pump(3);
     sent.length = 0;
     outbox.linked(4, bob);
     expect(sent).toEqual([3, 4, 5]);
@@ -150,7 +155,7 @@ describe('an outbox', () => {
     const { outbox, resent } = watch();
     join(outbox, bob);
     append(outbox, 0, 2);
-    outbox.pump(0, bob);
+    outbox.pump(0);
     outbox.unlinked(10, bob);
     expect(outbox.deadline()).toBe(60);
     outbox.tick(60);
@@ -182,24 +187,75 @@ describe('an outbox', () => {
     expect(resent).toEqual([1, 2, 3]);
   });
 
-  test('forgets at once what a member was owed that left, was evicted or started anew', () => {
-    for (const end of ['left', 'evicted', 'restart'] as const) {
+  test('forgets at once what a member was owed that left or was evicted', () => {
+    for (const end of ['left', 'evicted'] as const) {
       const { outbox, lost } = watch();
       join(outbox, bob);
       append(outbox, 0, 3);
-      if (end === 'restart') outbox.joined(1, bob, 2);
-      else outbox.gone(1, bob, end);
+      outbox.gone(1, bob, end);
       expect(lost).toEqual(['1 3 gone']);
       expect(outbox.view().count).toBe(0);
-      expect(outbox.owes(bob)).toBe(end === 'restart');
+      expect(outbox.owes(bob)).toBe(false);
     }
+  });
+
+  test('owes a member that started anew what it had not acknowledged, from where it says', () => {
+    const { outbox, bases, sent } = watch();
+    join(outbox, bob);
+    append(outbox, 0, 5);
+    outbox.pump(0);
+    outbox.acknowledged(1, bob, 1, 2, []);
+    outbox.unlinked(2, bob);
+    outbox.joined(3, bob, 2);
+    sent.length = 0;
+    outbox.linked(4, bob);
+    expect(bases.at(-1)).toBe(3);
+    expect(sent).toEqual([3, 4, 5]);
+  });
+
+  test('owes a member nothing that it does not want, and says with each event how many it may skip', () => {
+    const { outbox, sent, skips, resent } = watch();
+    join(outbox, ann);
+    join(outbox, bob);
+    append(outbox, 0, 2, [bob]);
+    append(outbox, 0, 1);
+    append(outbox, 0, 3, [ann, bob]);
+    append(outbox, 0, 1, [ann]);
+    outbox.pump(0);
+    expect(sent).toEqual([1, 2, 3, 3, 7]);
+    expect(skips).toEqual([0, 0, 0, 2, 3]);
+    outbox.acknowledged(1, ann, 1, 3, []);
+    expect(outbox.view()).toMatchObject({ count: 5 });
+    outbox.acknowledged(1, bob, 1, 3, []);
+    expect(outbox.view()).toMatchObject({ count: 1 });
+    skips.length = 0;
+    outbox.tick(outbox.deadline());
+    expect(resent).toEqual([7]);
+    expect(skips).toEqual([3]);
+    outbox.acknowledged(9, bob, 1, 7, []);
+    expect(outbox.view()).toMatchObject({ count: 0 });
+    expect(outbox.deadline()).toBe(Infinity);
+  });
+
+  test('sends a member without a link what no flood brings, and the word about what it may skip', () => {
+    const { outbox, sent, skips } = watch();
+    join(outbox, ann);
+    join(outbox, bob);
+    outbox.unlinked(0, bob);
+    append(outbox, 0, 1);
+    append(outbox, 0, 1, [bob]);
+    append(outbox, 0, 1);
+    append(outbox, 0, 1, [ann]);
+    outbox.pump(0);
+    expect(sent).toEqual([1, 2, 3, 3, 4]);
+    expect(skips).toEqual([0, 0, 0, 1, 0]);
   });
 
   test('gives up a member that stays silent for the retention time, and tells it where to go on', () => {
     const { outbox, lost, bases } = watch();
     join(outbox, bob);
     append(outbox, 0, 3);
-    outbox.pump(0, bob);
+    outbox.pump(0);
     for (let now = outbox.deadline(); now < 400_000; now = outbox.deadline()) outbox.tick(now);
     expect(lost).toEqual(['1 3 silent']);
     expect(bases.at(-1)).toBe(4);
@@ -283,6 +339,7 @@ describe('an outbox', () => {
           send: (_node, raw) => receive(raw),
           resend: (_to, raw) => receive(raw),
           tellBase: () => undefined,
+          settled: () => undefined,
           forfeited: () => expect.unreachable('nothing may be given up'),
         });
         function receive(raw: Uint8Array): boolean {
@@ -292,7 +349,7 @@ describe('an outbox', () => {
         }
         join(outbox, bob);
         append(outbox, 0, count);
-        outbox.pump(0, bob);
+        outbox.pump(0);
         for (let step = 0; step < 400 && outbox.view().count > 0; step += 1) {
           outbox.tick(outbox.deadline());
           let done = 0;
@@ -307,7 +364,7 @@ describe('an outbox', () => {
               rest.map((seq) => [seq, seq] as const),
             );
           }
-          outbox.drained(outbox.deadline() - 1, bob);
+          outbox.drained(outbox.deadline() - 1);
         }
         expect([...held].sort((left, right) => left - right)).toEqual(upTo(count));
         expect(outbox.view().count).toBe(0);

@@ -1,13 +1,15 @@
 import { describe, expect, test } from 'vitest';
 import type { NodeId } from '../../../src/kernel/ids.ts';
 import { createRandom } from '../../../src/kernel/random.ts';
+import type { InterestMessage } from '../../../src/protocol/routing/interest-gossip.ts';
 import type { Envelope, Letter } from '../../../src/protocol/routing/messages.ts';
 import { createRouter } from '../../../src/protocol/routing/router.ts';
-import type { Router, RouterConfig } from '../../../src/protocol/routing/router.ts';
+import type { Router, RouterConfig } from '../../../src/protocol/routing/router-world.ts';
 import {
   addressEnvelope,
   encodeEnvelope,
   readEnvelope,
+  writeSkipped,
   writeTtl,
 } from '../../../src/wire/envelope.ts';
 import { simNodeId } from '../../sim/routing-mesh.ts';
@@ -25,20 +27,22 @@ interface Watched {
   readonly delivered: { readonly seq: number; readonly isRetained: boolean }[];
   readonly kept: number[];
   readonly shown: number[];
+  readonly said: { readonly peer: NodeId; readonly message: InterestMessage }[];
   readonly drops: string[];
   readonly rooms: number[];
   isSaturated: boolean;
 }
 
 function watch(config: Partial<RouterConfig> = {}): Watched {
-  const lists = { sent: [], letters: [], delivered: [], kept: [], shown: [], drops: [], rooms: [] };
-  const all: Omit<Watched, 'router'> = { ...lists, isSaturated: false };
+  const lists = { sent: [], letters: [], delivered: [], kept: [], shown: [], rooms: [] };
+  const words = { said: [], drops: [] };
+  const all: Omit<Watched, 'router'> = { ...lists, ...words, isSaturated: false };
   const router = createRouter(
     {
       self,
       boot: 1,
       random: createRandom(1),
-      codec: { encode: encodeEnvelope, writeTtl, address: addressEnvelope },
+      codec: { encode: encodeEnvelope, writeTtl, address: addressEnvelope, writeSkipped },
       observeHlc: () => true,
       ...config,
     },
@@ -50,6 +54,7 @@ function watch(config: Partial<RouterConfig> = {}): Watched {
       },
       sendLetter: (peer, letter) => void all.letters.push({ peer, letter }),
       parcel: () => undefined,
+      sendInterest: (peer, message) => void all.said.push({ peer, message }),
       announceNeighbours: () => undefined,
       gap: () => undefined,
       keepRetained: ({ seq }) => void all.kept.push(seq),
@@ -74,7 +79,13 @@ function publish(router: Router, now = 0, bytes = 10): 'taken' | 'full' {
 
 function baseFrom(from: NodeId, seq: number, id = 1): Letter {
   const passage = { to: self, id, isFlood: false };
-  return { from, fromBoot: 1, ttl: 16, passage, body: { kind: 'base', seq } };
+  return {
+    from,
+    fromBoot: 1,
+    ttl: 16,
+    passage,
+    body: { kind: 'base', boot: 1, seq, isLoss: true },
+  };
 }
 
 describe('a router', () => {

@@ -1,14 +1,14 @@
-/** Which absent or persistent sessions want a topic: a trie over filter levels. */
+/** Who wants a topic: MQTT filters in a trie over their levels, looked up without comparing each of them. */
 
-import { isReservedTopic } from '../../kernel/topic.ts';
+import { isReservedTopic } from './topic.ts';
 
 interface Level<Subscriber> {
   readonly children: Map<string, Level<Subscriber>>;
   readonly subscribers: Map<Subscriber, 1 | 2>;
 }
 
-/** A filter trie. Its size is bounded by its users: sessions times subscriptions. */
-export interface SubscriptionIndex<Subscriber> {
+/** A filter trie. Its size is bounded by its users: subscribers times filters. */
+export interface FilterTrie<Subscriber> {
   set(filter: string, subscriber: Subscriber, qos: 1 | 2): void;
   remove(filter: string, subscriber: Subscriber): void;
   /** Each subscriber once, with the highest QoS of its matching filters. */
@@ -17,8 +17,8 @@ export interface SubscriptionIndex<Subscriber> {
   has(topic: string): boolean;
 }
 
-/** Builds an empty index. */
-export function createSubscriptionIndex<Subscriber>(): SubscriptionIndex<Subscriber> {
+/** Builds an empty trie. */
+export function createFilterTrie<Subscriber>(): FilterTrie<Subscriber> {
   const root = newLevel<Subscriber>();
 
   /** Shows each level whose subscribers match, until `isEnough`. */

@@ -1,0 +1,132 @@
+/** A router's faces: what it needs, what it does to the world, and what may be asked of it. */
+
+import type { Millis } from '../../kernel/core.ts';
+import type { Hlc } from '../../kernel/hlc.ts';
+import type { NodeId } from '../../kernel/ids.ts';
+import type { Random } from '../../kernel/random.ts';
+import type { DropReason, Transmit } from './forwarder.ts';
+import type { InterestMessage } from './interest-gossip.ts';
+import type { Envelope, Letter, Passage } from './messages.ts';
+import type { OrderBufferConfig } from './order-buffer.ts';
+import type { GoneReason, OutboxConfig, OutboxView } from './outbox.ts';
+import type { PeerQueueConfig } from './peer-queue.ts';
+import type { ReceiptsConfig } from './receipts.ts';
+import type { RetainedEntry, RetainedMap, RetainedMapConfig } from './retained-map.ts';
+
+/** The byte work a router leaves to the wire. */
+export interface EnvelopeCodec {
+  /** Encodes into memory that nobody else will write to. */
+  encode(envelope: Envelope): Uint8Array;
+  /** Writes the hops left into encoded bytes, in place. */
+  writeTtl(raw: Uint8Array, ttl: number): void;
+  /** A copy of an encoded event with an address on it. */
+  address(raw: Uint8Array, passage: Passage, ttl: number): Uint8Array;
+  /** Writes how many events before it are not for its receiver into an encoded event, in place. */
+  writeSkipped(raw: Uint8Array, skipped: number): void;
+}
+
+/** Knobs of a router. */
+export interface RouterConfig {
+  readonly self: NodeId;
+  /** This node's persisted boot counter: greater than in any life before. */
+  readonly boot: number;
+  readonly random: Random;
+  readonly codec: EnvelopeCodec;
+  /** Learns a peer's timestamp; false when it is too far ahead to be kept as a retained message's stamp. */
+  readonly observeHlc: (hlc: Hlc) => boolean;
+  readonly outbox?: OutboxConfig;
+  readonly order?: OrderBufferConfig;
+  readonly receipts?: ReceiptsConfig;
+  readonly retained?: RetainedMapConfig;
+  readonly queue?: PeerQueueConfig;
+}
+
+/** What a router does to the world; plain callbacks, called synchronously and in order. */
+export interface RouterOutputs {
+  /**
+   * A message for the local subscribers.
+   * @param isRetained it is the topic's last value in the whole mesh: the broker stores it (an empty payload deletes).
+   */
+  deliver(envelope: Envelope, isRetained: boolean): void;
+  /**
+   * Hands encoded bytes to a linked peer; they must be copied before the call returns.
+   * @returns false when the link is saturated: nothing was taken, `drained` will be called.
+   */
+  readonly transmit: Transmit;
+  /** Sends a letter to a linked peer over the control lane. */
+  sendLetter(peer: NodeId, letter: Letter): void;
+  /** Tells a linked peer about interest, over the control lane. */
+  sendInterest(peer: NodeId, message: InterestMessage): void;
+  /** A parcel of another member; the bytes are a view of the received ones. */
+  parcel(from: NodeId, protocol: string, bytes: Uint8Array): void;
+  /** Tells every linked peer whom this node is linked with. */
+  announceNeighbours(neighbours: readonly NodeId[]): void;
+  /** Events of the origin that local subscribers will never see. */
+  gap(origin: NodeId, from: number, to: number): void;
+  /** A topic's last value for later subscribers alone: those who are there get it as a message, or had it. */
+  keepRetained(entry: RetainedEntry): void;
+  /** A topic's last value that came by synchronisation and never as a message: for everybody. */
+  showRetained(entry: RetainedEntry): void;
+  /** A retained value made room for newer ones: the local broker should forget it. */
+  forgetRetained(topic: string): void;
+  /** Something was lost or refused; for counters. */
+  drop(reason: DropReason, count: number): void;
+  /** After `publish` said `full`: there is room again. */
+  roomAgain(): void;
+}
+
+/** A message a local client wants to publish. Its local subscribers are not the router's business. */
+export interface Publication {
+  readonly topic: string;
+  readonly payload: Uint8Array;
+  readonly qos: 0 | 1;
+  readonly retain: boolean;
+  readonly hlc: Hlc;
+}
+
+/** What people and metrics see of a router. */
+export interface RouterView {
+  readonly outbox: OutboxView;
+  readonly held: number;
+  readonly streams: number;
+  readonly links: readonly {
+    readonly peer: NodeId;
+    readonly queued: number;
+    readonly isSaturated: boolean;
+  }[];
+  readonly retained: ReturnType<RetainedMap['view']>;
+}
+
+/** The data plane of one node. */
+export interface Router {
+  /**
+   * Takes a local message whose topic and size the caller has checked. `full`: try again after `roomAgain`; only events are ever refused.
+   */
+  publish(now: Millis, publication: Publication): 'taken' | 'full';
+  /** A message came over a link. `raw` is its bytes, in memory that this node owns: the router writes the ttl into it. */
+  received(now: Millis, from: NodeId, envelope: Envelope, raw: Uint8Array): void;
+  letterReceived(now: Millis, from: NodeId, letter: Letter): void;
+  /** Sends a parcel, directly or through others, at most once. False: there is no way. */
+  mail(to: NodeId, protocol: string, bytes: Uint8Array): boolean;
+  /** Also when a new connection took the place of an open one: what was under way on the old one may be lost. */
+  linkUp(now: Millis, peer: NodeId): void;
+  linkDown(now: Millis, peer: NodeId): void;
+  drained(now: Millis, peer: NodeId): void;
+  neighboursHeard(peer: NodeId, neighbours: readonly NodeId[]): void;
+  /** What the subscribers of this node want. Until it is told for the first time, every member sends it everything. */
+  wants(filters: ReadonlySet<string> | 'everything', sinceMs: number): void;
+  interestReceived(now: Millis, from: NodeId, message: InterestMessage): void;
+  /** The members that are known to want a topic, and those that have not said what they want. */
+  listeners(topic: string): readonly NodeId[];
+  /** A peer's retained values, by synchronisation. */
+  retainedReceived(now: Millis, entries: readonly RetainedEntry[]): void;
+  /** Membership holds the node alive, in this life. It is owed every event published from here on. */
+  memberJoined(now: Millis, node: NodeId, boot: number): void;
+  /** `dead` keeps what it is owed for the retention time; an evicted one is not listened to any more. */
+  memberGone(now: Millis, node: NodeId, reason: GoneReason): void;
+  tick(now: Millis): void;
+  deadline(): Millis;
+  view(): RouterView;
+  /** The mesh-wide retained messages, for synchronisation with a peer and for late local subscribers. */
+  readonly retained: RetainedMap;
+}
