@@ -247,13 +247,14 @@ export function createSupervisor(
     deadline() {
       if (isOver) return Infinity;
       const isOrdered = strategy !== 'one-for-one';
+      const all = [...children.values()];
+      // Ordered, nobody starts while one is still stopping, and who waits behind another starts with it at the earliest.
+      if (isOrdered && all.some(({ state }) => state === 'stopping')) return Infinity;
       let soonest = Infinity;
-      for (const { state, startAt } of children.values()) {
-        if (isOrdered && state === 'stopping') return Infinity;
+      for (const { state, startAt } of all) {
         if (state !== 'waiting') continue;
-        soonest = Math.min(soonest, startAt);
-        // Who waits behind this one starts with it at the earliest.
         if (isOrdered) return startAt;
+        soonest = Math.min(soonest, startAt);
       }
       return soonest;
     },
