@@ -19,6 +19,8 @@ export interface UpFlags {
   readonly profile?: 'wired' | 'wifi' | 'fast' | 'loopback';
   readonly overlay?: 'full-mesh' | 'hyparview';
   readonly dev?: boolean;
+  readonly metrics?: string;
+  readonly homeAssistant?: string | true;
   readonly mdns: boolean;
   readonly stopWithStdin?: boolean;
   readonly multicast: boolean;
@@ -144,6 +146,11 @@ function addUp(program: Command, withContext: WithContext): void {
       parseChoice('--overlay', ['full-mesh', 'hyparview']),
     )
     .option('--dev', "open mesh for a developer's machine: everyone is let in, loopback only")
+    .option('--metrics <host:port>', 'a page for Prometheus at /metrics, like 0.0.0.0:9464')
+    .option(
+      '--home-assistant [prefix]',
+      'show this board to Home Assistant (prefix: homeassistant)',
+    )
     .option('--no-mdns', 'do not use mDNS')
     .option('--stop-with-stdin', 'stop when stdin ends, for programs that run a node')
     .option('--no-multicast', 'do not use UDP multicast and broadcast')

@@ -96,6 +96,8 @@ export function createSystemAdapters(options: NodeOptions): NodeAdapters {
     watchLoop: (spike) => startLoopMonitor({ spike }),
     watchSuspend: (woke) => startSuspendWatch(woke),
     hardware: (dataDir) => createHardware({ dataDir }),
+    // Loaded when it is used: an idle node needs no HTTP.
+    serveText: async (page) => (await import('./adapters/http/text-server.ts')).serveText(page),
     hashPassword: hashGuestPassword,
     rssBytes: () => process.memoryUsage.rss(),
     hostName: () => hostname().slice(0, 64) || 'node',

@@ -69,6 +69,10 @@ export function toNodeOptions(
     ...(flags.profile === undefined ? {} : { profile: flags.profile }),
     ...(flags.overlay === undefined ? {} : { overlay: flags.overlay }),
     ...(flags.dev === undefined ? {} : { dev: flags.dev }),
+    ...(flags.metrics === undefined ? {} : { metrics: flags.metrics }),
+    ...(flags.homeAssistant === undefined
+      ? {}
+      : { homeAssistant: flags.homeAssistant === true ? 'homeassistant' : flags.homeAssistant }),
     ...(flags.logLevel === undefined ? {} : { logLevel: flags.logLevel }),
   };
 }

@@ -2,8 +2,10 @@
 
 import { createDeviceHandle } from './device.ts';
 import type { DeviceHandle } from './device.ts';
+import type { Hardware } from '../ports/hardware.ts';
 import type { Furniture } from '../runtime/node.ts';
-import type { PartWorld } from '../runtime/parts.ts';
+import { lazyPart } from '../runtime/parts.ts';
+import type { NodePart, PartWorld } from '../runtime/parts.ts';
 
 /** What the parts add to a node. */
 export interface AgentHandles {
@@ -13,6 +15,35 @@ export interface AgentHandles {
 
 /** Furnishes a node. Parts start in this order. */
 export function furnish(world: PartWorld): Furniture<AgentHandles> {
-  const device = createDeviceHandle(world.adapters.hardware(world.dataDir));
-  return { parts: [], handles: { device } };
+  const hardware = world.adapters.hardware(world.dataDir);
+  return { parts: boardParts(world, hardware), handles: { device: createDeviceHandle(hardware) } };
+}
+
+/** What shows the board to other software, where it was asked for. */
+function boardParts(world: PartWorld, hardware: Hardware): NodePart[] {
+  const { metrics, homeAssistant } = world.options;
+  const parts: NodePart[] = [];
+  if (metrics !== undefined) {
+    parts.push(
+      lazyPart(async () =>
+        (await import('../runtime/device/metrics-page.ts')).createMetricsPage(
+          world,
+          hardware,
+          metrics,
+        ),
+      ),
+    );
+  }
+  if (homeAssistant !== undefined) {
+    parts.push(
+      lazyPart(async () =>
+        (await import('../runtime/device/home-assistant.ts')).createHomeAssistant(
+          world,
+          hardware,
+          homeAssistant,
+        ),
+      ),
+    );
+  }
+  return parts;
 }

@@ -184,6 +184,14 @@ export interface NodeAdapters {
   watchSuspend(woke: (gapMs: number) => void): { stop(): void };
   /** Facts of the board; the data directory is the disk that matters. */
   hardware(dataDir: string): Hardware;
+  /** Serves one page of text over HTTP. @throws {MycelError} MYCEL_PORT_TAKEN, MYCEL_BAD_OPTION */
+  serveText(page: {
+    readonly host: string;
+    readonly port: number;
+    readonly path: string;
+    readonly type: string;
+    render(): string;
+  }): Promise<{ readonly port: number; stop(): Promise<void> }>;
   hashPassword(password: string): Promise<{ salt: Uint8Array; hash: Uint8Array }>;
   /** Facts for `status`. */
   rssBytes(): number;

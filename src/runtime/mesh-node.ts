@@ -288,6 +288,10 @@ export interface NodeOptions {
   readonly overlay?: 'full-mesh' | 'hyparview';
   /** Open mesh for a developer's machine: loopback (or the named interfaces) only, everyone is let in, loudly marked. */
   readonly dev?: boolean;
+  /** `host:port` of a page of numbers for Prometheus, at /metrics. @default none */
+  readonly metrics?: string;
+  /** Topic prefix under which this board shows itself to Home Assistant (usually `homeassistant`). @default it does not */
+  readonly homeAssistant?: string;
   /** @default true */
   readonly mdns?: boolean;
   /** UDP multicast and broadcast hello. @default true */

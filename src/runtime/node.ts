@@ -5,6 +5,7 @@ import { createRandom } from '../kernel/random.ts';
 import type { NodeAdapters } from './adapters.ts';
 import { capabilitiesOf, joinCapabilities } from './device/capabilities.ts';
 import { createCalls } from './calls/calls.ts';
+import { homeAssistantLabel } from './device/home-assistant-messages.ts';
 import { createEmitter } from './events.ts';
 import { guestPortDefault } from './guests.ts';
 import { openHousehold } from './household.ts';
@@ -47,7 +48,7 @@ export async function createMeshNode<Handles extends object = object>(
   const dataDir = given.dataDir ?? adapters.dataDirDefault();
   const found = capabilitiesOf(adapters.hardware(dataDir).read());
   const capabilities = joinCapabilities(given.capabilities ?? [], found);
-  const options: NodeOptions = { ...given, capabilities };
+  const options: NodeOptions = { ...given, capabilities, labels: labelsOf(given) };
   const store = await adapters.openStore(dataDir);
   let identity: Identity;
   try {
@@ -274,4 +275,9 @@ export async function createMeshNode<Handles extends object = object>(
   });
   parts = furniture.parts;
   return Object.assign(node, furniture.handles);
+}
+
+/** Nodes that show themselves to Home Assistant know each other by a label. */
+function labelsOf({ labels = {}, homeAssistant }: NodeOptions): Readonly<Record<string, string>> {
+  return homeAssistant === undefined ? labels : { ...labels, [homeAssistantLabel]: homeAssistant };
 }

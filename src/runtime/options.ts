@@ -9,6 +9,9 @@ import type { NodeOptions } from './mesh-node.ts';
 /** MQTT's registered port: the default for TCP links and plain clients, and for UDP membership. */
 export const portDefault = 1883;
 
+/** Port of the page for Prometheus when only a host is given. */
+export const metricsPortDefault = 9464;
+
 /** Longest name of a node, a mesh, a label key or a label value, in characters. */
 export const nameLengthMax = 64;
 
@@ -56,6 +59,21 @@ const schema = z.strictObject({
   ),
   overlay: z.optional(z.enum(['full-mesh', 'hyparview'], 'must be full-mesh or hyparview')),
   dev: z.optional(flag),
+  metrics: z.optional(
+    z
+      .string('must be host:port')
+      .check(
+        z.refine(
+          (text) => parseAddress(text, metricsPortDefault) !== undefined,
+          'must be host:port, like 0.0.0.0:9464',
+        ),
+      ),
+  ),
+  homeAssistant: z.optional(
+    z
+      .string('must be a topic prefix')
+      .check(z.regex(/^[A-Za-z0-9_-]{1,64}$/, 'must be a topic prefix, like homeassistant')),
+  ),
   mdns: z.optional(flag),
   multicast: z.optional(flag),
   logLevel: z.optional(

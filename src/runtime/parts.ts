@@ -36,3 +36,17 @@ export interface NodePart {
   start(): Promise<void>;
   stop(): Promise<void>;
 }
+
+/** A part whose code is loaded when it starts: most nodes use few of them, and code in memory counts. */
+export function lazyPart(load: () => Promise<NodePart>): NodePart {
+  let part: NodePart | undefined;
+  return {
+    async start() {
+      part = await load();
+      await part.start();
+    },
+    async stop() {
+      await part?.stop();
+    },
+  };
+}

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { hashGuestPassword } from '../../src/adapters/aedes/guest-passwords.ts';
 import { startBroker } from '../adapters/aedes/broker-fixture.ts';
 import type { BrokerFixture } from '../adapters/aedes/broker-fixture.ts';
-import { ack, connectBytes, rawClient, type } from '../adapters/aedes/raw-client.ts';
+import { ack, connectBytes, packet, rawClient, type } from '../adapters/aedes/raw-client.ts';
 import type { ConnectOptions, RawClient } from '../adapters/aedes/raw-client.ts';
 
 let fixture: BrokerFixture;
@@ -68,6 +68,21 @@ describe.each(['local', 'guest'] as const)('MQTT 3.1.1 on the %s port', (zone) =
     const strange = await dial();
     strange.send(connectBytes({ ...login, protocol: 'hj' }));
     await strange.closed();
+  });
+
+  test('basic: another protocol version is told so before the connection closes [MQTT-3.1.2-2]', async () => {
+    const modern = await dial();
+    const bytes = connectBytes({ ...login });
+    // The level follows the name; version 5 has a length of properties after the keep-alive.
+    const level = bytes.indexOf('MQTT') + 4;
+    const head = bytes.subarray(2, level + 4);
+    const body = Buffer.concat([head, Buffer.of(0), bytes.subarray(level + 4)]);
+    body[level - 2] = 5;
+    modern.send(packet(1, 0, body));
+    await modern.closed();
+    expect(modern.packets.map(({ type: kind, body: told }) => [kind, ...told])).toEqual([
+      [type.connack, 0, 1],
+    ]);
   });
 
   test('retained: the last message waits for later subscribers and an empty one deletes it', async () => {

@@ -103,8 +103,10 @@ export class GatheringStream extends Duplex {
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     const socket = this.#socket;
-    if (error === null && !this.#isSocketFull && !socket.destroyed && socket.writable) {
-      // A refusal (CONNACK 5) is written and closed in one breath: it must still reach the peer.
+    const isOrderly = error === null || 'errorCode' in error;
+    if (isOrderly && !this.#isSocketFull && !socket.destroyed && socket.writable) {
+      // A refusal is written and closed in one breath (CONNACK 1 even with an error that bears its code): it must still
+      // reach the peer.
       const rest = Buffer.concat(this.#outbox.slice(this.#head));
       for (const part of rest.length > 0 ? this.#translation.outbound(rest) : [])
         socket.write(part);
