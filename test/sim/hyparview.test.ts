@@ -16,6 +16,7 @@ interface Shape {
   /** @default every node 'hyparview' */
   readonly overlayOf?: (at: number) => OverlayName;
   readonly isWatched?: boolean;
+  readonly deadDialMs?: number;
 }
 
 /** The pace of the profile `loopback`, with latency. */
@@ -24,6 +25,7 @@ function build(shape: Shape): OverlayMesh {
   const mesh = new OverlayMesh({
     seed,
     latencyMs: { min: 0.2, spread: 3 },
+    deadDialMs: shape.deadDialMs ?? 0,
     overlayOf,
     create(self, boot, random, at) {
       const pace = { activeMax, passiveMax: 24, shuffleMs: 1_000, promotionMs: 500 };
@@ -111,6 +113,16 @@ describe('a HyParView mesh', () => {
     for (let seed = 1; seed <= 10 * seeds; seed += 1) {
       const mesh = start({ seed, count: 8, activeMax: 4 }, 20_000);
       const degrees = graphOf(mesh).map((neighbours) => neighbours.length);
+      expect(Math.min(...degrees), `seed ${seed}: ${degrees.join(' ')}`).toBeGreaterThanOrEqual(3);
+    }
+  });
+
+  test('of eight that lost two leaves nobody below three, though dials to the two hang for seconds', () => {
+    for (let seed = 1; seed <= 10 * seeds; seed += 1) {
+      const mesh = start({ seed, count: 8, activeMax: 4, deadDialMs: 5_000 });
+      for (const at of [6, 7]) lose(mesh, at);
+      mesh.runUntil(mesh.now + 10_000);
+      const degrees = mesh.live().map((at) => mesh.node(at).neighbours.length);
       expect(Math.min(...degrees), `seed ${seed}: ${degrees.join(' ')}`).toBeGreaterThanOrEqual(3);
     }
   });

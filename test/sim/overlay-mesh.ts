@@ -29,6 +29,8 @@ export interface OverlayMeshOptions {
   readonly overlayOf?: (at: number) => OverlayName;
   /** One-way latency in ms: min + a uniform share of the spread. @default none: everything arrives at once, in order */
   readonly latencyMs?: { readonly min: number; readonly spread: number };
+  /** How long a dial to a node without power hangs, in ms. @default 0 */
+  readonly deadDialMs?: Millis;
   /** Told of every effect, for what is built on top. */
   readonly watch?: (at: number, effect: OverlayEffect) => void;
 }
@@ -366,7 +368,13 @@ export class OverlayMesh {
       const peer = this.nodes[to];
       const isRight = target.kind === 'seed' || target.node === peer?.id;
       if (to === at || peer?.isUp !== true || !isRight || this.#isBlocked(at, to)) {
-        this.feed(at, { type: 'dialFailed', target, answeredBySelf: to === at });
+        const fail = (): void => {
+          if (!node.isUp || node.boot !== boot) return;
+          this.feed(at, { type: 'dialFailed', target, answeredBySelf: to === at });
+        };
+        const hangMs = peer?.isUp === false ? (this.#options.deadDialMs ?? 0) : 0;
+        if (hangMs === 0) fail();
+        else this.at(this.now + hangMs, fail);
         return;
       }
       const number = this.#open(at, to);

@@ -147,7 +147,7 @@ export function createBargain(world: BargainWorld): Bargain {
     talks.linger(now, talk.current.session);
     if (wasNeighbour) contacts.rest(now, node, knobs.promotionMs);
     else {
-      contacts.failed(now, node);
+      contacts.refused(now, node);
       world.refused();
     }
     passive.add(node);

@@ -24,6 +24,8 @@ export interface Contact {
   isDead: boolean;
   /** Failures and refusals in a row. */
   failures: number;
+  /** The last attempt was answered by a no: it is well, its view was full. */
+  hasRefused: boolean;
   /** Not to be dialled before. */
   retryAt: Millis;
 }
@@ -46,11 +48,14 @@ export interface Contacts {
   /** Whether it may be dialled. */
   isReady(now: Millis, node: NodeId): boolean;
   failed(now: Millis, node: NodeId): void;
+  refused(now: Millis, node: NodeId): void;
   /** Not to be tried for so long. */
   rest(now: Millis, node: NodeId, ms: Millis): void;
   worked(node: NodeId): void;
   /** Forgets all failures and refusals. */
   forgiveAll(): void;
+  /** Forgets refusals only. */
+  forgiveRefusals(): void;
   /** Forgets it when it is neither a member nor in use. */
   release(node: NodeId): void;
 }
@@ -86,10 +91,25 @@ export function createContacts(
       isMember: false,
       isDead: false,
       failures: 0,
+      hasRefused: false,
       retryAt: -Infinity,
     };
     contacts.set(node, contact);
     return contact;
+  }
+
+  function leaveAlone(now: Millis, node: NodeId, hasRefused: boolean): void {
+    const contact = contacts.get(node);
+    if (contact === undefined) return;
+    contact.retryAt = now + backoffMs(backoff, contact.failures, random);
+    contact.failures += 1;
+    contact.hasRefused = hasRefused;
+  }
+
+  function forgive(contact: Contact): void {
+    contact.failures = 0;
+    contact.hasRefused = false;
+    contact.retryAt = -Infinity;
   }
 
   return {
@@ -141,25 +161,23 @@ export function createContacts(
       const contact = contacts.get(node);
       return contact !== undefined && contact.retryAt <= now && contact.addresses.length > 0;
     },
-    failed(now, node) {
-      const contact = contacts.get(node);
-      if (contact === undefined) return;
-      contact.retryAt = now + backoffMs(backoff, contact.failures, random);
-      contact.failures += 1;
-    },
+    failed: (now, node) => leaveAlone(now, node, false),
+    refused: (now, node) => leaveAlone(now, node, true),
     rest(now, node, ms) {
       const contact = contacts.get(node);
       if (contact !== undefined) contact.retryAt = Math.max(contact.retryAt, now + ms);
     },
     worked(node) {
       const contact = contacts.get(node);
-      if (contact !== undefined) contact.failures = 0;
+      if (contact === undefined) return;
+      contact.failures = 0;
+      contact.hasRefused = false;
     },
     forgiveAll() {
-      for (const contact of contacts.values()) {
-        contact.failures = 0;
-        contact.retryAt = -Infinity;
-      }
+      for (const contact of contacts.values()) forgive(contact);
+    },
+    forgiveRefusals() {
+      for (const contact of contacts.values()) if (contact.hasRefused) forgive(contact);
     },
     release(node) {
       const contact = contacts.get(node);

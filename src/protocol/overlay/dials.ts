@@ -17,6 +17,8 @@ export interface Dial {
 export interface Dials {
   has(node: NodeId): boolean;
   size(): number;
+  /** Those to peers that are not taken for dead and did not fail or refuse the last time: a neighbour may come of them. */
+  hopeful(): number;
   all(): Iterable<Dial>;
   /** Dials a contact. False: no slot is free, it is being dialled already, or it has no address. */
   dial(now: Millis, node: NodeId, purpose: Purpose): boolean;
@@ -37,6 +39,14 @@ export function createDials(
   return {
     has: (node) => dials.has(node),
     size: () => dials.size,
+    hopeful() {
+      let count = 0;
+      for (const node of dials.keys()) {
+        const contact = contacts().get(node);
+        if (contact?.failures === 0 && !contact.isDead) count += 1;
+      }
+      return count;
+    },
     all: () => dials.values(),
     dial(now, node, purpose) {
       const contact = contacts().get(node);

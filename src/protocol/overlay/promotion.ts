@@ -111,6 +111,8 @@ export function createPromotion(world: PromotionWorld): Promotion {
     wanted,
     lost(now) {
       dueAt = now;
+      // Whoever was full before may have lost the same neighbour.
+      if (isInNeed()) contacts.forgiveRefusals();
     },
     stirred(now) {
       if (isInNeed()) dueAt = now;
@@ -140,7 +142,8 @@ export function createPromotion(world: PromotionWorld): Promotion {
       for (let tries = triesNow(); tries > 0; tries -= 1) {
         const node = candidate(now);
         if (node === undefined) {
-          haveAllRefused = underWay() === 0;
+          // A dial to a dead peer may hang for seconds, and then be made again: it is not waited for.
+          haveAllRefused = talks.askingCount() + dials.hopeful() === 0;
           const earliest = isInNeed() ? now + 1 : now + leisureMs();
           dueAt = Math.max(earliest, nextReady());
           return;
