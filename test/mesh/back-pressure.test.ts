@@ -1,23 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { createLab, type Lab } from './lab.ts';
+import { afterEach, expect, test } from 'vitest';
 import { startMesh, type LabMesh, type MeshHost } from './lab-mesh.ts';
+import { shareLab } from './share-lab.ts';
 import { difference, heardFrom, linkedAs, listen, numbered, reportOf, speak } from './traffic.ts';
 
-let lab: Lab;
 let mesh: LabMesh;
 let a: MeshHost;
 let b: MeshHost;
 let c: MeshHost;
 
-beforeAll(async () => {
-  lab = await createLab({ hosts: 3 });
+shareLab({ hosts: 3 }, async (lab) => {
   mesh = await startMesh(lab, 3, { flags: ['--profile', 'fast'] });
   [a, b, c] = [mesh.node(0), mesh.node(1), mesh.node(2)];
   await linkedAs(mesh, (at) => [0, 1, 2].filter((other) => other !== at), 20_000);
 });
-afterEach(() => c.host.thaw());
-afterAll(() => lab.stop());
+afterEach(() => c?.host.thaw());
 
 /** What the outbox, its entries, and a broker at work may add to a node: far below the flood itself. */
 const growthBytesMax = 60 * 1024 * 1024;

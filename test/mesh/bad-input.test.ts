@@ -1,26 +1,24 @@
 import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { createLab, type Lab } from './lab.ts';
+import { afterEach, describe, expect, test } from 'vitest';
+import type { Lab } from './lab.ts';
 import type { Host } from './lab-host.ts';
 import { createMesh, mintInvite, startMesh, startNode } from './lab-mesh.ts';
+import { shareLab } from './share-lab.ts';
 import { linkedAs } from './traffic.ts';
 
 const flags = ['--profile', 'fast'];
 const mounts: string[] = [];
 
 let lab: Lab;
-beforeAll(async () => {
-  lab = await createLab({ hosts: 3 });
+shareLab({ hosts: 3 }, async (fresh) => {
+  lab = fresh;
 });
 afterEach(async () => {
   for (const host of lab.hosts) await host.kill();
   for (const path of mounts.splice(0)) execFileSync('umount', ['-l', path]);
   for (const { dataDir } of lab.hosts) rmSync(dataDir, { recursive: true, force: true });
-});
-afterAll(async () => {
-  await lab?.stop();
 });
 
 /** Puts a small file system where the data directory of a host is to be. */

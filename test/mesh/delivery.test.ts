@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createLab, type Lab } from './lab.ts';
+import { beforeEach, describe, expect, test } from 'vitest';
+import type { Lab } from './lab.ts';
 import { startMesh, statesSeen, type LabMesh } from './lab-mesh.ts';
+import { shareLab } from './share-lab.ts';
 import {
   difference,
   heardFrom,
@@ -40,6 +41,17 @@ async function shape(lab: Lab, mesh: LabMesh, topology: Topology): Promise<void>
     }
   }
   await linkedAs(mesh, topology, 30_000);
+}
+
+/** Shapes the mesh before the first test of a suite, and again when it is another one. */
+function shapeOnce(shared: () => readonly [Lab, LabMesh], topology: Topology): void {
+  let shaped: LabMesh | undefined;
+  beforeEach(async () => {
+    const [lab, mesh] = shared();
+    if (shaped === mesh) return;
+    await shape(lab, mesh, topology);
+    shaped = mesh;
+  });
 }
 
 async function withListeners(
@@ -117,30 +129,26 @@ function proveDelivery(mesh: () => LabMesh, topology: string): void {
 }
 
 describe('on two hosts', () => {
-  let lab: Lab;
   let mesh: LabMesh;
-  beforeAll(async () => {
-    lab = await createLab({ hosts: 2 });
+  shareLab({ hosts: 2 }, async (lab) => {
     mesh = await startMesh(lab, 2, { flags });
     await linkedAs(mesh, complete(2), 20_000);
   });
-  afterAll(() => lab.stop());
   proveDelivery(() => mesh, 'pair');
 });
 
 describe('on three hosts', () => {
   let lab: Lab;
   let mesh: LabMesh;
-  beforeAll(async () => {
-    lab = await createLab({ hosts: 3 });
+  shareLab({ hosts: 3 }, async (fresh) => {
+    lab = fresh;
     mesh = await startMesh(lab, 3, { flags });
     await linkedAs(mesh, complete(3), 20_000);
   });
-  afterAll(() => lab.stop());
   proveDelivery(() => mesh, 'triangle');
 
   describe('of which two cannot reach each other', () => {
-    beforeAll(() => shape(lab, mesh, line(3)));
+    shapeOnce(() => [lab, mesh], line(3));
     proveDelivery(() => mesh, 'line');
   });
 });
@@ -148,16 +156,15 @@ describe('on three hosts', () => {
 describe('on five hosts', () => {
   let lab: Lab;
   let mesh: LabMesh;
-  beforeAll(async () => {
-    lab = await createLab({ hosts: 5 });
+  shareLab({ hosts: 5 }, async (fresh) => {
+    lab = fresh;
     mesh = await startMesh(lab, 5, { flags });
     await linkedAs(mesh, complete(5), 20_000);
   });
-  afterAll(() => lab.stop());
   proveDelivery(() => mesh, 'full mesh');
 
   describe('that only reach their neighbours', () => {
-    beforeAll(() => shape(lab, mesh, ring(5)));
+    shapeOnce(() => [lab, mesh], ring(5));
     proveDelivery(() => mesh, 'ring');
   });
 });

@@ -1,14 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { startMesh, startNode, type MeshHost } from './lab-mesh.ts';
-import { createLab, type Lab } from './lab.ts';
+import type { Host } from './lab-host.ts';
+import type { Lab } from './lab.ts';
+import { shareLab } from './share-lab.ts';
 import { heals, saidBy, spread, wronged } from './views.ts';
 
-/** The tests follow one another on one mesh of ten hosts, as a bad day would have it. */
+/** The tests follow one another on one mesh of ten hosts, as a bad day would have it; none needs those before it. */
 const count = 10;
 
 let lab: Lab;
+/** Those that run. */
 let nodes: readonly MeshHost[];
+/** Hosts whose node left the mesh for good. */
+let leavers: readonly Host[];
 
 const node = (at: number): MeshHost => {
   const found = nodes.find(({ host }) => host.at === at);
@@ -18,15 +23,15 @@ const node = (at: number): MeshHost => {
 const othersThan = (...left: readonly MeshHost[]): readonly MeshHost[] =>
   nodes.filter((one) => !left.includes(one));
 
-beforeAll(async () => {
-  lab = await createLab({ hosts: count });
+shareLab({ hosts: count }, async (fresh) => {
+  lab = fresh;
+  leavers = [];
   const mesh = await startMesh(lab, count);
   nodes = mesh.nodes;
   await mesh.viewsComplete();
   // A mesh of some age: the bursts of the start are over.
   await sleep(5_000);
 });
-afterAll(() => lab.stop());
 
 test('a frozen node is out of every view within 10 s and back within 1 s', async () => {
   const victim = node(9);
@@ -47,6 +52,7 @@ test('a frozen node is out of every view within 10 s and back within 1 s', async
 
 test('a node that is stopped, and one that leaves, have left; nobody thinks them dead', async () => {
   const [stopped, leaver] = [node(9), node(8)];
+  leavers = [leaver.host];
   const others = othersThan(stopped, leaver);
   const since = performance.now();
   expect((await stopped.host.cli('down')).code).toBe(0);
@@ -75,7 +81,7 @@ test('a killed node is out of every view within 10 s', async () => {
 test('a mesh whose power was cut heals within 15 s of its boards being back', async () => {
   await Promise.all(nodes.map(({ host }) => host.kill()));
   // The stopped one and the killed one come back as well, each from its own card.
-  const boards = lab.hosts.filter(({ at }) => at !== 8);
+  const boards = lab.hosts.filter((host) => !leavers.includes(host));
   nodes = await Promise.all(boards.map((host) => startNode(host, [])));
   const readyAt = Math.max(...nodes.map((one) => one.readyAt));
   console.info(`power cut: ${await heals(nodes, readyAt)}`);

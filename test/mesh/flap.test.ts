@@ -1,22 +1,22 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { createLab, type Lab } from './lab.ts';
+import { afterEach, expect, test } from 'vitest';
+import type { Lab } from './lab.ts';
 import type { Host } from './lab-host.ts';
 import { startMesh, type LabMesh, type MeshHost } from './lab-mesh.ts';
+import { shareLab } from './share-lab.ts';
 import { difference, heardFrom, linkedAs, listen, numbered, type Listener } from './traffic.ts';
 
 let lab: Lab;
 let mesh: LabMesh;
 let listeners: readonly Listener[];
 
-beforeAll(async () => {
-  lab = await createLab({ hosts: 3 });
+shareLab({ hosts: 3 }, async (fresh) => {
+  lab = fresh;
   mesh = await startMesh(lab, 3, { flags: ['--profile', 'fast'] });
   await linkedAs(mesh, (at) => [0, 1, 2].filter((other) => other !== at), 20_000);
   listeners = await Promise.all(mesh.nodes.map((node) => listen(node, '-q', '1', '-t', 'flap/#')));
 });
-afterEach(() => lab.heal());
-afterAll(() => lab.stop());
+afterEach(() => lab?.heal());
 
 /** A steady publisher of 200 messages a second until it is told to end. */
 function speakSteadily(node: MeshHost, publisher: string): { stop(): Promise<readonly string[]> } {

@@ -5,11 +5,12 @@ import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { bundleProgram } from '../adapters/child.ts';
 import type { Program } from '../process.ts';
 import { createLab, removeDeadLabs, type Lab } from './lab.ts';
 import type { Host } from './lab-host.ts';
+import { shareLab } from './share-lab.ts';
 
 const echo = fileURLToPath(new URL('echo.mjs', import.meta.url));
 
@@ -36,11 +37,10 @@ function spaces(prefix: string): string[] {
 describe('a lab of four hosts', () => {
   let lab: Lab;
 
-  beforeAll(async () => {
-    lab = await createLab({ hosts: 4 });
+  shareLab({ hosts: 4 }, async (fresh) => {
+    lab = fresh;
   });
-  afterEach(() => lab.heal());
-  afterAll(() => lab.stop());
+  afterEach(() => lab?.heal());
 
   async function listen(host: Host, sayEveryMs?: number): Promise<Program> {
     const say = sayEveryMs === undefined ? [] : [`${sayEveryMs}`];

@@ -144,12 +144,13 @@ export function removeDeadLabs(): void {
   for (const prefix of prefixes) execFileSync('sh', ['-c', cleanUp(prefix)], { stdio: 'ignore' });
 }
 
-/** Shell lines that end and remove everything under a prefix; harmless when nothing is left. */
+/** Shell lines that end and remove everything under a prefix; harmless when nothing is left, or another one does it too. */
 function cleanUp(prefix: string): string {
   return `for space in $(ip netns list | cut -d' ' -f1 | grep '^${prefix}-'); do
     for pid in $(ip netns pids "$space"); do kill -9 "$pid"; done
     ip netns delete "$space"
-  done`;
+  done
+  true`;
 }
 
 /**

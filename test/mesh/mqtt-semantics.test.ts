@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { createLab, type Lab } from './lab.ts';
+import { afterEach, describe, expect, test } from 'vitest';
+import type { Lab } from './lab.ts';
 import {
   mintInvite,
   startMesh,
@@ -9,6 +9,7 @@ import {
   type LabMesh,
   type MeshHost,
 } from './lab-mesh.ts';
+import { shareLab } from './share-lab.ts';
 import { difference, heardFrom, linkedAs, listen, numbered, reportOf, speak } from './traffic.ts';
 
 let lab: Lab;
@@ -17,16 +18,15 @@ let a: MeshHost;
 let b: MeshHost;
 let c: MeshHost;
 
-beforeAll(async () => {
-  lab = await createLab({ hosts: 4 });
+shareLab({ hosts: 4 }, async (fresh) => {
+  lab = fresh;
   mesh = await startMesh(lab, 3, { flags: ['--profile', 'fast'] });
   await linkedAs(mesh, (at) => [0, 1, 2].filter((other) => other !== at), 20_000);
   a = mesh.node(0);
   b = mesh.node(1);
   c = mesh.node(2);
 });
-afterEach(() => lab.heal());
-afterAll(() => lab.stop());
+afterEach(() => lab?.heal());
 
 /** Publishes one message with mosquitto_pub. */
 function say(node: MeshHost, topic: string, payload: string, ...args: readonly string[]) {

@@ -1,26 +1,21 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createLab, type Lab } from './lab.ts';
+import { describe, expect, test } from 'vitest';
 import { createMesh, startMesh, startNode, type LabMesh, type MeshHost } from './lab-mesh.ts';
+import { shareLab } from './share-lab.ts';
 import { linkedAs, listen, type Listener } from './traffic.ts';
 
 const flags = ['--profile', 'fast'];
 
-let lab: Lab;
 let mesh: LabMesh;
 let newcomer: MeshHost;
 
-beforeAll(async () => {
-  lab = await createLab({ hosts: 3 });
+shareLab({ hosts: 3 }, async (lab) => {
   mesh = await startMesh(lab, 2, { flags });
   await lab.host(0).mosquittoPub(['-q', '1', '-r', '-t', 'house/kept', '-m', 'x']);
   await lab.host(0).mosquittoPub(['-q', '1', '-r', '-t', 'guest/kept', '-m', 'y']);
   const opened = await lab.host(0).cli('invite', '--open', '5m', '--json');
   if (opened.code !== 0) throw new Error(opened.stderr);
   newcomer = await startNode(lab.host(2), flags);
-});
-afterAll(async () => {
-  await lab?.stop();
 });
 
 async function linkedAll(): Promise<void> {

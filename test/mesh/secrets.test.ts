@@ -1,12 +1,12 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { openDiskStore } from '../../src/adapters/disk/disk-store.ts';
 import { createMemoryLog } from '../../src/adapters/memory/log.ts';
 import { parseInvite } from '../../src/wire/invite.ts';
 import { decodeNodeKeys } from '../../src/wire/keys.ts';
 import { decodeMeshRecord } from '../../src/wire/mesh-record.ts';
-import { createLab, type Lab } from './lab.ts';
+import type { Lab } from './lab.ts';
 import {
   createMesh,
   mintInvite,
@@ -15,6 +15,7 @@ import {
   type LabMesh,
   type MeshHost,
 } from './lab-mesh.ts';
+import { shareLab } from './share-lab.ts';
 import { linkedAs } from './traffic.ts';
 import { leaksIn } from './wire-tap.ts';
 
@@ -74,8 +75,8 @@ async function secretsOf(node: MeshHost): Promise<void> {
   for (const { epoch, key } of epochKeys) secrets[`epoch key ${epoch} of ${node.name}`] = key;
 }
 
-beforeAll(async () => {
-  lab = await createLab({ hosts: 3 });
+shareLab({ hosts: 3 }, async (fresh) => {
+  lab = fresh;
   mesh = await startMesh(lab, 1, { flags });
   const invite = await mintInvite(lab.host(0));
   const { psk } = parseInvite(invite);
@@ -86,9 +87,6 @@ beforeAll(async () => {
   expect(second.code).toBe(0);
   mesh = createMesh([...mesh.nodes, joined]);
   await linkedAs(mesh, (at) => [1 - at], 20_000);
-});
-afterAll(async () => {
-  await lab?.stop();
 });
 
 describe('a guest on the LAN', () => {

@@ -7,7 +7,7 @@ import type { NodeId } from '../../src/kernel/ids.ts';
 import { generateNodeKeys, nodeIdOf, randomBytes } from '../../src/wire/keys.ts';
 import { createDatagramSeal, datagramOverheadBytes } from '../../src/wire/datagram-seal.ts';
 import { decodeHello } from '../../src/wire/hello.ts';
-import { createLab, type Lab } from './lab.ts';
+import type { Lab } from './lab.ts';
 import type { Capture } from './lab-host.ts';
 import {
   createMesh,
@@ -18,6 +18,7 @@ import {
   type MeshHost,
 } from './lab-mesh.ts';
 import { memberListOf, statusOf } from './reports.ts';
+import { shareLab } from './share-lab.ts';
 import { linkedAs, listen, type Listener } from './traffic.ts';
 import { leaksIn, readTap, type Tap } from './wire-tap.ts';
 
@@ -68,9 +69,11 @@ const sendAll = (node: MeshHost, payloads: readonly Uint8Array[]) =>
   });
 
 beforeAll(async () => {
-  lab = await createLab({ hosts: 5 });
-  capture = await lab.capture();
   strangerBundle = await bundleProgram(fileURLToPath(new URL('stranger.ts', import.meta.url)));
+});
+shareLab({ hosts: 5 }, async (fresh) => {
+  lab = fresh;
+  capture = await lab.capture();
   stranger = lab.host(4).start([process.execPath, strangerBundle.file]);
   const flags = ['--profile', 'fast', '--mesh', canary.mesh, '--label', `room=${canary.label}`];
   mesh = await startMesh(lab, 2, { flags: [...flags, '--name', canary.name] });
@@ -83,10 +86,7 @@ beforeAll(async () => {
   listeners = await Promise.all(mesh.nodes.map((node) => listen(node, '-q', '1', '-t', '#')));
   await stranger.line((line) => line === 'ready', 10_000);
 });
-afterAll(async () => {
-  await lab?.stop();
-  await strangerBundle?.dispose();
-});
+afterAll(() => strangerBundle.dispose());
 
 /** The 16 secret bytes in the text of an invite. */
 function secretOf(invite: string): Buffer {

@@ -1,7 +1,8 @@
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { bundleProgram, type Bundle, type Program } from '../adapters/child.ts';
-import { createLab, type Lab } from './lab.ts';
+import type { Lab } from './lab.ts';
+import { shareLab } from './share-lab.ts';
 
 describe('a UDP socket of a host', () => {
   let lab: Lab;
@@ -10,17 +11,16 @@ describe('a UDP socket of a host', () => {
   let right: Program;
 
   beforeAll(async () => {
-    lab = await createLab({ hosts: 2 });
     bundle = await bundleProgram(fileURLToPath(new URL('udp-speaker.ts', import.meta.url)));
+  });
+  shareLab({ hosts: 2 }, async (fresh) => {
+    lab = fresh;
     const [a, b] = [lab.host(0), lab.host(1)];
     left = a.start([process.execPath, bundle.file, b.address]);
     right = b.start([process.execPath, bundle.file, a.address]);
     for (const program of [left, right]) await program.line((line) => line === 'ready', 10_000);
   });
-  afterAll(async () => {
-    await lab.stop();
-    await bundle.dispose();
-  });
+  afterAll(() => bundle.dispose());
 
   /** Waits for a line that comes from now on. */
   async function next(program: Program, fits: (line: string) => boolean): Promise<string> {
