@@ -2,6 +2,8 @@
 
 import type { MemberInfo, MeshEvents, MeshNode, NodeId } from 'mycel';
 
+import { isAgentRequest, runAgentCall } from './control-agents.ts';
+import type { AgentRequest } from './control-agents.ts';
 import type { CallName, ControlCalls, ControlRequest, ControlStreams } from './control-protocol.ts';
 import { Failure } from './failure.ts';
 
@@ -25,6 +27,7 @@ export async function runCall(
   request: CallRequest,
   down: () => void,
 ): Promise<ControlCalls[CallName]['result']> {
+  if (isAgentRequest(request)) return runAgentCall(node, request);
   switch (request.op) {
     case 'status':
       return node.status();
@@ -61,7 +64,16 @@ async function runMeshCall(
   request: Exclude<
     CallRequest,
     {
-      op: 'status' | 'members' | 'discover' | 'publish' | 'pending' | 'approve' | 'revoke' | 'down';
+      op:
+        | AgentRequest['op']
+        | 'status'
+        | 'members'
+        | 'discover'
+        | 'publish'
+        | 'pending'
+        | 'approve'
+        | 'revoke'
+        | 'down';
     }
   >,
 ): Promise<ControlCalls[CallName]['result']> {

@@ -10,6 +10,8 @@ import type {
   PendingMember,
 } from 'mycel';
 
+import { agentChecks } from './control-agents.ts';
+import type { AgentCalls } from './control-agents.ts';
 import type { FailureRecord } from './failure.ts';
 
 /** Longest line either side accepts, in bytes. A longer one ends the connection. */
@@ -49,7 +51,7 @@ export type ControlEvent = {
 }[keyof MeshEvents];
 
 /** The requests with one answer: what they take and what they give. */
-export interface ControlCalls {
+export interface ControlCalls extends AgentCalls {
   status: { args: NoArgs; result: NodeStatus };
   members: { args: NoArgs; result: readonly MemberInfo[] };
   discover: { args: NoArgs; result: DiscoveryReport };
@@ -180,6 +182,7 @@ const spanMaxMs = 30 * 86_400_000;
 const filters = optional(list(text(1024), 64));
 
 const checks: Readonly<Record<CallName | StreamName, Readonly<Record<string, Check>>>> = {
+  ...agentChecks({ text, whole, optional }),
   status: {},
   members: {},
   discover: {},

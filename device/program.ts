@@ -5,6 +5,7 @@ import { Command } from 'commander';
 import type { Context, WithContext } from './context.ts';
 import { resolveDataDir } from './data-dir.ts';
 import { usageFailure } from './failure.ts';
+import { addAgentCommands } from './program-agents.ts';
 import { addBoardCommands } from './program-board.ts';
 import { addMeshCommands } from './program-mesh.ts';
 import { addNodeCommands } from './program-node.ts';
@@ -32,6 +33,7 @@ export function createProgram(terminal: Terminal): Command {
   const withContext = contextFor(terminal);
   addNodeCommands(program, withContext);
   addMeshCommands(program, withContext);
+  addAgentCommands(program, withContext);
   addBoardCommands(program, withContext);
   return program;
 }

@@ -9,6 +9,18 @@ export { capabilitiesOf } from './runtime/device/capabilities.ts';
 export type { DeviceFacts, Hardware } from './ports/hardware.ts';
 export type { DeviceHandle } from './agent/device.ts';
 export type { AgentHandles } from './agent/furniture.ts';
+export { action, defineService, streamAction } from './agent/service.ts';
+export type {
+  Action,
+  ActionSchemas,
+  ServiceClient,
+  ServiceDefinition,
+  ServiceHandles,
+  StreamAction,
+} from './agent/service.ts';
+export type { ServiceCallOptions } from './runtime/services/caller.ts';
+export type { ActionContext } from './runtime/services/host.ts';
+export type { ServiceInfo } from './runtime/services/services.ts';
 export { listInterfaces } from './adapters/system/interfaces.ts';
 export type { InterfaceKind, NetInterface } from './adapters/system/interfaces.ts';
 import { furnish } from './agent/furniture.ts';

@@ -2,13 +2,15 @@
 
 import { createDeviceHandle } from './device.ts';
 import type { DeviceHandle } from './device.ts';
+import { furnishWork } from './work.ts';
+import type { WorkHandles } from './work.ts';
 import type { Hardware } from '../ports/hardware.ts';
 import type { Furniture } from '../runtime/node.ts';
 import { lazyPart } from '../runtime/parts.ts';
 import type { NodePart, PartWorld } from '../runtime/parts.ts';
 
 /** What the parts add to a node. */
-export interface AgentHandles {
+export interface AgentHandles extends WorkHandles {
   /** The board under the node. */
   readonly device: DeviceHandle;
 }
@@ -16,7 +18,9 @@ export interface AgentHandles {
 /** Furnishes a node. Parts start in this order. */
 export function furnish(world: PartWorld): Furniture<AgentHandles> {
   const hardware = world.adapters.hardware(world.dataDir);
-  return { parts: boardParts(world, hardware), handles: { device: createDeviceHandle(hardware) } };
+  const work = furnishWork(world);
+  const handles = { device: createDeviceHandle(hardware), ...work.handles };
+  return { parts: [...work.parts, ...boardParts(world, hardware)], handles };
 }
 
 /** What shows the board to other software, where it was asked for. */

@@ -127,6 +127,36 @@ export const errorCatalogue = {
     text: 'The board, its service or its card could not be set up.',
     fix: 'Take the next step named in the message.',
   },
+  MYCEL_BAD_INPUT: {
+    retryable: false,
+    text: 'The input of the action is not what it takes.',
+    fix: 'Correct the field named in the message; "mycel services" shows what there is.',
+  },
+  MYCEL_BAD_OUTPUT: {
+    retryable: false,
+    text: 'The action answered with something its own schema does not allow.',
+    fix: 'Correct the service: its handler or its output schema.',
+  },
+  MYCEL_CALL_LOOP: {
+    retryable: false,
+    text: 'Calls are inside one another too deep.',
+    fix: 'Look for services that call each other in a circle: the trace in the details names the request.',
+  },
+  MYCEL_SERVICE_BUSY: {
+    retryable: true,
+    text: 'The service takes no more requests now.',
+    fix: 'Call again later, or run another instance of it.',
+  },
+  MYCEL_UNKNOWN_ACTION: {
+    retryable: false,
+    text: 'The service has no such action.',
+    fix: 'See "mycel services".',
+  },
+  MYCEL_UNKNOWN_SERVICE: {
+    retryable: true,
+    text: 'No node offers this service.',
+    fix: 'See "mycel services"; a service of a node that has just joined takes a moment to be known.',
+  },
   MYCEL_STORE_FAILED: {
     retryable: true,
     text: 'The data directory could not be read or written.',

@@ -17,7 +17,7 @@ export const pagesPerAnswerMax = 64;
 export interface DirectoryConfig {
   readonly self: string;
   readonly boot: number;
-  /** Time between two digests of a node, in ms. @default 5000 */
+  /** Time between two digests of a node, in ms. @default 15_000 */
   readonly periodMs?: Millis;
 }
 
@@ -74,7 +74,7 @@ export function createDirectory<Content>(
   random: Random,
 ): Core<DirectoryInput<Content>, DirectoryEffect<Content>, DirectoryView<Content>> {
   const { self, boot } = config;
-  const periodMs = Math.max(1, config.periodMs ?? 5_000);
+  const periodMs = Math.max(1, config.periodMs ?? 15_000);
   const peers = new Set<string>();
   const pages = new Map<string, Page<Content>>();
   let own: Page<Content> | undefined;

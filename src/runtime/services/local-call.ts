@@ -1,0 +1,80 @@
+/** Calls that stay on this node: no bytes, but the same deadline, cancelling and failures as a call to another one. */
+
+import { MycelError } from '../../kernel/errors.ts';
+import type { Clock } from '../../ports/clock.ts';
+import type { Ask } from './caller.ts';
+
+/** Calls back once when the deadline passes or the caller gives up; returns the function that ends the watch. */
+function watch(
+  { deadlineMs, signal }: Ask,
+  clock: Clock,
+  over: (reason: unknown) => void,
+): () => void {
+  const cancel = clock.alarm(clock.now() + deadlineMs, () =>
+    over(new MycelError('MYCEL_DEADLINE')),
+  );
+  const give = (): void => over(signal?.reason);
+  signal?.addEventListener('abort', give, { once: true });
+  return () => {
+    cancel();
+    signal?.removeEventListener('abort', give);
+  };
+}
+
+/** A local handler that ignores its deadline does not hold its caller. */
+export function withDeadline(
+  answer: Promise<unknown>,
+  how: Ask,
+  abort: (reason: unknown) => void,
+  clock: Clock,
+): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const end = watch(how, clock, (reason) => {
+      end();
+      abort(reason);
+      reject(reason as Error);
+    });
+    answer.then(
+      (value) => {
+        end();
+        resolve(value);
+      },
+      (error: unknown) => {
+        end();
+        reject(asFailure(error));
+      },
+    );
+  });
+}
+
+/** The same for a stream; whoever stops reading ends it. */
+export async function* watched(
+  items: AsyncIterable<unknown>,
+  how: Ask,
+  abort: (reason: unknown) => void,
+  clock: Clock,
+): AsyncGenerator<unknown> {
+  let over: { readonly reason: unknown } | undefined;
+  const end = watch(how, clock, (reason) => {
+    over = { reason };
+    abort(reason);
+  });
+  try {
+    for await (const item of items) {
+      if (over !== undefined) throw over.reason as Error;
+      yield item;
+    }
+  } catch (error) {
+    throw asFailure(over?.reason ?? error);
+  } finally {
+    end();
+    abort(new MycelError('MYCEL_TIMEOUT', { reason: 'The reader has ended.' }));
+  }
+}
+
+/** A plain error of a local handler fails the call as one of another node does. */
+function asFailure(error: unknown): Error {
+  if (MycelError.is(error)) return error;
+  const reason = error instanceof Error ? error.message : String(error);
+  return new MycelError('MYCEL_HANDLER_FAILED', { reason }, { cause: error });
+}

@@ -1,0 +1,336 @@
+/** Services of a node at work: offered here and on every member, over calls and the pages of the directory. */
+
+import * as z from 'zod/mini';
+import { MycelError } from '../../kernel/errors.ts';
+import type { NodeId } from '../../kernel/ids.ts';
+import type { CallContext } from '../../ports/calls.ts';
+import { decodeCbor, encodeCbor } from '../../wire/cbor.ts';
+import type { NodePart, PartWorld } from '../parts.ts';
+import { callBodyBytesMax } from '../../kernel/call.ts';
+import { createServiceCaller } from './caller.ts';
+import type { Ask, ServiceCaller, Target } from './caller.ts';
+import { hostService, signalOf } from './host.ts';
+import type { Hosted, RawService, Request, ServiceStats } from './host.ts';
+import { actionsMax, readOffers, servicesMax } from './offer.ts';
+import type { Offer, OfferOf } from './offer.ts';
+import type { Pages } from './pages.ts';
+import { watched, withDeadline } from './local-call.ts';
+import { jsonSchema } from './schema.ts';
+import { version } from '../version.ts';
+
+/** Time between two health checks of a service, in ms. */
+const healthPeriodMs = 10_000;
+
+/** A service of some node, for people. */
+export interface ServiceInfo {
+  readonly service: string;
+  readonly version: string;
+  readonly namespace: string;
+  readonly node: NodeId;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly isHealthy: boolean;
+  readonly actions: readonly {
+    readonly name: string;
+    readonly hash: string;
+    readonly isStream: boolean;
+  }[];
+}
+
+/** The services of one node. */
+export interface Services extends NodePart, ServiceCaller {
+  /** Offers one; returns the function that withdraws it. @throws {MycelError} MYCEL_BAD_OPTION */
+  provide(service: RawService): () => void;
+  list(): readonly ServiceInfo[];
+  stats(): readonly ServiceStats[];
+}
+
+const requestSchema = z.object({
+  i: z.unknown(),
+  t: z.string().check(z.maxLength(64)),
+  c: z.string().check(z.maxLength(256)),
+  u: z.record(z.string(), z.string()),
+  d: z.int().check(z.gte(0)),
+});
+
+const nameFormat = /^[A-Za-z$][A-Za-z0-9_$/-]{0,63}$/;
+
+/** Builds them. */
+export function createServices(world: PartWorld, pages: Pages): Services {
+  const { calls, clock, log, mesh } = world;
+  const hosted = new Map<string, Hosted>();
+  const served = new Map<string, (() => void)[]>();
+  let cancelHealth = (): void => {};
+  const now = (): number => clock.now();
+
+  const methodOf = ({ namespace, service, action }: Target): string =>
+    `service/${namespace}/${service}.${action}`;
+
+  function announce(): void {
+    pages.write(
+      'services',
+      [...hosted.values()].map((one) => one.offer()),
+    );
+  }
+
+  /** `$SRV` is on every node and on no page. */
+  const system = hostService(systemService(), now);
+
+  function offers(): OfferOf[] {
+    const own = [...hosted.values()].map((one) => ({ node: mesh.self, offer: one.offer() }));
+    const others = pages
+      .read('services')
+      .filter(({ node }) => node !== mesh.self)
+      .flatMap(({ node, value }) => readOffers(value).map((offer) => ({ node, offer })));
+    const everywhere = [mesh.self, ...mesh.peers()].map((node) => ({
+      node,
+      offer: system.offer(),
+    }));
+    return [...own, ...others, ...everywhere];
+  }
+
+  function member(node: NodeId) {
+    const known = world.node.members().find(({ id }) => id === node);
+    if (known === undefined) return undefined;
+    return { labels: known.labels, capabilities: known.capabilities, rttMs: mesh.rttMs(node) };
+  }
+
+  function requestOf(body: Uint8Array, context: CallContext): Request {
+    const read = requestSchema.safeParse(decodeCbor(body, { bytesMax: callBodyBytesMax }));
+    if (!read.success) throw new MycelError('MYCEL_BAD_BYTES');
+    const { i, t, c, u, d } = read.data;
+    return {
+      input: i,
+      from: context.from,
+      key: context.key,
+      deadlineMs: context.deadlineMs,
+      context: { trace: t, correlation: c, user: u, depth: d },
+      signal: signalOf(context),
+    };
+  }
+
+  function serve(one: Hosted): (() => void)[] {
+    const { name: service, namespace, actions } = one.service;
+    return Object.entries(actions).map(([action, { isStream }]) => {
+      const method = methodOf({ namespace, service, action });
+      if (!isStream) {
+        return calls.serve(method, async (body, context) =>
+          encodeCbor(await one.answer(action, requestOf(body, context))),
+        );
+      }
+      return calls.serveStream(method, async function* (body, context) {
+        for await (const item of one.stream(action, requestOf(body, context))) {
+          yield encodeCbor(item);
+        }
+      });
+    });
+  }
+
+  function bodyOf(input: unknown, { context }: Ask): Uint8Array {
+    const { trace, correlation, user, depth } = context;
+    return encodeCbor({ i: input, t: trace, c: correlation, u: user, d: depth });
+  }
+
+  /** A call that stays here: its signal is made when the handler asks for it. */
+  function localCall(input: unknown, how: Ask): { request: Request; abort(reason: unknown): void } {
+    const { deadlineMs, context, key } = how;
+    let own: AbortController | undefined;
+    let aborted: { readonly reason: unknown } | undefined;
+    const request: Request = {
+      input,
+      from: mesh.self,
+      key: key ?? context.trace,
+      deadlineMs,
+      context,
+      signal() {
+        own ??= new AbortController();
+        if (aborted !== undefined) own.abort(aborted.reason);
+        return own.signal;
+      },
+    };
+    return {
+      request,
+      abort(reason) {
+        aborted = { reason };
+        own?.abort(reason);
+      },
+    };
+  }
+
+  const find = ({ namespace, service }: Target): Hosted | undefined =>
+    service === '$SRV' ? system : hosted.get(`${namespace}/${service}`);
+
+  const caller = createServiceCaller({
+    self: mesh.self,
+    random: world.random(),
+    now,
+    offers,
+    member,
+    async ask(to, target, input, how) {
+      const local = to === mesh.self ? find(target) : undefined;
+      if (local !== undefined) {
+        const { request, abort } = localCall(input, how);
+        return withDeadline(local.answer(target.action, request), how, abort, clock);
+      }
+      const options = callOptions(how);
+      const bytes = await calls.call(to, methodOf(target), bodyOf(input, how), options);
+      return decodeCbor(bytes, { bytesMax: callBodyBytesMax });
+    },
+    async *open(to, target, input, how) {
+      const local = to === mesh.self ? find(target) : undefined;
+      if (local !== undefined) {
+        const { request, abort } = localCall(input, how);
+        yield* watched(local.stream(target.action, request), how, abort, clock);
+        return;
+      }
+      const items = calls.stream(to, methodOf(target), bodyOf(input, how), callOptions(how));
+      for await (const bytes of items) yield decodeCbor(bytes, { bytesMax: callBodyBytesMax });
+    },
+  });
+
+  function checkHealth(): void {
+    cancelHealth = clock.alarm(clock.now() + healthPeriodMs, () => {
+      void Promise.all(
+        [...hosted.values()].map(async (one) => {
+          const { isHealthy, name } = one.service;
+          if (isHealthy === undefined) return;
+          const was = one.offer().ok;
+          const is = await Promise.resolve()
+            .then(isHealthy)
+            .catch((error: unknown) => {
+              log.warn({ error, service: name }, 'a health check failed');
+              return false;
+            });
+          one.setHealthy(is);
+          if (is !== was) announce();
+        }),
+      );
+      checkHealth();
+    });
+  }
+
+  function systemService(): RawService {
+    const any = z.unknown();
+    const answering = (run: () => unknown) => ({
+      input: any,
+      output: any,
+      isStream: false,
+      isIdempotent: true,
+      run,
+    });
+    const every = (): Hosted[] => [...hosted.values()];
+    return {
+      name: '$SRV',
+      version,
+      namespace: 'default',
+      labels: {},
+      weight: 1,
+      concurrency: undefined,
+      ratePerSecond: undefined,
+      isHealthy: undefined,
+      actions: {
+        ping: answering(() => ({
+          node: mesh.self,
+          services: every().map((one) => one.service.name),
+        })),
+        info: answering(() =>
+          every().map((one) => ({
+            ...infoOf(mesh.self, one.offer()),
+            schemas: Object.fromEntries(
+              Object.entries(one.service.actions).map(([name, action]) => [
+                name,
+                { input: jsonSchema(action.input), output: jsonSchema(action.output) },
+              ]),
+            ),
+          })),
+        ),
+        stats: answering(() => every().map((one) => one.stats())),
+      },
+    };
+  }
+
+  return {
+    ...caller,
+    async start() {
+      served.set('$SRV', serve(system));
+      checkHealth();
+    },
+    async stop() {
+      cancelHealth();
+      for (const ends of served.values()) for (const end of ends) end();
+      served.clear();
+      hosted.clear();
+    },
+    provide(service) {
+      checkService(service, hosted.size);
+      const name = `${service.namespace}/${service.name}`;
+      if (hosted.has(name)) {
+        throw new MycelError('MYCEL_BAD_OPTION', {
+          reason: `This node offers '${service.name}' already.`,
+        });
+      }
+      const one = hostService(service, now);
+      hosted.set(name, one);
+      try {
+        announce();
+      } catch (error) {
+        hosted.delete(name);
+        throw error;
+      }
+      served.set(name, serve(one));
+      return () => {
+        if (hosted.get(name) !== one) return;
+        hosted.delete(name);
+        for (const end of served.get(name) ?? []) end();
+        served.delete(name);
+        announce();
+      };
+    },
+    list: () =>
+      offers()
+        .filter(({ offer }) => offer.n !== '$SRV')
+        .map(({ node, offer }) => infoOf(node, offer)),
+    stats: () => [...hosted.values()].map((one) => one.stats()),
+  };
+}
+
+function infoOf(node: NodeId, offer: Offer): ServiceInfo {
+  return {
+    service: offer.n,
+    version: offer.v,
+    namespace: offer.ns,
+    node,
+    labels: offer.l,
+    isHealthy: offer.ok,
+    actions: Object.entries(offer.a).map(([name, { h, s }]) => ({ name, hash: h, isStream: s })),
+  };
+}
+
+function callOptions({ deadlineMs, key, signal }: Ask) {
+  return {
+    deadlineMs,
+    ...(key === undefined ? {} : { key }),
+    ...(signal === undefined ? {} : { signal }),
+  };
+}
+
+function checkService(service: RawService, count: number): void {
+  const bad = (reason: string): MycelError =>
+    new MycelError('MYCEL_BAD_OPTION', { reason, fix: 'Correct the definition of the service.' });
+  for (const [what, name] of [
+    ['service', service.name],
+    ['namespace', service.namespace],
+    ...Object.keys(service.actions).map((action) => ['action', action] as const),
+  ] as const) {
+    if (!nameFormat.test(name) || name === '$SRV') {
+      throw bad(
+        `'${name.slice(0, 64)}' cannot name a ${what}: letters, digits, _ - / and $, not in front a digit.`,
+      );
+    }
+  }
+  if (!/^\d+(\.\d+){0,2}$/.test(service.version))
+    throw bad(`'${service.version}' is no version like 1.2.0.`);
+  if (Object.keys(service.actions).length === 0) throw bad(`'${service.name}' has no action.`);
+  if (Object.keys(service.actions).length > actionsMax)
+    throw bad(`A service has ${actionsMax} actions at most.`);
+  if (count >= servicesMax) throw bad(`A node offers ${servicesMax} services at most.`);
+}
