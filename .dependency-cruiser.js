@@ -48,7 +48,7 @@ export default {
     error('outside-uses-the-front-door', { path: '^(device|gateway)/' }, { path: '^src/' }),
     error(
       'the-library-ships-without-dev-packages',
-      { path: '^(src|device)/', pathNot: 'bundle\\.mjs$' },
+      { path: '^(src|device|gateway)/', pathNot: 'bundle\\.mjs$' },
       { dependencyTypes: ['npm-dev', 'npm-no-pkg'] },
     ),
   ],

@@ -18,6 +18,8 @@ export type DaemonReport =
       readonly name: string;
       readonly mesh: string;
       readonly mqttPort: number;
+      /** Where a gateway listens. */
+      readonly http?: { readonly host: string; readonly port: number };
     }
   | {
       readonly event: 'member';
@@ -32,6 +34,13 @@ export type DaemonReport =
   | { readonly event: 'stopping'; readonly reason: string }
   | { readonly event: 'stopped' };
 
+/** Something that runs on the node: a gateway. */
+export interface Attendant {
+  /** What the ready line says of it. */
+  readonly told: { readonly http: { readonly host: string; readonly port: number } };
+  stop(): Promise<void>;
+}
+
 /** What the daemon runs with. */
 export interface DaemonOptions {
   readonly node: MeshNode;
@@ -39,6 +48,8 @@ export interface DaemonOptions {
   /** A file that held the invite; removed once the node has joined, so that a lost card gives nothing away. */
   readonly inviteFile: string | undefined;
   report(report: DaemonReport, node: MeshNode): void;
+  /** Starts what runs on the node besides it, before the node counts as ready; what it gives back is stopped first. */
+  attend?(node: MeshNode): Promise<Attendant>;
   /** Says why the process should stop, with a function that takes the listening back. */
   onStopAsked(stop: (reason: string) => void): () => void;
 }
@@ -62,21 +73,25 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   const stopWatching = watch(options, report);
   const stopListening = options.onStopAsked((reason) => askToStop(reason));
   let control: ControlServer | undefined;
+  let attendant: Attendant | undefined;
   try {
     await node.start();
+    attendant = await options.attend?.(node);
     control = await openControlServer({
       dataDir: options.dataDir,
       node,
       down: () => askToStop('mycel down'),
     });
     const { name, mesh, mqttPort } = node.status();
-    options.report({ event: 'ready', node: node.id, name, mesh: mesh.name, mqttPort }, node);
+    const self = { node: node.id, name, mesh: mesh.name, mqttPort };
+    options.report({ event: 'ready', ...self, ...attendant?.told }, node);
     const held = early;
     early = undefined;
     for (const entry of held) report(entry);
     report({ event: 'stopping', reason: await asked });
   } finally {
     stopWatching();
+    await attendant?.stop();
     await node.stop();
     await control?.stop('the node has stopped');
     stopListening();

@@ -122,9 +122,16 @@ export function addNodeCommands(program: Command, withContext: WithContext): voi
 }
 
 function addUp(program: Command, withContext: WithContext): void {
-  program
-    .command('up')
-    .description('run the node in the foreground')
+  addNodeOptions(program.command('up').description('run the node in the foreground')).action(
+    withContext(async (context, flags: UpFlags) =>
+      (await import('./commands/up.ts')).up(context, flags),
+    ),
+  );
+}
+
+/** The flags of everything that runs a node in the foreground. */
+export function addNodeOptions(command: Command): Command {
+  return command
     .addOption(
       new Option('--name <name>', 'how people call it (default: the host name)').env('MYCEL_NAME'),
     )
@@ -158,11 +165,6 @@ function addUp(program: Command, withContext: WithContext): void {
       '--log-level <level>',
       'debug, info, warn, error or silent (default: warn)',
       parseChoice('--log-level', ['debug', 'info', 'warn', 'error', 'silent']),
-    )
-    .action(
-      withContext(async (context, flags: UpFlags) =>
-        (await import('./commands/up.ts')).up(context, flags),
-      ),
     );
 }
 

@@ -7,6 +7,7 @@ import { resolveDataDir } from './data-dir.ts';
 import { usageFailure } from './failure.ts';
 import { addAgentCommands } from './program-agents.ts';
 import { addBoardCommands } from './program-board.ts';
+import { addGatewayCommands } from './program-gateway.ts';
 import { addMeshCommands } from './program-mesh.ts';
 import { addNodeCommands } from './program-node.ts';
 import type { Terminal } from './terminal.ts';
@@ -35,6 +36,7 @@ export function createProgram(terminal: Terminal): Command {
   addMeshCommands(program, withContext);
   addAgentCommands(program, withContext);
   addBoardCommands(program, withContext);
+  addGatewayCommands(program, withContext);
   return program;
 }
 

@@ -12,7 +12,7 @@ const tracked = execFileSync('git', ['ls-files'], { cwd: root, encoding: 'utf8' 
   .filter((name) => name !== '');
 const read = (name: string): string => readFileSync(join(root, name), 'utf8');
 const matching = (pattern: RegExp): string[] => tracked.filter((name) => pattern.test(name));
-const sources = matching(/^(src|device)\/.*\.ts$/);
+const sources = matching(/^(src|device|gateway)\/.*\.ts$/);
 const tests = matching(/^test\/.*\.ts$/);
 
 /** Names the lines that break a rule, so that the failure shows where. */
@@ -60,7 +60,7 @@ describe('the house is tidy', () => {
   });
 
   test('no compiled file lies among the sources', () => {
-    expect(matching(/^(src|device|test)\/.*\.(js|d\.ts|map|tsbuildinfo)$/)).toEqual([]);
+    expect(matching(/^(src|device|gateway|test)\/.*\.(js|d\.ts|map|tsbuildinfo)$/)).toEqual([]);
   });
 
   test('no file names a registry or a place of one machine', () => {

@@ -1,10 +1,10 @@
 /** `mycel up`: runs the node in the foreground and tells what happens, a line at a time. */
 
-import type { NodeOptions, NodeStatus } from 'mycel';
+import type { MeshNode, NodeOptions, NodeStatus } from 'mycel';
 
 import type { Context } from '../context.ts';
 import { assertNoLiveNode } from '../control-server.ts';
-import { runDaemon, type DaemonReport } from '../daemon.ts';
+import { runDaemon, type Attendant, type DaemonReport } from '../daemon.ts';
 import { findInvite } from '../invite-source.ts';
 import { memberColours } from '../member-state.ts';
 import { namePortHolder } from '../port-holder.ts';
@@ -16,12 +16,30 @@ import { harmless } from '../terminal.ts';
 const stopMs = 15_000;
 
 /** Runs until a signal or `mycel down`. */
-export async function up(context: Context, flags: UpFlags): Promise<void> {
+export function up(context: Context, flags: UpFlags): Promise<void> {
+  return runNode(context, flags, {});
+}
+
+/** What else runs on the node, and what the node says it can. */
+export interface NodeExtras {
+  readonly capabilities?: readonly string[];
+  readonly attend?: (node: MeshNode) => Promise<Attendant>;
+}
+
+/** Runs a node, and what runs on it, until a signal or `mycel down`. */
+export async function runNode(
+  context: Context,
+  flags: UpFlags,
+  { capabilities, attend }: NodeExtras,
+): Promise<void> {
   const { dataDir, json, terminal } = context;
   await assertNoLiveNode(dataDir);
   const invite = await findInvite(flags.join, process.env);
   const { createNode } = await import('mycel');
-  const node = await createNode(toNodeOptions(flags, dataDir, invite?.text));
+  const node = await createNode({
+    ...toNodeOptions(flags, dataDir, invite?.text),
+    ...(capabilities === undefined ? {} : { capabilities }),
+  });
   const manager = findServiceManager(process.env, {
     describe: () => summarise(node.status()),
     complain: (text) => terminal.note(text),
@@ -30,6 +48,7 @@ export async function up(context: Context, flags: UpFlags): Promise<void> {
     node,
     dataDir,
     inviteFile: invite?.file,
+    ...(attend === undefined ? {} : { attend }),
     report(report, { id }) {
       if (report.event === 'ready') manager?.ready();
       if (report.event === 'stopping') manager?.stopping();
@@ -105,6 +124,9 @@ export function describe(context: Context, report: DaemonReport, id: string): st
     case 'ready':
       return [
         `${style('green', 'ready')}    ${style('bold', harmless(report.name))} ${short(id)} in mesh '${harmless(report.mesh)}', MQTT on port ${report.mqttPort}`,
+        ...(report.http === undefined
+          ? []
+          : [`gateway  http://${hostInUrl(report.http.host)}:${report.http.port}/v1`]),
         style('dim', '         next: mycel invite · mycel members · mycel status'),
       ];
     case 'member': {
@@ -129,4 +151,8 @@ export function describe(context: Context, report: DaemonReport, id: string): st
     case 'stopped':
       return ['stopped'];
   }
+}
+
+function hostInUrl(host: string): string {
+  return host.includes(':') ? `[${host}]` : host;
 }

@@ -57,6 +57,16 @@ export const errorCatalogue = {
     text: 'The node does not answer this call.',
     fix: 'Check the name, and that the service runs on that node.',
   },
+  MYCEL_LLM_FAILED: {
+    retryable: true,
+    text: 'The language model gave no answer.',
+    fix: 'Read the reason; "mycel llm targets" shows what the gateways can reach.',
+  },
+  MYCEL_LLM_TARGET: {
+    retryable: true,
+    text: 'A target of the gateway cannot be used.',
+    fix: 'Run "mycel gateway check"; it says what is wrong with each target.',
+  },
   MYCEL_LINK_FAILED: {
     retryable: true,
     text: 'No link to the peer could be made.',

@@ -1,0 +1,99 @@
+/** A running gateway: targets, policy and the HTTP server, started and stopped together. */
+
+import type { MeshNode } from 'mycel';
+
+import { plainModel } from './config/load.ts';
+import type { GatewayConfig } from './config/load.ts';
+import { toLlmFailure } from './failure.ts';
+import { openHttpServer } from './http/server.ts';
+import { createDesk } from './policy/desk.ts';
+import type { Desk } from './policy/desk.ts';
+import { createEngine } from './policy/engine.ts';
+import type { Engine } from './policy/engine.ts';
+import { openTarget } from './targets/open.ts';
+
+/** Between two looks at the models of a target that does not state them, in ms. */
+const modelsEveryMs = 60_000;
+
+/** How long a target may take to list its models, in ms. */
+const modelsMs = 10_000;
+
+/** A running gateway. */
+export interface Gateway {
+  readonly http: { readonly host: string; readonly port: number };
+  readonly engine: Engine;
+  close(): Promise<void>;
+}
+
+/** What a gateway runs with. */
+export interface GatewayOptions {
+  readonly config: GatewayConfig;
+  /** The node it belongs to; without one it serves HTTP alone. */
+  readonly node?: MeshNode;
+  /** Tells the owner what went wrong inside, in one line. */
+  report(text: string): void;
+}
+
+/**
+ * Starts it. Resolves when clients can connect.
+ * @throws {MycelError} MYCEL_BAD_OPTION, or the system's error when it cannot listen.
+ */
+export async function openGateway(options: GatewayOptions): Promise<Gateway> {
+  const { config, report } = options;
+  const desks: Desk[] = [];
+  for (const target of config.targets) {
+    desks.push(createDesk(target, await openTarget(target), config.queueMax));
+  }
+  const engine = createEngine(config, desks);
+  const controller = new AbortController();
+  const looks = desks.flatMap((desk) =>
+    desk.config.models === undefined ? [watchModels(desk, controller.signal, report)] : [],
+  );
+  try {
+    const http = await openHttpServer({
+      config,
+      engine,
+      report: (error) =>
+        report(
+          `A request failed unexpectedly: ${String((error as Error).stack ?? error).slice(0, 500)}`,
+        ),
+    });
+    return {
+      http: { host: http.host, port: http.port },
+      engine,
+      async close() {
+        controller.abort();
+        for (const stop of looks) stop();
+        await http.close();
+        engine.close();
+      },
+    };
+  } catch (error) {
+    for (const stop of looks) stop();
+    engine.close();
+    throw error;
+  }
+}
+
+/** Asks a target for its models now and then; a target that is down keeps those it had. */
+function watchModels(desk: Desk, signal: AbortSignal, report: (text: string) => void): () => void {
+  let wasDown = false;
+  const look = async (): Promise<void> => {
+    try {
+      const names = await desk.target.listModels(
+        AbortSignal.any([signal, AbortSignal.timeout(modelsMs)]),
+      );
+      desk.setModels(names.map(plainModel));
+      wasDown = false;
+    } catch (error) {
+      if (signal.aborted || wasDown) return;
+      wasDown = true;
+      report(
+        `Target '${desk.config.name}' does not tell its models: ${toLlmFailure(error).message}`,
+      );
+    }
+  };
+  void look();
+  const timer = setInterval(() => void look(), modelsEveryMs).unref();
+  return () => clearInterval(timer);
+}

@@ -1,0 +1,147 @@
+/** One HTTP request and its answer: bodies with a bound, errors in one shape, streams that mind a slow reader. */
+
+import { once } from 'node:events';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+
+import { isObject } from '../events.ts';
+import type { JsonObject } from '../events.ts';
+import { invalid, LlmFailure } from '../failure.ts';
+
+/** Largest request, in bytes: a few pictures in base64. */
+export const requestBytesMax: number = 32 * 1024 * 1024;
+
+/** Between two signs of life on a stream that has nothing to say, in ms. */
+const heartbeatMs = 10_000;
+
+/**
+ * Reads a JSON object.
+ * @throws {LlmFailure} invalid
+ */
+export async function readJson(request: IncomingMessage): Promise<JsonObject> {
+  const pieces: Buffer[] = [];
+  let length = 0;
+  for await (const piece of request as AsyncIterable<Buffer>) {
+    length += piece.length;
+    if (length > requestBytesMax) {
+      throw new LlmFailure(
+        'invalid',
+        `The request is longer than ${requestBytesMax} bytes. Send less.`,
+        {
+          status: 413,
+          code: 'request_too_large',
+        },
+      );
+    }
+    pieces.push(piece);
+  }
+  const [only] = pieces;
+  const text = (pieces.length === 1 && only !== undefined ? only : Buffer.concat(pieces)).toString(
+    'utf8',
+  );
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw invalid(
+      'The request is not JSON. Send a JSON object with content-type application/json.',
+      undefined,
+      'invalid_json',
+    );
+  }
+  if (!isObject(value))
+    throw invalid('The request is not a JSON object.', undefined, 'invalid_json');
+  return value;
+}
+
+/** Sends a whole answer. */
+export function sendJson(
+  response: ServerResponse,
+  status: number,
+  body: unknown,
+  headers: Readonly<Record<string, string>> = {},
+): void {
+  const text = JSON.stringify(body);
+  response.writeHead(status, {
+    'content-type': 'application/json; charset=utf-8',
+    'content-length': Buffer.byteLength(text),
+    ...headers,
+  });
+  response.end(text);
+}
+
+/** What tells a client whether and when to come back. */
+export function failureHeaders(failure: LlmFailure): Record<string, string> {
+  const headers: Record<string, string> = {};
+  if (failure.retryAfterMs !== undefined) {
+    headers['retry-after'] = String(Math.max(1, Math.ceil(failure.retryAfterMs / 1000)));
+    headers['retry-after-ms'] = String(Math.ceil(failure.retryAfterMs));
+  }
+  // What can be tried again was tried here, at every target.
+  const isPatience = failure.kind === 'rate' || failure.kind === 'queue';
+  if (!isPatience) headers['x-should-retry'] = 'false';
+  return headers;
+}
+
+/** Sends an error in OpenAI's shape; nothing when the answer has begun. */
+export function sendFailure(
+  response: ServerResponse,
+  failure: LlmFailure,
+  body: unknown = failure.toBody(),
+): void {
+  if (response.headersSent || response.destroyed) return;
+  sendJson(response, failure.status, body, failureHeaders(failure));
+}
+
+/** A stream of pieces to a client. */
+export interface StreamOut {
+  /** Whether the head is on its way: from here on errors are told in the stream. */
+  readonly hasBegun: boolean;
+  /** Writes a piece; the first one sends the head. Waits when the client does not keep up. */
+  write(text: string): Promise<void>;
+  end(text?: string): void;
+  /** Stops the signs of life. */
+  stop(): void;
+}
+
+/** Opens nothing before the first piece, or the first sign of life. */
+export function createStreamOut(
+  response: ServerResponse,
+  contentType: string,
+  heartbeat: string | undefined,
+  headers: () => Readonly<Record<string, string>>,
+): StreamOut {
+  function begin(): void {
+    if (response.headersSent) return;
+    response.writeHead(200, {
+      'content-type': contentType,
+      'cache-control': 'no-cache',
+      'x-accel-buffering': 'no',
+      ...headers(),
+    });
+  }
+  const timer =
+    heartbeat === undefined
+      ? undefined
+      : setInterval(() => {
+          begin();
+          response.write(heartbeat);
+        }, heartbeatMs).unref();
+  return {
+    get hasBegun() {
+      return response.headersSent;
+    },
+    async write(text) {
+      begin();
+      timer?.refresh();
+      if (!response.write(text) && !response.destroyed) {
+        await Promise.race([once(response, 'drain'), once(response, 'close')]);
+      }
+    },
+    end(text) {
+      clearInterval(timer);
+      begin();
+      response.end(text);
+    },
+    stop: () => clearInterval(timer),
+  };
+}

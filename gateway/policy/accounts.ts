@@ -1,0 +1,231 @@
+/** Whose budgets a request falls under, what is set aside for it, and what it did cost in the end. */
+
+import { createLedger, isRefusal, nanoPerUsd } from 'mycel/flow';
+import type { Amounts, BudgetLimit, BudgetLine, PeriodStamp, Reservation } from 'mycel/flow';
+
+import type { GatewayConfig, PrincipalConfig } from '../config/load.ts';
+import type { BudgetConfig, Price } from '../config/schema.ts';
+import type { Usage } from '../events.ts';
+import { LlmFailure } from '../failure.ts';
+import type { Ask } from './ask.ts';
+import { outputMax, statedOutput } from './estimate.ts';
+import { costOf } from './prices.ts';
+
+/** The account of everybody together. */
+const everybody = 'mesh';
+
+/** Share of what is free that one answer without a stated limit may take. */
+const freeShare = 1 / 32;
+
+/** Longest wait for answers under way to give back what they do not use, in ms. */
+const settleWaitMs = 30_000;
+
+/** What a request is going to use. */
+export interface Forecast {
+  readonly inputTokens: number;
+  /** Likely upper bound of the output, in tokens. */
+  readonly outputTokens: number;
+  /** Undefined: unknown. */
+  readonly price: Price | undefined;
+}
+
+/** Money and tokens set aside. */
+export interface Hold {
+  readonly reservation: Reservation;
+  /** Largest output that is paid for; undefined: nothing bounds it. */
+  readonly outputTokens: number | undefined;
+}
+
+/** The books of a gateway. */
+export interface Accounts {
+  /**
+   * Sets aside what a request may use; waits while others may still give something back.
+   * @throws {LlmFailure} budget, with what to change.
+   */
+  hold(ask: Ask, forecast: Forecast, signal: AbortSignal): Promise<Hold>;
+  /** Books what was used. */
+  settle(hold: Hold, usage: Usage, price: Price | undefined): void;
+  /** What stands against the budgets of a principal. */
+  lines(principal: PrincipalConfig): readonly BudgetLine[];
+  /** Books what was spent before a restart. */
+  restore(account: string, amounts: Amounts, stamp: PeriodStamp): void;
+  accountsOf(principal: PrincipalConfig): readonly string[];
+  stamp(): PeriodStamp;
+}
+
+/** Opens the books. */
+export function createAccounts(config: GatewayConfig): Accounts {
+  const ledger = createLedger([
+    ...config.principals.flatMap(({ name, budget }) => limitsOf(`principal:${name}`, budget)),
+    ...config.groups.flatMap(({ name, budget }) => limitsOf(`group:${name}`, budget)),
+    ...limitsOf(everybody, config.budget),
+  ]);
+  let waiters: (() => void)[] = [];
+  const names = new Map<string, readonly string[]>();
+
+  function accountsOf({ name, group }: PrincipalConfig): readonly string[] {
+    let known = names.get(name);
+    if (known === undefined) {
+      known = [`principal:${name}`, ...(group === undefined ? [] : [`group:${group}`]), everybody];
+      names.set(name, known);
+    }
+    return known;
+  }
+
+  function stamp(): PeriodStamp {
+    const now = new Date();
+    const minute = Math.floor(now.getTime() / 60_000);
+    return {
+      minute,
+      day: Math.floor(minute / 1440),
+      month: now.getUTCFullYear() * 12 + now.getUTCMonth(),
+      total: 0,
+    };
+  }
+
+  /** Largest output that the budgets leave, in tokens. `free`: now; `unspent`: once all that is reserved came back. */
+  function room(
+    accounts: readonly string[],
+    forecast: Forecast,
+    at: PeriodStamp,
+  ): { free: number; unspent: number } {
+    const tokens = ledger.left(accounts, 'tokens', at);
+    const usd = ledger.left(accounts, 'usd', at);
+    const { price, inputTokens } = forecast;
+    const affordable = (nano: number): number => {
+      if (nano === Infinity || price === undefined) return Infinity;
+      const rest = nano - costOf(price, usageOf(inputTokens, 0));
+      return rest < 0
+        ? -1
+        : price.output === 0
+          ? Infinity
+          : Math.floor((rest * 1e6) / (price.output * nanoPerUsd));
+    };
+    return {
+      free: Math.min(tokens.free - inputTokens, affordable(usd.free)),
+      unspent: Math.min(tokens.unspent - inputTokens, affordable(usd.unspent)),
+    };
+  }
+
+  function tryHold(
+    ask: Ask,
+    forecast: Forecast,
+    accounts: readonly string[],
+  ): Hold | BudgetLine | 'wait' {
+    const at = stamp();
+    const { free, unspent } = room(accounts, forecast, at);
+    const stated = ask.kind === 'embeddings' ? 0 : statedOutput(ask.body);
+    const wanted =
+      stated ??
+      Math.max(
+        1,
+        Math.min(free, Math.max(forecast.outputTokens, Math.min(outputMax, free * freeShare))),
+      );
+    const output = Math.floor(Math.min(wanted, stated ?? outputMax));
+    const amounts = amountsOf(usageOf(forecast.inputTokens, output), forecast.price);
+    const result = ledger.reserve(accounts, amounts, at);
+    if (!isRefusal(result)) {
+      return { reservation: result, outputTokens: free === Infinity ? undefined : output };
+    }
+    // Some of it may come back: what is reserved is more than what is used.
+    const least = stated ?? 1;
+    const mayComeBack = result.unit === 'requests' ? false : unspent >= least;
+    return mayComeBack ? 'wait' : result;
+  }
+
+  return {
+    accountsOf,
+    stamp,
+    async hold(ask, forecast, signal) {
+      const accounts = accountsOf(ask.principal);
+      if (forecast.price === undefined && ledger.left(accounts, 'usd', stamp()).free < Infinity) {
+        throw new LlmFailure(
+          'budget',
+          `The price of this model is unknown, and '${ask.principal.name}' has a budget in money. Give its price under prices: in the gateway's configuration.`,
+          { code: 'price_unknown' },
+        );
+      }
+      const until = performance.now() + Math.min(settleWaitMs, ask.ttlMs);
+      for (;;) {
+        const held = tryHold(ask, forecast, accounts);
+        if (held !== 'wait' && !isLine(held)) return held;
+        const leftMs = until - performance.now();
+        if (held === 'wait' && leftMs > 0) await settled(leftMs, signal);
+        else throw exhausted(held === 'wait' ? undefined : held, ask.principal);
+      }
+    },
+    settle({ reservation }, usage, price) {
+      ledger.settle(reservation, amountsOf(usage, price));
+      const waking = waiters;
+      waiters = [];
+      for (const wake of waking) wake();
+    },
+    lines: (principal) =>
+      accountsOf(principal).flatMap((account) => ledger.lines(account, stamp())),
+    restore: (account, amounts, at) => ledger.book(account, amounts, at),
+  };
+
+  function settled(ms: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(wake, ms);
+      function wake(): void {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', stop);
+        resolve();
+      }
+      function stop(): void {
+        clearTimeout(timer);
+        reject(signal.reason as Error);
+      }
+      signal.addEventListener('abort', stop, { once: true });
+      waiters.push(wake);
+    });
+  }
+}
+
+function isLine(value: Hold | BudgetLine): value is BudgetLine {
+  return 'max' in value;
+}
+
+function limitsOf(account: string, budget: BudgetConfig): BudgetLimit[] {
+  return (['tokens', 'usd', 'requests'] as const).flatMap((unit) =>
+    (['minute', 'day', 'month', 'total'] as const).flatMap((period) => {
+      const max = budget[unit]?.[period];
+      return max === undefined
+        ? []
+        : [{ account, unit, period, max: unit === 'usd' ? Math.round(max * nanoPerUsd) : max }];
+    }),
+  );
+}
+
+function usageOf(inputTokens: number, outputTokens: number): Usage {
+  return { inputTokens, outputTokens, cachedTokens: 0, reasoningTokens: 0 };
+}
+
+function amountsOf(usage: Usage, price: Price | undefined): Amounts {
+  return {
+    tokens: usage.inputTokens + usage.outputTokens,
+    usd: price === undefined ? 0 : costOf(price, usage),
+    requests: 1,
+  };
+}
+
+function exhausted(line: BudgetLine | undefined, principal: PrincipalConfig): LlmFailure {
+  if (line === undefined) {
+    return new LlmFailure(
+      'budget',
+      `What is left of the budget of '${principal.name}' is held by answers under way. Ask for fewer tokens (max_tokens), or ask later.`,
+    );
+  }
+  const inUnits = (amount: number): string =>
+    line.unit === 'usd' ? `${(amount / nanoPerUsd).toFixed(4)} USD` : `${amount} ${line.unit}`;
+  const whose = line.account
+    .replace(/^(\w+):(.*)$/, "$1 '$2'")
+    .replace(/^mesh$/, 'everybody together');
+  const span = line.period === 'total' ? 'in all' : `a ${line.period}`;
+  const left = Math.max(0, line.max - line.spent);
+  return new LlmFailure(
+    'budget',
+    `The budget of ${whose} does not allow this request: ${inUnits(line.max)} ${span}, ${inUnits(line.spent)} spent, ${inUnits(left)} left. Ask for less (max_tokens), wait for the next ${line.period === 'total' ? 'budget' : line.period}, or raise the budget in the gateway's configuration.`,
+  );
+}

@@ -1,0 +1,254 @@
+/** The policy in one place: every request of every format goes through `ask`. */
+
+import { createTokenBucket } from 'mycel/flow';
+import type { TokenBucket } from 'mycel/flow';
+
+import type { GatewayConfig, PrincipalConfig } from '../config/load.ts';
+import type { Batch } from '../events.ts';
+import { LlmFailure } from '../failure.ts';
+import { createAccounts } from './accounts.ts';
+import type { Accounts } from './accounts.ts';
+import { createAnswerCache } from './answer-cache.ts';
+import type { AnswerCache } from './answer-cache.ts';
+import { isRepeatable, isShareable, modelOf } from './ask.ts';
+import type { Ask } from './ask.ts';
+import { candidatesOf } from './choice.ts';
+import type { Candidate } from './choice.ts';
+import type { Desk } from './desk.ts';
+import { countTokens, createEstimator } from './estimate.ts';
+import { startFlight } from './flight.ts';
+import type { Flight, FlightOutcome, FlightWorld } from './flight.ts';
+import { createPriceList } from './prices.ts';
+import { requestKey } from './request-key.ts';
+import { createUsageBook } from './usage-book.ts';
+import type { UsageBook } from './usage-book.ts';
+
+/** Answers under way at once; one more is told to come back. */
+export const flightsMax = 4096;
+
+/** An answer that somebody reads. */
+export interface Answer {
+  readonly cache: 'hit' | 'stale' | 'coalesced' | 'miss';
+  /** @throws {LlmFailure} */
+  readonly batches: AsyncIterable<Batch>;
+  /** A reader that cannot take anything back has passed something on. */
+  told(): void;
+  /** What became of it; undefined while it is under way, and for answers from the cache. */
+  outcome(): FlightOutcome | undefined;
+  /** The reader is gone. With nobody left, the target is told to stop after so long, in ms. */
+  leave(graceMs: number): void;
+}
+
+/** The policy of one gateway. */
+export interface Engine {
+  /** @throws {LlmFailure} what is wrong with the request itself; the rest comes from the answer. */
+  ask(ask: Ask): Answer;
+  readonly desks: readonly Desk[];
+  readonly accounts: Accounts;
+  readonly usage: UsageBook;
+  readonly cache: AnswerCache;
+  /** Answers under way. */
+  inflight(): number;
+  /** Called with every answer that ended. */
+  onLanded(listener: (flight: Flight) => void): void;
+  /** Ends every answer under way. */
+  close(): void;
+}
+
+/** Builds it over targets that are already open. */
+export function createEngine(config: GatewayConfig, desks: readonly Desk[]): Engine {
+  const accounts = createAccounts(config);
+  const estimator = createEstimator();
+  const cache = createAnswerCache(config.cache.bytes);
+  const usage = createUsageBook();
+  const priceOf = createPriceList(config.prices);
+  const flights = new Set<Flight>();
+  const shared = new Map<string, Flight>();
+  const rates = new Map<string, RateGate>();
+  const listeners: ((flight: Flight) => void)[] = [];
+
+  const world: FlightWorld = {
+    accounts,
+    estimator,
+    priceOf: ({ desk, model }) => priceOf(desk.config, model),
+    chance: Math.random,
+    landed(flight) {
+      const { ask, key, tape, outcome } = flight;
+      flights.delete(flight);
+      if (key !== undefined && shared.get(key) === flight) shared.delete(key);
+      if (outcome === undefined) return;
+      usage.landed(ownerOf(ask, outcome.model), outcome);
+      if (outcome.failure === undefined && key !== undefined && mayKeep(ask)) {
+        cache.keep(key, tape.batches, performance.now() + (ask.cacheMs ?? Infinity));
+      }
+      for (const listener of listeners) listener(flight);
+    },
+  };
+
+  function keyOf(ask: Ask): string | undefined {
+    const isKept = mayKeep(ask);
+    if (!isKept && !isShareable(ask)) return undefined;
+    const scope = config.cache.scope === 'mesh' ? '' : ask.principal.name;
+    return requestKey(scope, ask.kind, ask.body);
+  }
+
+  function take(ask: Ask, candidates: readonly Candidate[]): Answer {
+    const key = keyOf(ask);
+    if (key !== undefined && ask.cacheMs !== 0) {
+      const kept = mayKeep(ask) ? cache.get(key) : undefined;
+      if (kept !== undefined && kept.freshUntil > performance.now()) {
+        usage.spared(ownerOf(ask, modelOf(ask.body)), 'cacheHits');
+        return keptAnswer('hit', kept.events);
+      }
+      const running = isShareable(ask) ? shared.get(key) : undefined;
+      if (running !== undefined) {
+        usage.spared(ownerOf(ask, modelOf(ask.body)), 'coalesced');
+        return follow(running, 'coalesced');
+      }
+    }
+    admit(ask);
+    const flight = startFlight(ask, key, candidates, world);
+    flights.add(flight);
+    if (key !== undefined && isShareable(ask)) shared.set(key, flight);
+    const answer = follow(flight, 'miss');
+    return key === undefined ? answer : withStale(answer, key);
+  }
+
+  /** When nobody can be reached, an answer that is too old is better than none. */
+  function withStale(answer: Answer, key: string): Answer {
+    if (!config.offline.includes('stale-cache')) return answer;
+    async function* batches(): AsyncGenerator<Batch> {
+      let isTold = false;
+      try {
+        for await (const batch of answer.batches) {
+          isTold = true;
+          yield batch;
+        }
+      } catch (error) {
+        const kept = cache.get(key);
+        if (isTold || kept === undefined || !isOutage(error)) throw error;
+        yield kept.events;
+      }
+    }
+    return { ...answer, batches: batches() };
+  }
+
+  function admit(ask: Ask): void {
+    if (flights.size >= flightsMax) {
+      throw new LlmFailure(
+        'queue',
+        `The gateway works on ${flightsMax} requests already. Ask again in a second.`,
+        { retryAfterMs: 1000 },
+      );
+    }
+    const gate = gateOf(ask.principal);
+    const now = performance.now();
+    const waitMs = Math.max(
+      gate.requests?.take(now, 1) ?? 0,
+      gate.tokens === undefined ? 0 : gate.tokens.take(now, countTokens(ask.body)),
+    );
+    if (waitMs === 0) return;
+    throw new LlmFailure(
+      'rate',
+      `'${ask.principal.name}' asks faster than its rate allows. Ask again in ${Math.ceil(waitMs / 1000)} s.`,
+      { retryAfterMs: waitMs },
+    );
+  }
+
+  function gateOf({ name, rate }: PrincipalConfig): RateGate {
+    let gate = rates.get(name);
+    if (gate === undefined) {
+      const { requestsPerMinute, tokensPerMinute } = rate;
+      gate = {
+        requests:
+          requestsPerMinute === undefined
+            ? undefined
+            : createTokenBucket({ perMinute: requestsPerMinute }),
+        tokens:
+          tokensPerMinute === undefined
+            ? undefined
+            : createTokenBucket({ perMinute: tokensPerMinute }),
+      };
+      rates.set(name, gate);
+    }
+    return gate;
+  }
+
+  return {
+    ask: (ask) => take(ask, candidatesOf(ask, desks)),
+    desks,
+    accounts,
+    usage,
+    cache,
+    inflight: () => flights.size,
+    onLanded: (listener) => void listeners.push(listener),
+    close() {
+      for (const flight of flights) {
+        flight.cancel(
+          new LlmFailure('overload', 'The gateway stops. Ask another one.', {
+            code: 'gateway_stopping',
+          }),
+        );
+      }
+      for (const desk of desks) desk.close();
+    },
+  };
+}
+
+interface RateGate {
+  readonly requests: TokenBucket | undefined;
+  readonly tokens: TokenBucket | undefined;
+}
+
+function mayKeep(ask: Ask): boolean {
+  return ask.cacheMs === undefined ? isRepeatable(ask) : ask.cacheMs > 0;
+}
+
+function ownerOf(
+  ask: Ask,
+  model: string,
+): { principal: string; agent: string | undefined; model: string } {
+  return { principal: ask.principal.name, agent: ask.agent, model };
+}
+
+function isOutage(error: unknown): boolean {
+  return (
+    error instanceof LlmFailure &&
+    ['network', 'timeout', 'overload', 'rate', 'funds'].includes(error.kind)
+  );
+}
+
+function follow(flight: Flight, cache: 'coalesced' | 'miss'): Answer {
+  const reader = flight.tape.read();
+  return {
+    cache,
+    batches: reader,
+    outcome: () => flight.outcome,
+    told() {
+      flight.canReset = false;
+    },
+    leave(graceMs) {
+      void reader.return?.();
+      if (flight.tape.isEnded || flight.tape.readerCount > 0) return;
+      const cancel = (): void => {
+        if (flight.tape.readerCount === 0)
+          flight.cancel(new LlmFailure('cancelled', 'The client went away.'));
+      };
+      if (graceMs === 0) cancel();
+      else setTimeout(cancel, graceMs).unref();
+    },
+  };
+}
+
+function keptAnswer(cache: 'hit', events: Batch): Answer {
+  async function* batches(): AsyncGenerator<Batch> {
+    yield events;
+  }
+  return {
+    cache,
+    batches: batches(),
+    outcome: () => undefined,
+    told: () => undefined,
+    leave: () => undefined,
+  };
+}

@@ -1,0 +1,133 @@
+/** When a request is tried again, at which target, and what a failure says about one. */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { LlmFailure } from '../failure.ts';
+import { ranked } from './choice.ts';
+import type { Candidate } from './choice.ts';
+import type { Desk } from './desk.ts';
+
+/** Attempts of one request, over all targets. */
+const attemptsMax = 6;
+
+/** Longest wait for a target that asked for patience, in ms: what is longer is the client's to wait. */
+const patienceMs = 5_000;
+
+/** Waits before a target is tried again, drawn between these, in ms. */
+const jitterMs = { least: 200, most: 800 };
+
+/** Tells the breaker what a failure says about the target. Gives false when it says nothing. */
+export function judge(desk: Desk, model: string, failure: LlmFailure): boolean {
+  const now = performance.now();
+  const breaker = desk.breaker(model);
+  switch (failure.kind) {
+    case 'auth':
+      breaker.block(now, 60_000);
+      return true;
+    case 'funds':
+      breaker.block(now, failure.retryAfterMs ?? 60_000);
+      return true;
+    case 'rate':
+      breaker.block(now, failure.retryAfterMs ?? 1_000);
+      return true;
+    case 'overload':
+    case 'network':
+    case 'timeout':
+    case 'incomplete':
+    case 'malformed':
+      breaker.failed(now);
+      if (failure.retryAfterMs !== undefined) breaker.block(now, failure.retryAfterMs);
+      return true;
+    default:
+      return false;
+  }
+}
+
+/** Waits for the best candidate that may be tried. @throws {LlmFailure} when none will be in time. */
+export async function choose(
+  candidates: readonly Candidate[],
+  tried: ReadonlyMap<string, number>,
+  deadline: number,
+  signal: AbortSignal,
+): Promise<Candidate> {
+  for (;;) {
+    const now = performance.now();
+    let soonest = Infinity;
+    const fresh = ranked(candidates).toSorted(
+      (left, right) =>
+        (tried.get(left.desk.config.name) ?? 0) - (tried.get(right.desk.config.name) ?? 0),
+    );
+    for (const candidate of fresh) {
+      const breaker = candidate.desk.breaker(candidate.model.as);
+      if (!breaker.isReady(now)) {
+        const state = breaker.state(now);
+        soonest = Math.min(soonest, state.phase === 'open' ? state.until : now + 1000);
+        continue;
+      }
+      const waitMs = candidate.desk.takeRate(1);
+      if (waitMs > 0) soonest = Math.min(soonest, now + waitMs);
+      else if (breaker.admit(now)) return candidate;
+    }
+    const waitMs = soonest - now;
+    if (waitMs > patienceMs || soonest > deadline) throw allClosed(candidates, waitMs);
+    await sleep(Math.max(1, waitMs), undefined, { signal, ref: false });
+  }
+}
+
+/** What decides about another attempt. */
+export interface RetryFrame {
+  /** Whether something was told that cannot be taken back. */
+  readonly isBound: boolean;
+  readonly candidates: readonly Candidate[];
+  readonly candidate: Candidate;
+  readonly tried: ReadonlyMap<string, number>;
+  readonly attempts: number;
+  readonly deadline: number;
+  readonly signal: AbortSignal;
+  /** A number in [0, 1). */
+  chance(): number;
+}
+
+/** Whether another attempt is made; waits a little before the same target is asked again. */
+export async function mayRetry(failure: LlmFailure, frame: RetryFrame): Promise<boolean> {
+  const { candidates, candidate, tried, attempts, deadline, signal } = frame;
+  if (signal.aborted || attempts >= attemptsMax) return false;
+  // What was told cannot be taken back from a reader of a plain stream.
+  if (frame.isBound) return false;
+  const hasOther = candidates.some(({ desk }) => (tried.get(desk.config.name) ?? 0) === 0);
+  const again = tried.get(candidate.desk.config.name) ?? 0;
+  switch (failure.kind) {
+    case 'overload':
+    case 'network':
+    case 'rate': {
+      if (hasOther) return true;
+      const wait = Math.max(
+        failure.retryAfterMs ?? 0,
+        jitterMs.least + frame.chance() * (jitterMs.most - jitterMs.least),
+      );
+      if (again > (failure.kind === 'rate' ? 2 : 1) || wait > patienceMs) return false;
+      if (performance.now() + wait >= deadline) return false;
+      await sleep(wait, undefined, { signal, ref: false }).catch(() => undefined);
+      return !signal.aborted;
+    }
+    case 'auth':
+    case 'funds':
+    case 'timeout':
+      return hasOther;
+    case 'incomplete':
+    case 'malformed':
+      return hasOther || again < 2;
+    default:
+      return false;
+  }
+}
+
+function allClosed(candidates: readonly Candidate[], waitMs: number): LlmFailure {
+  const names = [...new Set(candidates.map(({ desk }) => `'${desk.config.name}'`))].join(', ');
+  const retryAfterMs = Math.min(Math.max(1, waitMs), 86_400_000);
+  return new LlmFailure(
+    'overload',
+    `None of the targets ${names} can be asked now. Ask again in ${Math.ceil(retryAfterMs / 1000)} s; "mycel llm targets" shows why.`,
+    { code: 'targets_unavailable', retryAfterMs },
+  );
+}

@@ -1,0 +1,197 @@
+/** Requests to a target over node:http(s): kept-alive connections, exact time limits, exact aborts. */
+
+import { Agent as HttpAgent, request as requestHttp } from 'node:http';
+import type { IncomingMessage } from 'node:http';
+import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
+
+import { LlmFailure } from '../failure.ts';
+
+/** Connections kept open to one target while idle. */
+const idleSocketsMax = 64;
+
+/** Largest answer that is not a stream, in bytes. */
+export const answerBytesMax: number = 32 * 1024 * 1024;
+
+/** One request. */
+export interface UpstreamRequest {
+  readonly method: 'GET' | 'POST';
+  /** Appended to the base address, with its slash. */
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string | undefined;
+  /** Until the head of the answer is there, in ms. */
+  readonly headMs: number;
+  readonly signal: AbortSignal;
+}
+
+/** The connections to one target. */
+export interface Transport {
+  /**
+   * Sends a request and gives the answer's head and a body to be read.
+   * @throws {LlmFailure} network, timeout, or cancelled.
+   */
+  send(request: UpstreamRequest): Promise<IncomingMessage>;
+  close(): void;
+}
+
+/** Opens nothing yet. */
+export function createTransport(base: string): Transport {
+  const { protocol, hostname, port, pathname } = new URL(base);
+  const isTls = protocol === 'https:';
+  const agentOptions = {
+    keepAlive: true,
+    maxFreeSockets: idleSocketsMax,
+    scheduling: 'lifo',
+  } as const;
+  const agent = isTls ? new HttpsAgent(agentOptions) : new HttpAgent(agentOptions);
+  const open = isTls ? requestHttps : requestHttp;
+  const prefix = pathname.replace(/\/+$/, '');
+  const where = {
+    host: hostname.replace(/^\[|\]$/g, ''),
+    port: port === '' ? (isTls ? 443 : 80) : Number(port),
+    agent,
+  };
+
+  function once(request: UpstreamRequest): Promise<IncomingMessage> {
+    return new Promise((resolve, reject) => {
+      const { signal, body } = request;
+      if (signal.aborted) return reject(aborted(signal));
+      const outgoing = open({
+        ...where,
+        method: request.method,
+        path: prefix + request.path,
+        headers: {
+          ...request.headers,
+          ...(body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) }),
+        },
+      });
+      const timer = setTimeout(
+        () =>
+          outgoing.destroy(
+            new LlmFailure('timeout', `No answer began in ${request.headMs} ms.`, {
+              wasDispatched: true,
+            }),
+          ),
+        request.headMs,
+      );
+      const onAbort = (): void => void outgoing.destroy(aborted(signal));
+      signal.addEventListener('abort', onAbort, { once: true });
+      const settle = (): void => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', onAbort);
+      };
+      outgoing.once('response', (incoming) => {
+        settle();
+        // From here on the reader decides how long it waits; an abort still ends the connection.
+        const cut = (): void => void incoming.destroy(aborted(signal));
+        signal.addEventListener('abort', cut, { once: true });
+        incoming.once('close', () => signal.removeEventListener('abort', cut));
+        // A connection that breaks while nobody reads must not end the process.
+        incoming.on('error', () => undefined);
+        resolve(incoming);
+      });
+      outgoing.once('error', (error: NodeJS.ErrnoException) => {
+        settle();
+        if (error instanceof LlmFailure) return reject(error);
+        reject(Object.assign(unreachable(error), { wasReused: outgoing.reusedSocket }));
+      });
+      outgoing.end(body);
+    });
+  }
+
+  return {
+    async send(request) {
+      try {
+        return await once(request);
+      } catch (error) {
+        // A kept connection that the other side closed at the same moment: it never saw the request.
+        const { wasReused, code } = error as { wasReused?: boolean; code?: string };
+        if (wasReused !== true || code !== 'upstream_reset') throw error;
+        return once(request);
+      }
+    },
+    close: () => agent.destroy(),
+  };
+}
+
+function unreachable(error: NodeJS.ErrnoException): LlmFailure {
+  const isReset = error.code === 'ECONNRESET' || error.code === 'EPIPE';
+  return new LlmFailure(
+    'network',
+    isReset
+      ? 'The target closed the connection without an answer.'
+      : `The target cannot be reached (${error.code ?? 'connection failed'}).`,
+    { code: isReset ? 'upstream_reset' : 'upstream_unreachable', wasDispatched: isReset },
+  );
+}
+
+/** Why a signal was aborted, as a failure. */
+export function aborted(signal: AbortSignal): LlmFailure {
+  return signal.reason instanceof LlmFailure
+    ? signal.reason
+    : new LlmFailure('cancelled', 'The request was cancelled.');
+}
+
+/**
+ * Reads a body piece by piece; the wait for each piece is limited, the reader's own pauses are not.
+ * @throws {LlmFailure} timeout after `stallMs` of silence, incomplete when the connection breaks.
+ */
+export async function* readPieces(
+  incoming: IncomingMessage,
+  stallMs: number,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer> {
+  let isWaiting = true;
+  const timer = setTimeout(() => {
+    if (isWaiting) incoming.destroy(stalled(stallMs));
+  }, stallMs);
+  try {
+    for await (const piece of incoming as AsyncIterable<Buffer>) {
+      isWaiting = false;
+      yield piece;
+      isWaiting = true;
+      timer.refresh();
+    }
+  } catch (error) {
+    if (error instanceof LlmFailure) throw error;
+    if (signal.aborted) throw aborted(signal);
+    throw new LlmFailure('incomplete', 'The connection broke in the middle of the answer.', {
+      wasDispatched: true,
+      cause: error,
+    });
+  } finally {
+    clearTimeout(timer);
+    incoming.destroy();
+  }
+}
+
+function stalled(ms: number): LlmFailure {
+  return new LlmFailure('timeout', `The answer stopped for ${ms} ms.`, {
+    code: 'stream_stalled',
+    wasDispatched: true,
+  });
+}
+
+/**
+ * Reads a whole body as text.
+ * @throws {LlmFailure} timeout, incomplete, or malformed when it is too long.
+ */
+export async function readAll(
+  incoming: IncomingMessage,
+  waitMs: number,
+  signal: AbortSignal,
+): Promise<string> {
+  const pieces: Buffer[] = [];
+  let length = 0;
+  for await (const piece of readPieces(incoming, waitMs, signal)) {
+    length += piece.length;
+    if (length > answerBytesMax) {
+      throw new LlmFailure('malformed', `The answer is longer than ${answerBytesMax} bytes.`);
+    }
+    pieces.push(piece);
+  }
+  const [only] = pieces;
+  return (pieces.length === 1 && only !== undefined ? only : Buffer.concat(pieces)).toString(
+    'utf8',
+  );
+}

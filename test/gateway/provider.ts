@@ -1,0 +1,414 @@
+/**
+ * A stand-in for a provider: an HTTP server that speaks OpenAI's format and answers by fixed rules from the prompt, and
+ * that fails in every way a real one was seen to fail. It is no model and makes no claim to be one.
+ */
+
+import { createServer } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+
+/** How one request fails. */
+export type Fault =
+  | {
+      readonly kind: 'status';
+      readonly status: number;
+      readonly headers?: Record<string, string>;
+      readonly body?: unknown;
+    }
+  /** Closes the connection before the head. */
+  | { readonly kind: 'reset' }
+  /** Accepts and never answers. */
+  | { readonly kind: 'mute' }
+  | { readonly kind: 'slow-first'; readonly ms: number }
+  /** Stops in the middle and says nothing more. */
+  | { readonly kind: 'stall' }
+  /** Destroys the connection in the middle. */
+  | { readonly kind: 'cut' }
+  /** Ends cleanly in the middle: no finish reason, no end mark. */
+  | { readonly kind: 'clean-end' }
+  | { readonly kind: 'malformed' }
+  | { readonly kind: 'error-event' }
+  | { readonly kind: 'finish-error' }
+  | { readonly kind: 'no-index' }
+  | { readonly kind: 'no-id' }
+  | { readonly kind: 'index-zero' }
+  | { readonly kind: 'stop-with-tools' }
+  | { readonly kind: 'no-usage' }
+  | { readonly kind: 'no-done' }
+  | { readonly kind: 'double-done' }
+  | { readonly kind: 'crlf' }
+  | { readonly kind: 'bytes' }
+  | { readonly kind: 'comments' }
+  | { readonly kind: 'huge' }
+  | { readonly kind: 'http-1.0' };
+
+/** What a request was, as the provider saw it. */
+export interface Seen {
+  readonly path: string;
+  readonly authorization: string | undefined;
+  readonly body: Record<string, unknown>;
+  /** Whether the whole answer was sent. */
+  isComplete: boolean;
+  /** Whether the other side went away first. */
+  isAborted: boolean;
+  /** What was or would be billed for it. */
+  billed: { prompt_tokens: number; completion_tokens: number } | undefined;
+}
+
+/** A running stand-in. */
+export interface Provider {
+  readonly url: string;
+  readonly seen: Seen[];
+  /** Faults of the next requests, one each; undefined: none. */
+  script(...faults: (Fault | undefined)[]): void;
+  /** The fault of every request that the script says nothing about. */
+  always(fault: Fault | undefined): void;
+  /** Time before each piece, in ms. */
+  pieceMs: number;
+  /** Time before an answer, in ms. */
+  answerMs: number;
+  close(): Promise<void>;
+}
+
+/** Starts one on a free port of loopback. */
+export async function startProvider(
+  models: readonly string[] = ['small', 'large'],
+): Promise<Provider> {
+  const faults: (Fault | undefined)[] = [];
+  let standing: Fault | undefined;
+  const seen: Seen[] = [];
+  const sockets = new Set<Socket>();
+  const provider: Provider = {
+    url: '',
+    seen,
+    script: (...next) => void faults.push(...next),
+    always(fault) {
+      standing = fault;
+    },
+    pieceMs: 0,
+    answerMs: 0,
+    close: () =>
+      new Promise((resolve) => {
+        for (const socket of sockets) socket.destroy();
+        server.close(() => resolve());
+      }),
+  };
+  const server: Server = createServer((request, response) => {
+    void serve(request, response).catch(() => response.destroy());
+  });
+  server.on('connection', (socket) => {
+    sockets.add(socket);
+    socket.on('close', () => sockets.delete(socket));
+  });
+
+  async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const path = request.url ?? '';
+    if (request.method === 'GET') {
+      const data = models.map((id) => ({ id, object: 'model', created: 0, owned_by: 'stand-in' }));
+      return send(response, 200, { object: 'list', data });
+    }
+    let text = '';
+    for await (const piece of request) text += String(piece);
+    const body = JSON.parse(text) as Record<string, unknown>;
+    const entry: Seen = {
+      path,
+      authorization: request.headers.authorization,
+      body,
+      isComplete: false,
+      isAborted: false,
+      billed: undefined,
+    };
+    seen.push(entry);
+    response.on('close', () => {
+      if (!entry.isComplete) entry.isAborted = true;
+    });
+    const fault = faults.length > 0 ? faults.shift() : standing;
+    if (fault?.kind === 'reset') return void request.socket.destroy();
+    if (fault?.kind === 'mute') return;
+    if (fault?.kind === 'status')
+      return send(
+        response,
+        fault.status,
+        fault.body ?? { error: { message: 'as scripted', type: 'scripted', code: null } },
+        fault.headers,
+      );
+    if (fault?.kind === 'slow-first') await pause(fault.ms);
+    if (provider.answerMs > 0) await pause(provider.answerMs);
+    if (path.endsWith('/embeddings')) return embed(response, entry, fault);
+    return chat(response, entry, fault, provider);
+  }
+
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  const { port } = server.address() as AddressInfo;
+  return Object.assign(provider, { url: `http://127.0.0.1:${port}/v1` });
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((go) => {
+    setTimeout(go, ms);
+  });
+}
+
+function send(
+  response: ServerResponse,
+  status: number,
+  body: unknown,
+  headers: Record<string, string> = {},
+): void {
+  const text = typeof body === 'string' ? body : JSON.stringify(body);
+  response.writeHead(status, {
+    'content-type': typeof body === 'string' ? 'text/html' : 'application/json',
+    ...headers,
+  });
+  response.end(text);
+}
+
+/** What the rules answer: a text of words, or calls of the tools that the prompt names. */
+interface Rule {
+  readonly words: readonly string[];
+  readonly calls: readonly { readonly name: string; readonly input: string }[];
+}
+
+/** The text of the last message from a user or a tool. */
+function promptOf(body: Record<string, unknown>): string {
+  const messages = body['messages'] as { role: string; content: unknown }[];
+  const last = messages.findLast(({ role }) => role === 'user' || role === 'tool');
+  const content = last?.content;
+  if (typeof content === 'string') return content;
+  return (content as { text?: string }[]).map(({ text = '[picture]' }) => text).join(' ');
+}
+
+function answerOf(body: Record<string, unknown>): Rule {
+  const messages = body['messages'] as { role: string }[];
+  const prompt = promptOf(body);
+  const tools = (body['tools'] ?? []) as { function: { name: string } }[];
+  const wanted = tools.filter(({ function: { name } }) => prompt.includes(name));
+  if (wanted.length > 0 && messages.at(-1)?.role !== 'tool') {
+    return {
+      words: [],
+      calls: wanted.map(({ function: { name } }) => ({
+        name,
+        input: JSON.stringify({ city: prompt.split(' ').at(-1) }),
+      })),
+    };
+  }
+  const format = body['response_format'] as { type?: string } | undefined;
+  if (format?.type === 'json_object' || format?.type === 'json_schema') {
+    return { words: [JSON.stringify({ answer: prompt.length })], calls: [] };
+  }
+  const count = Number(/\b(\d+) words\b/.exec(prompt)?.[1] ?? 12);
+  const source = prompt.split(/\s+/);
+  return {
+    words: Array.from(
+      { length: count },
+      (_, at) => `${at === 0 ? '' : ' '}${source[at % source.length]}-${at}`,
+    ),
+    calls: [],
+  };
+}
+
+function tokensOf(body: Record<string, unknown>): number {
+  return JSON.stringify(body['messages'] ?? body['input'])
+    .split(/[\s"{}[\],:]+/)
+    .filter((word) => word !== '').length;
+}
+
+async function chat(
+  response: ServerResponse,
+  entry: Seen,
+  fault: Fault | undefined,
+  provider: Provider,
+): Promise<void> {
+  const { body } = entry;
+  const rule = answerOf(body);
+  const limit = (body['max_tokens'] ?? body['max_completion_tokens']) as number | undefined;
+  const isLong = limit !== undefined && rule.words.length > limit;
+  const words = isLong ? rule.words.slice(0, limit) : rule.words;
+  const finish =
+    rule.calls.length > 0 && fault?.kind !== 'stop-with-tools'
+      ? 'tool_calls'
+      : isLong
+        ? 'length'
+        : 'stop';
+  const usage = {
+    prompt_tokens: tokensOf(body),
+    completion_tokens: Math.max(1, words.length + rule.calls.length),
+  };
+  if (body['stream'] === true) {
+    await streamChat(response, entry, fault, { provider, words, calls: rule.calls, finish, usage });
+    return;
+  }
+  entry.billed = usage;
+  const message = {
+    role: 'assistant',
+    content: rule.calls.length > 0 ? null : words.join(''),
+    ...(rule.calls.length === 0
+      ? {}
+      : {
+          tool_calls: rule.calls.map(({ name, input }, at) => ({
+            id: `c${at}`,
+            type: 'function',
+            function: { name, arguments: input },
+          })),
+        }),
+  };
+  const answer = {
+    id: 'x',
+    object: 'chat.completion',
+    created: 1,
+    model: body['model'],
+    choices: [{ index: 0, message, finish_reason: fault?.kind === 'clean-end' ? null : finish }],
+    ...(fault?.kind === 'no-usage'
+      ? {}
+      : { usage: { ...usage, total_tokens: usage.prompt_tokens + usage.completion_tokens } }),
+  };
+  const text = JSON.stringify(answer);
+  if (fault?.kind === 'malformed')
+    return send(response, 200, `${text.slice(0, -10)}`, { 'content-type': 'application/json' });
+  if (fault?.kind === 'error-event' || fault?.kind === 'finish-error')
+    return send(response, 200, { error: { message: 'gave up', code: 502 } });
+  if (fault?.kind === 'cut' || fault?.kind === 'stall') {
+    response.writeHead(200, {
+      'content-type': 'application/json',
+      'content-length': Buffer.byteLength(text),
+    });
+    response.write(text.slice(0, text.length / 2));
+    if (fault.kind === 'cut') setTimeout(() => response.destroy(), 5);
+    return;
+  }
+  entry.isComplete = true;
+  send(response, 200, answer);
+}
+
+interface StreamParts {
+  readonly provider: Provider;
+  readonly words: readonly string[];
+  readonly calls: Rule['calls'];
+  readonly finish: string;
+  readonly usage: { prompt_tokens: number; completion_tokens: number };
+}
+
+async function streamChat(
+  response: ServerResponse,
+  entry: Seen,
+  fault: Fault | undefined,
+  parts: StreamParts,
+): Promise<void> {
+  const { provider, words, calls, finish, usage } = parts;
+  const end = fault?.kind === 'crlf' ? '\r\n\r\n' : '\n\n';
+  let isGone = false;
+  response.on('close', () => {
+    isGone = true;
+  });
+  response.writeHead(200, {
+    'content-type': 'text/event-stream',
+    ...(fault?.kind === 'http-1.0' ? { connection: 'close' } : {}),
+  });
+  const write = async (text: string): Promise<void> => {
+    if (fault?.kind !== 'bytes') return void response.write(text);
+    for (const byte of Buffer.from(text)) {
+      response.write(Buffer.from([byte]));
+      await new Promise<void>((go) => {
+        setImmediate(go);
+      });
+    }
+  };
+  const chunk = (delta: unknown, reason: string | null = null, extra: object = {}): Promise<void> =>
+    write(
+      `data: ${JSON.stringify({ id: 'x', object: 'chat.completion.chunk', created: 1, model: entry.body['model'], choices: [{ index: 0, delta, finish_reason: reason }], ...extra })}${end}`,
+    );
+  let sent = 0;
+  const bill = (): void => {
+    entry.billed = { prompt_tokens: usage.prompt_tokens, completion_tokens: sent };
+  };
+  if (fault?.kind === 'comments') await write(': WORKING\n\n: WORKING\n\n');
+  await chunk({ role: 'assistant', content: '' });
+  const pieces: unknown[] = [
+    ...words.map((content) => ({ content })),
+    ...calls.flatMap(({ name, input }, at) => {
+      const index =
+        fault?.kind === 'no-index' ? {} : { index: fault?.kind === 'index-zero' ? 0 : at };
+      const id = fault?.kind === 'no-id' ? {} : { id: `c${at}` };
+      return [
+        {
+          tool_calls: [
+            { ...index, ...id, type: 'function', function: { name, arguments: input.slice(0, 4) } },
+          ],
+        },
+        { tool_calls: [{ ...index, function: { arguments: input.slice(4) } }] },
+      ];
+    }),
+  ];
+  const middle = Math.ceil(pieces.length / 2);
+  for (const [at, piece] of pieces.entries()) {
+    if (isGone) return bill();
+    if (provider.pieceMs > 0) await pause(provider.pieceMs);
+    await chunk(piece);
+    sent += 1;
+    if (at + 1 !== middle) continue;
+    bill();
+    if (fault?.kind === 'stall') return;
+    if (fault?.kind === 'cut') return void setTimeout(() => response.destroy(), 5);
+    if (fault?.kind === 'clean-end') return void response.end();
+    if (fault?.kind === 'malformed')
+      return void response.end(`data: {"choices":[{"delta":{"content":"x${end}data: [DONE]${end}`);
+    if (fault?.kind === 'error-event')
+      return void response.end(
+        `data: ${JSON.stringify({ error: { message: 'gave up', code: 'server_error' } })}${end}`,
+      );
+    if (fault?.kind === 'finish-error') {
+      await chunk({}, 'error', { error: { message: 'gave up', code: 502 } });
+      return void response.end(`data: [DONE]${end}`);
+    }
+    if (fault?.kind === 'huge') await chunk({ content: 'h'.repeat(1_000_000) });
+    if (fault?.kind === 'comments') await write(': STILL WORKING\n\n');
+  }
+  sent = usage.completion_tokens;
+  bill();
+  await chunk({}, finish);
+  const wantsUsage =
+    (entry.body['stream_options'] as { include_usage?: boolean } | undefined)?.include_usage ===
+    true;
+  if (wantsUsage && fault?.kind !== 'no-usage') {
+    await write(
+      `data: ${JSON.stringify({ id: 'x', object: 'chat.completion.chunk', created: 1, model: entry.body['model'], choices: [], usage: { ...usage, total_tokens: usage.prompt_tokens + usage.completion_tokens } })}${end}`,
+    );
+  }
+  if (fault?.kind !== 'no-done') await write(`data: [DONE]${end}`);
+  if (fault?.kind === 'double-done') await write(`data: [DONE]${end}`);
+  entry.isComplete = true;
+  response.end();
+}
+
+function embed(response: ServerResponse, entry: Seen, fault: Fault | undefined): void {
+  const { input } = entry.body;
+  const texts = (Array.isArray(input) ? input : [input]) as string[];
+  const data = texts.map((text, index) => ({
+    object: 'embedding',
+    index,
+    embedding: [text.length, text.codePointAt(0) ?? 0, index].map((number) => number / 128),
+  }));
+  const usage = { prompt_tokens: tokensOf(entry.body), total_tokens: tokensOf(entry.body) };
+  entry.billed = { prompt_tokens: usage.prompt_tokens, completion_tokens: 0 };
+  const whole = { object: 'list', data, model: entry.body['model'], usage };
+  const text = JSON.stringify(whole);
+  if (fault?.kind === 'clean-end')
+    return send(response, 200, { ...whole, data: data.slice(0, -1) });
+  if (fault?.kind === 'malformed')
+    return send(response, 200, text.slice(0, -10), { 'content-type': 'application/json' });
+  if (fault?.kind === 'error-event' || fault?.kind === 'finish-error')
+    return send(response, 200, { error: { message: 'gave up', code: 502 } });
+  if (fault?.kind === 'cut' || fault?.kind === 'stall') {
+    response.writeHead(200, {
+      'content-type': 'application/json',
+      'content-length': Buffer.byteLength(text),
+    });
+    response.write(text.slice(0, text.length / 2));
+    if (fault.kind === 'cut') setTimeout(() => response.destroy(), 5);
+    return;
+  }
+  entry.isComplete = true;
+  send(response, 200, whole);
+}
