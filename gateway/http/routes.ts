@@ -8,6 +8,15 @@ import type { Engine } from '../policy/engine.ts';
 import { serveChat, serveEmbeddings } from './serve-chat.ts';
 import { serveHealth, serveMetrics, serveTargets, serveUsage } from './serve-health.ts';
 import { serveModel, serveModels } from './serve-models.ts';
+import {
+  ollamaFailure,
+  serveEmbed,
+  serveOllamaChat,
+  serveShow,
+  serveTags,
+  serveVersion,
+} from './serve-ollama.ts';
+import { serveResponses } from './serve-responses.ts';
 
 /** What a handler is given. */
 export interface RouteCall {
@@ -44,12 +53,23 @@ function forCaller(
   };
 }
 
+/** The same, for clients of Ollama. */
+function asOllama(serve: Parameters<typeof forCaller>[0]): Route {
+  return { ...forCaller(serve), failureBody: ollamaFailure };
+}
+
 /** By path, without `/v1`. */
 export const routes: ReadonlyMap<string, Methods> = new Map<string, Methods>([
   ['/models', { GET: forCaller(serveModels) }],
   ['/models/:id', { GET: forCaller(serveModel) }],
   ['/chat/completions', { POST: forCaller(serveChat) }],
   ['/embeddings', { POST: forCaller(serveEmbeddings) }],
+  ['/responses', { POST: forCaller(serveResponses) }],
+  ['/api/version', { GET: { isOpen: true, serve: async (call) => serveVersion(call) } }],
+  ['/api/tags', { GET: asOllama(serveTags) }],
+  ['/api/show', { POST: asOllama(serveShow) }],
+  ['/api/chat', { POST: asOllama(serveOllamaChat) }],
+  ['/api/embed', { POST: asOllama(serveEmbed) }],
   ['/health', { GET: { isOpen: true, serve: async (call) => serveHealth(call) } }],
   ['/metrics', { GET: forCaller(serveMetrics) }],
   ['/mycel/targets', { GET: forCaller(serveTargets) }],

@@ -61,12 +61,18 @@ export interface Provider {
   readonly seen: Seen[];
   /** Faults of the next requests, one each; undefined: none. */
   script(...faults: (Fault | undefined)[]): void;
+  /** The same, for the requests of one model. */
+  scriptFor(model: string, ...faults: (Fault | undefined)[]): void;
+  /** The fault of every request of one model. */
+  alwaysFor(model: string, fault: Fault): void;
   /** The fault of every request that the script says nothing about. */
   always(fault: Fault | undefined): void;
   /** Time before each piece, in ms. */
   pieceMs: number;
   /** Time before an answer, in ms. */
   answerMs: number;
+  /** Keeps all answers back; gives the function that lets them go. */
+  hold(): () => void;
   close(): Promise<void>;
 }
 
@@ -76,17 +82,32 @@ export async function startProvider(
 ): Promise<Provider> {
   const faults: (Fault | undefined)[] = [];
   let standing: Fault | undefined;
+  const scripts = new Map<unknown, (Fault | undefined)[]>();
+  const standingFor = new Map<unknown, Fault>();
+  let held: Promise<void> | undefined;
   const seen: Seen[] = [];
   const sockets = new Set<Socket>();
   const provider: Provider = {
     url: '',
     seen,
     script: (...next) => void faults.push(...next),
+    scriptFor: (model, ...next) => void scripts.set(model, next),
+    alwaysFor: (model, fault) => void standingFor.set(model, fault),
     always(fault) {
       standing = fault;
     },
     pieceMs: 0,
     answerMs: 0,
+    hold() {
+      let release = (): void => undefined;
+      held = new Promise((go) => {
+        release = go;
+      });
+      return () => {
+        held = undefined;
+        release();
+      };
+    },
     close: () =>
       new Promise((resolve) => {
         for (const socket of sockets) socket.destroy();
@@ -122,7 +143,8 @@ export async function startProvider(
     response.on('close', () => {
       if (!entry.isComplete) entry.isAborted = true;
     });
-    const fault = faults.length > 0 ? faults.shift() : standing;
+    const own = scripts.get(body['model']) ?? faults;
+    const fault = own.length > 0 ? own.shift() : (standingFor.get(body['model']) ?? standing);
     if (fault?.kind === 'reset') return void request.socket.destroy();
     if (fault?.kind === 'mute') return;
     if (fault?.kind === 'status')
@@ -134,6 +156,7 @@ export async function startProvider(
       );
     if (fault?.kind === 'slow-first') await pause(fault.ms);
     if (provider.answerMs > 0) await pause(provider.answerMs);
+    await held;
     if (path.endsWith('/embeddings')) return embed(response, entry, fault);
     return chat(response, entry, fault, provider);
   }

@@ -18,6 +18,9 @@ export interface TokenBucket {
   level(now: Millis): number;
 }
 
+/** What a sum of fractions may be off by. */
+const rounding = 1e-6;
+
 /** Starts full. */
 export function createTokenBucket(config: TokenBucketConfig): TokenBucket {
   const perMs = Math.max(0, config.perMinute) / 60_000;
@@ -36,7 +39,8 @@ export function createTokenBucket(config: TokenBucketConfig): TokenBucket {
       const wanted = Math.max(0, amount);
       // What is larger than the bucket goes when the bucket is full; the debt is paid off afterwards.
       const needed = Math.min(wanted, burst);
-      if (level < needed) return perMs === 0 ? Infinity : Math.ceil((needed - level) / perMs);
+      if (level < needed - rounding)
+        return perMs === 0 ? Infinity : Math.ceil((needed - level) / perMs);
       level -= wanted;
       return 0;
     },
