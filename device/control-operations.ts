@@ -36,8 +36,8 @@ export async function runCall(
     case 'discover':
       return node.discover();
     case 'publish': {
-      const { topic, payloadBase64, qos, retain } = request.args;
-      await node.publish(topic, Buffer.from(payloadBase64, 'base64'), { qos, retain });
+      const { topic, payloadBase64, ...how } = request.args;
+      await node.publish(topic, Buffer.from(payloadBase64, 'base64'), how);
       return {};
     }
     case 'pending':

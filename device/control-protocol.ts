@@ -61,6 +61,8 @@ export interface ControlCalls extends AgentCalls {
       readonly payloadBase64: string;
       readonly qos: 0 | 1;
       readonly retain: boolean;
+      readonly channel?: string;
+      readonly urgent?: boolean;
     };
     result: NoArgs;
   };
@@ -191,6 +193,8 @@ const checks: Readonly<Record<CallName | StreamName, Readonly<Record<string, Che
     payloadBase64: base64,
     qos: oneOf(0, 1),
     retain: oneOf(true, false),
+    channel: optional(text(32)),
+    urgent: optional(oneOf(true, false)),
   },
   subscribe: { filter: text(1024) },
   init: { mesh: optional(text(64)) },

@@ -31,6 +31,8 @@ export interface UpFlags {
 export interface PubFlags {
   readonly qos: 0 | 1;
   readonly retain?: boolean;
+  readonly channel?: string;
+  readonly urgent?: boolean;
 }
 
 /** Flags of `sub`; the timeout in ms. */
@@ -70,6 +72,8 @@ export function addNodeCommands(program: Command, withContext: WithContext): voi
     .argument('[payload]')
     .option('--qos <n>', '0: at most once, 1: acknowledged', toQos, 1)
     .option('--retain', "keep it as the topic's last value")
+    .option('--channel <name>', 'the channel it takes ("mycel status --json" shows them)')
+    .option('--urgent', 'at most 4 KiB that must not wait behind others')
     .action(
       withContext(async (context, topic: string, payload: string | undefined, flags: PubFlags) =>
         (await import('./commands/pub.ts')).pub(context, topic, payload, flags),

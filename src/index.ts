@@ -45,6 +45,7 @@ export { isNodeId, parseNodeId } from './kernel/ids.ts';
 export type { MeshId, NodeId } from './kernel/ids.ts';
 export type {
   AdvertisedService,
+  ChannelOptions,
   DiscoveryReport,
   GuestInfo,
   Invite,

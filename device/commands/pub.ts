@@ -31,6 +31,8 @@ export async function pub(
     payloadBase64: bytes.toString('base64'),
     qos: flags.qos,
     retain,
+    ...(flags.channel === undefined ? {} : { channel: flags.channel }),
+    ...(flags.urgent === true ? { urgent: true } : {}),
   });
   print(context, { topic, bytes: bytes.length, qos: flags.qos, retain }, () => []);
 }

@@ -5,6 +5,9 @@ import type { NodeId } from './ids.ts';
 /** Largest parcel, in bytes. What is larger is cut by its protocol. */
 export const parcelBytesMax: number = 32 * 1024;
 
+/** Ends the name of a protocol whose parcels all take the `data` channel, in order, whatever their size. */
+export const bulkSuffix = '.bulk';
+
 /** Longest name of a protocol, in characters. */
 export const protocolNameMax = 32;
 

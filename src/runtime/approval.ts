@@ -4,7 +4,7 @@ import type { NodeId } from '../kernel/ids.ts';
 import { keyTextOf } from '../wire/authority-entry.ts';
 import { readCertificate } from '../wire/certificate.ts';
 import { encodeTrustMessage } from '../wire/trust-message.ts';
-import type { LinkInfo } from './links.ts';
+import type { LinkInfo } from './link-wires.ts';
 import type { Peering } from './peering.ts';
 import type { Trust } from './trust.ts';
 

@@ -6,7 +6,7 @@ import type { OverlayInput } from '../protocol/overlay/overlay.ts';
 import type { ControlMessage } from '../wire/control.ts';
 import { decodeInterest } from '../wire/interest-codec.ts';
 import type { PeerBook } from './adapters.ts';
-import type { LinkInfo } from './links.ts';
+import type { LinkInfo } from './link-wires.ts';
 import type { Membership } from './membership.ts';
 import type { Messaging } from './messaging.ts';
 import type { Trust } from './trust.ts';
@@ -67,6 +67,7 @@ export function dispatchControl(
     case 'bye':
       return rooms.goodbye(peer, message.reason);
     case 'hello':
+    case 'channel':
     case 'overlay':
     case 'ping':
     case 'pong':

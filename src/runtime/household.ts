@@ -25,6 +25,7 @@ import type { Lookout } from './lookout.ts';
 import { devRecord, loadRecord, provisionalRecord } from './mesh-founding.ts';
 import { tellMember } from './member-info.ts';
 import type { MemberInfo, MemberState, MeshEvents, NodeOptions } from './mesh-node.ts';
+import { channelsOf } from './channels/channel-options.ts';
 import { portDefault } from './options.ts';
 import { addressesOf, hostsOf, isLoopbackOnly, loopbackHost } from './reach.ts';
 import type { LocalInterest } from './routing/local-interest.ts';
@@ -82,6 +83,7 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
   const { options, adapters, store, identity, emitter, name } = world;
   const { clock, log, metrics } = adapters;
   const isDev = options.dev === true;
+  const channels = channelsOf(options.channels);
   const random = createRandom(adapters.seed());
   const startedAt = clock.now();
   const rooms: { ground?: Ground; guests?: Guests; joining?: Joining; life?: Life } = {};
@@ -159,6 +161,7 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
         boot,
         profile: options.profile ?? (isDev ? 'loopback' : 'wired'),
         overlay: options.overlay ?? 'full-mesh',
+        channels,
         isDev,
         book,
         subscriptions: world.subscriptions,

@@ -9,6 +9,7 @@ import type { Metrics } from '../ports/metrics.ts';
 import type { Store } from '../ports/store.ts';
 import type { MemberMeta } from '../protocol/membership/messages.ts';
 import type { ProfileName } from '../protocol/membership/profiles.ts';
+import type { ChannelTable } from '../protocol/channels/channel-table.ts';
 import type { OverlayName } from '../protocol/overlay/overlay.ts';
 import type { Ground, NodeAdapters, PeerBook } from './adapters.ts';
 import type { Door } from './door.ts';
@@ -35,6 +36,7 @@ export interface LifeWorld {
   readonly boot: number;
   readonly profile: ProfileName;
   readonly overlay: OverlayName;
+  readonly channels: ChannelTable;
   readonly isDev: boolean;
   readonly book: PeerBook;
   readonly subscriptions: Subscriptions;
@@ -62,6 +64,8 @@ export interface Life {
   readonly door: Door;
   readonly messaging: Messaging;
   readonly peering: Peering;
+  /** Bytes that wait where a parcel to a linked member would. */
+  parcelBytes(to: NodeId, protocol: string, bytes: number): number;
   membership(): Membership | undefined;
   /** Opens membership; for a real mesh. Idempotent. */
   goPublic(): Promise<void>;

@@ -19,7 +19,7 @@ import { enrol } from './enrolment.ts';
 import { addressesOf, introduce, peersFor } from './introductions.ts';
 import { readUses, writeUses } from './invite-uses.ts';
 import type { Life, LifeWorld } from './life-world.ts';
-import type { Hello } from './links.ts';
+import type { Hello } from './link-wires.ts';
 import type { Membership } from './membership.ts';
 import { infoOf } from './member-info.ts';
 import type { MemberState } from './mesh-node.ts';
@@ -31,6 +31,7 @@ import type { Peering } from './peering.ts';
 import { createPorter, twinsReason, twinText } from './porter.ts';
 import { allowedControl, allowedRecord, isOpenTopic, mayComeFrom } from './probation.ts';
 import { edPublicOf, revokeDevice } from './revocation.ts';
+import { createTraffic } from './channels/traffic.ts';
 import { linkPrologue, startTrust } from './trust.ts';
 import type { Trust } from './trust.ts';
 
@@ -67,6 +68,7 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     boot: world.boot,
     overlay: world.overlay,
     profile: world.profile,
+    channels: world.channels,
     addresses: () => world.addresses(),
     clock,
     random: random.split(),
@@ -230,6 +232,7 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     await readUses(store),
   );
 
+  const traffic = createTraffic(world.channels, peering.links);
   const messaging: Messaging = createMessaging({
     self,
     boot: world.boot,
@@ -240,14 +243,15 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     broker: world.ground().broker,
     subscriptions: world.subscriptions,
     interest: world.interest,
-    transmit(peer, raw) {
+    channels: world.channels,
+    transmit(peer, raw, kind) {
       const record = porter.isOnProbation(peering.links.current(peer))
         ? allowedRecord(peer, raw)
         : raw;
-      return record === undefined || peering.links.data(peer, record);
+      return record === undefined || traffic.record(peer, record, kind);
     },
     mayLeave: (topic) => !trust.certificate().roles.includes('probation') || isOpenTopic(topic),
-    sendLetter: (peer, letter) => void peering.links.control(peer, { kind: 'letter', letter }),
+    sendLetter: (peer, letter) => traffic.letter(peer, letter),
     sendInterest(peer, message) {
       // It is owed everything anyway, and what others want is not for it to know.
       if (porter.isOnProbation(peering.links.current(peer))) return;
@@ -257,9 +261,9 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
       const entries = porter.isOnProbation(peering.links.current(peer))
         ? all.filter((one) => isOpenTopic(one.topic))
         : all;
-      peering.links.control(peer, { kind: 'retained', entries });
+      traffic.retained(peer, entries);
     },
-    queuedBytes: (peer) => peering.links.current(peer)?.session.queuedBytes(),
+    queuedBytes: (peer) => traffic.retainedBytes(peer),
     parcel: (from, protocol, bytes) => world.parcel(from, protocol, bytes),
     announceNeighbours(ids) {
       for (const { node } of peering.view().neighbours) {
@@ -308,6 +312,7 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     door,
     messaging,
     peering,
+    parcelBytes: traffic.parcelBytes,
     membership: () => membership,
     goPublic() {
       membershipStarting ??= openMembership().catch((error: unknown) => {

@@ -3,88 +3,18 @@
 import { BoundedMap } from '../kernel/bounded-map.ts';
 import type { Millis } from '../kernel/core.ts';
 import type { NodeId } from '../kernel/ids.ts';
-import type { Clock } from '../ports/clock.ts';
 import type { Lane, LinkSession } from '../ports/link.ts';
-import type { Log } from '../ports/log.ts';
-import type { Metrics } from '../ports/metrics.ts';
-import type { ProfileName } from '../protocol/membership/profiles.ts';
-import type { OverlayMessage } from '../protocol/overlay/messages.ts';
-import type { Envelope } from '../protocol/routing/messages.ts';
 import { decodeControl, encodeControl } from '../wire/control.ts';
 import type { ControlMessage } from '../wire/control.ts';
 import { readEnvelope } from '../wire/envelope.ts';
 import { createFrameWriter, readFrame } from '../wire/frame.ts';
 import type { FrameWriter } from '../wire/frame.ts';
 import { decodeOverlayMessage } from '../wire/overlay-codec.ts';
-
-/** What a peer says first on a session. */
-export type Hello = Extract<ControlMessage, { kind: 'hello' }>;
-
-/** How often a silent link is asked, and when it counts as dead; protocols reference 2.2. */
-export interface LinkPace {
-  readonly heartbeatMs: Millis;
-  readonly silentMsMax: Millis;
-}
-
-/** Link heartbeats per profile (protocols reference, section 10). */
-export const linkPaces: Readonly<Record<ProfileName, LinkPace>> = {
-  wired: { heartbeatMs: 5_000, silentMsMax: 15_000 },
-  wifi: { heartbeatMs: 15_000, silentMsMax: 45_000 },
-  fast: { heartbeatMs: 2_000, silentMsMax: 6_000 },
-  loopback: { heartbeatMs: 500, silentMsMax: 1_500 },
-};
-
-/** One session, as the overlay and `status` see it. */
-export interface LinkInfo {
-  readonly id: number;
-  readonly session: LinkSession;
-  readonly since: Millis;
-  readonly rttMs: number | undefined;
-  /** What the peer said first; undefined until it did. */
-  readonly hello: Hello | undefined;
-}
-
-/** What the table tells the node. */
-export interface LinkWires {
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly metrics: Metrics;
-  readonly pace: LinkPace;
-  /** This node's own first words. */
-  hello(): Hello;
-  greeted(link: LinkInfo, hello: Hello): void;
-  control(link: LinkInfo, message: ControlMessage): void;
-  overlay(link: LinkInfo, message: OverlayMessage): void;
-  /** The peer has left a heartbeat unanswered, or speaks again. */
-  quiet(link: LinkInfo, isQuiet: boolean): void;
-  data(link: LinkInfo, envelope: Envelope, raw: Uint8Array): void;
-  drained(link: LinkInfo): void;
-  closed(link: LinkInfo, reason: string): void;
-}
-
-/** The table. */
-export interface Links {
-  /** A session passed its handshake. Returns its number. */
-  opened(session: LinkSession): number;
-  frame(session: LinkSession, lane: Lane, bytes: Uint8Array): void;
-  drained(session: LinkSession): void;
-  closed(session: LinkSession, reason: string): void;
-  /** Chooses the session that speaks for the peer; undefined: none does. */
-  choose(peer: NodeId, id: number | undefined): void;
-  /** The session that speaks for the peer. */
-  current(peer: NodeId): LinkInfo | undefined;
-  byId(id: number): LinkInfo | undefined;
-  all(): readonly LinkInfo[];
-  /** Sends on the chosen session. False when there is none. */
-  control(peer: NodeId, message: ControlMessage): boolean;
-  controlOn(id: number, message: ControlMessage): boolean;
-  /** Copies a record into the next frame. False: saturated or not linked, nothing was taken. */
-  data(peer: NodeId, record: Uint8Array): boolean;
-  /** Asks over the link; `answered` is called with the round trip in ms, or never. */
-  ping(peer: NodeId, answered: (rttMs: number) => void): void;
-  hangUp(id: number, reason: string): void;
-  stop(): void;
-}
+import { isSpecialFrame, readSpecialFrame } from '../wire/special-frame.ts';
+import { createChannelMeter } from './channels/channel-meter.ts';
+import { createLaneSessions } from './channels/lane-sessions.ts';
+import { createLanes } from './channels/lanes.ts';
+import type { Hello, Links, LinkWires } from './link-wires.ts';
 
 interface Link {
   info: {
@@ -94,9 +24,9 @@ interface Link {
     rttMs: number | undefined;
     hello: Hello | undefined;
   };
-  readonly writers: Readonly<Record<Lane, FrameWriter>>;
+  readonly writer: FrameWriter;
   isSaturated: boolean;
-  isFlushDue: boolean;
+  isDirty: boolean;
   /** Hung up here: what is still on its way from the peer counts no more. */
   isOver: boolean;
   heardAt: Millis;
@@ -134,34 +64,97 @@ export function createLinks(wires: LinkWires): Links {
     if (count === malformedMax) link.info.session.close(`hostile: ${reason}`);
   }
 
-  function flush(link: Link): void {
-    link.isFlushDue = false;
-    if (!bySession.has(link.info.session)) return;
-    for (const lane of ['control', 'data'] as const) {
-      const frame = link.writers[lane].take();
-      if (frame !== undefined) sendFrame(link, lane, frame);
-    }
+  let dirty: Link[] = [];
+  let isFlushDue = false;
+  let barrierCount = 0;
+  const meter = createChannelMeter(wires.channels.all);
+
+  /** The session that speaks for a peer, as long as it does. */
+  function mainOf(peer: NodeId): Link | undefined {
+    const link = chosen.get(peer);
+    return link === undefined || link.isOver ? undefined : link;
   }
 
-  function sendFrame(link: Link, lane: Lane, frame: Uint8Array): void {
-    metrics.count('link.frames.out');
-    metrics.count('link.bytes.out', frame.byteLength);
-    if (!link.info.session.send(lane, frame)) link.isSaturated = true;
+  const laneSessions = createLaneSessions({
+    clock,
+    log,
+    meter,
+    idleMs: wires.pace.laneIdleMs,
+    lanes: () => lanes,
+    channel: (name) => wires.channels.byName(name),
+    instance: () => wires.hello().instance,
+    instanceOf: (peer) => mainOf(peer)?.info.hello?.instance,
+    dial(peer) {
+      const link = mainOf(peer);
+      return link === undefined ? Promise.reject(new Error('no link')) : wires.dialLane(link.info);
+    },
+  });
+
+  const lanes = createLanes({
+    clock,
+    meter,
+    main: (peer) => mainOf(peer)?.info.session,
+    isMainFull: (peer) => mainOf(peer)?.isSaturated !== false,
+    mainFull(peer) {
+      const link = mainOf(peer);
+      if (link !== undefined) link.isSaturated = true;
+    },
+    dial: (peer, channel) => laneSessions.dial(peer, channel),
+    barrier(peer, passed) {
+      barrierCount += 1;
+      // Below zero: no ping carries such a time.
+      mainOf(peer)?.asked.set(-barrierCount, passed);
+      return -barrierCount;
+    },
+    used: (session) => laneSessions.used(session),
+    flushSoon,
+    drained(peer) {
+      const link = mainOf(peer);
+      if (link !== undefined) wires.drained(link.info);
+    },
+    broken(peer) {
+      const link = mainOf(peer);
+      if (link !== undefined) wires.broken(link.info);
+    },
+  });
+
+  function flush(link: Link): void {
+    link.isDirty = false;
+    const frame = link.writer.take();
+    if (frame !== undefined) sendFrame(link, frame);
+  }
+
+  function sendFrame(link: Link, frame: Uint8Array): void {
+    if (!bySession.has(link.info.session)) return;
+    if (!link.info.session.send('control', frame)) link.isSaturated = true;
   }
 
   /** Frames leave at the end of this turn of the loop: a timer would add latency, a write per message cost tenfold. */
-  function write(link: Link, lane: Lane, record: Uint8Array): void {
-    const full = link.writers[lane].add(record);
-    if (full !== undefined) sendFrame(link, lane, full);
-    if (link.isFlushDue) return;
-    link.isFlushDue = true;
-    setImmediate(() => flush(link));
+  function flushSoon(): void {
+    if (isFlushDue) return;
+    isFlushDue = true;
+    setImmediate(() => {
+      isFlushDue = false;
+      const links = dirty;
+      dirty = [];
+      for (const link of links) flush(link);
+      lanes.flush();
+    });
+  }
+
+  function write(link: Link, record: Uint8Array): void {
+    const full = link.writer.add(record);
+    if (full !== undefined) sendFrame(link, full);
+    if (link.isDirty) return;
+    link.isDirty = true;
+    dirty.push(link);
+    flushSoon();
   }
 
   function ask(link: Link, answered: (rttMs: number) => void): void {
     const t = clock.now();
     link.asked.set(t, answered);
-    write(link, 'control', encodeControl({ kind: 'ping', t }));
+    write(link, encodeControl({ kind: 'ping', t }));
   }
 
   function tellQuiet(link: Link, isQuiet: boolean): void {
@@ -189,14 +182,17 @@ export function createLinks(wires: LinkWires): Links {
 
   function takeControl(link: Link, message: ControlMessage): void {
     // Who it is was judged at the handshake; whether it is still welcome is judged at its hello.
-    if (link.info.hello === undefined && message.kind !== 'hello') {
+    if (link.info.hello === undefined && message.kind === 'channel') {
+      offered(link, message);
+    } else if (link.info.hello === undefined && message.kind !== 'hello') {
       complain(link, 'spoke before its hello');
     } else if (message.kind === 'ping') {
-      write(link, 'control', encodeControl({ kind: 'pong', t: message.t }));
+      write(link, encodeControl({ kind: 'pong', t: message.t }));
     } else if (message.kind === 'pong') {
       const answered = link.asked.get(message.t);
       link.asked.delete(message.t);
       if (answered === undefined) return;
+      if (message.t < 0) return answered(0);
       const rttMs = clock.now() - message.t;
       const { info } = link;
       info.rttMs = info.rttMs === undefined ? rttMs : info.rttMs + (rttMs - info.rttMs) / 8;
@@ -212,18 +208,71 @@ export function createLinks(wires: LinkWires): Links {
     } else wires.control(link.info, message);
   }
 
-  function record(link: Link, lane: Lane, bytes: Uint8Array): void {
+  /** A fresh connection turns out to be a channel's. */
+  function offered(link: Link, message: Extract<ControlMessage, { kind: 'channel' }>): void {
+    const { session, id } = link.info;
+    link.cancelBeat();
+    bySession.delete(session);
+    byId.delete(id);
+    if (laneSessions.offered(session, message)) return;
+    link.isOver = true;
+    session.close('the channel is not welcome');
+  }
+
+  function controlRecord(link: Link, bytes: Uint8Array): void {
     if (link.isOver) return;
-    if (lane === 'control') {
-      const message = decodeControl(bytes);
-      if (message === undefined) complain(link, 'malformed control record');
-      else takeControl(link, message);
-      return;
-    }
+    const message = decodeControl(bytes);
+    if (message === undefined) complain(link, 'malformed control record');
+    else takeControl(link, message);
+  }
+
+  function dataRecord(link: Link, bytes: Uint8Array): void {
+    if (link.isOver) return;
     const envelope = readEnvelope(bytes);
     if (envelope === undefined) complain(link, 'malformed envelope');
     else if (link.info.hello === undefined) complain(link, 'spoke before its hello');
     else wires.data(link.info, envelope, bytes);
+  }
+
+  function dataFrame(link: Link, bytes: Uint8Array): void {
+    if (!isSpecialFrame(bytes)) {
+      if (!readFrame(bytes, (one) => dataRecord(link, one))) complain(link, 'malformed frame');
+      return;
+    }
+    const special = readSpecialFrame(bytes);
+    const isRead =
+      special === undefined
+        ? false
+        : special.kind === 'barrier' ||
+          readFrame(special.frame, (one) =>
+            special.kind === 'control' ? controlRecord(link, one) : dataRecord(link, one),
+          );
+    if (!isRead) complain(link, 'malformed frame');
+    else if (special?.kind === 'barrier' && link.info.hello !== undefined) {
+      write(link, encodeControl({ kind: 'pong', t: special.token }));
+    }
+  }
+
+  /** A channel's connection speaks for the peer whose link it belongs to. */
+  function laneFrame(session: LinkSession, lane: Lane, bytes: Uint8Array): void {
+    const link = mainOf(session.peer);
+    if (link === undefined) return metrics.drop('link', 'a channel without a link');
+    link.heardAt = clock.now();
+    if (lane === 'data') {
+      laneSessions.used(session);
+      return dataFrame(link, bytes);
+    }
+    const isRead = readFrame(bytes, (one) => {
+      const message = decodeControl(one);
+      if (message === undefined) complain(link, 'malformed control record');
+      else laneSessions.said(session, message);
+    });
+    if (!isRead) complain(link, 'malformed frame');
+  }
+
+  function forget(peer: NodeId): void {
+    lanes.unlinked(peer);
+    laneSessions.closeAll(peer, 'the link is closed');
   }
 
   return {
@@ -231,9 +280,9 @@ export function createLinks(wires: LinkWires): Links {
       const now = clock.now();
       const link: Link = {
         info: { id: nextId, session, since: now, rttMs: undefined, hello: undefined },
-        writers: { control: createFrameWriter(), data: createFrameWriter() },
+        writer: createFrameWriter(),
         isSaturated: false,
-        isFlushDue: false,
+        isDirty: false,
         isOver: false,
         heardAt: now,
         isQuiet: false,
@@ -243,38 +292,54 @@ export function createLinks(wires: LinkWires): Links {
       nextId += 1;
       bySession.set(session, link);
       byId.set(link.info.id, link);
-      write(link, 'control', encodeControl(wires.hello()));
+      write(link, encodeControl(wires.hello()));
       beat(link);
       return link.info.id;
     },
     frame(session, lane, bytes) {
-      const link = bySession.get(session);
-      if (link === undefined || link.isOver) return;
-      link.heardAt = clock.now();
-      tellQuiet(link, false);
       metrics.count('link.frames.in');
       metrics.count('link.bytes.in', bytes.byteLength);
-      if (!readFrame(bytes, (one) => record(link, lane, one))) complain(link, 'malformed frame');
+      const link = bySession.get(session);
+      if (link === undefined) {
+        if (laneSessions.has(session)) laneFrame(session, lane, bytes);
+        return;
+      }
+      if (link.isOver) return;
+      link.heardAt = clock.now();
+      tellQuiet(link, false);
+      if (lane === 'data') return dataFrame(link, bytes);
+      if (!readFrame(bytes, (one) => controlRecord(link, one))) complain(link, 'malformed frame');
     },
     drained(session) {
       const link = bySession.get(session);
-      if (link === undefined) return;
+      if (link === undefined) return void laneSessions.drained(session);
       link.isSaturated = false;
+      lanes.mainDrained(session.peer);
       wires.drained(link.info);
     },
     closed(session, reason) {
+      if (laneSessions.closed(session, reason)) return;
       const link = bySession.get(session);
       if (link === undefined) return;
       link.cancelBeat();
       bySession.delete(session);
       byId.delete(link.info.id);
-      if (chosen.get(session.peer) === link) chosen.delete(session.peer);
+      if (chosen.get(session.peer) === link) {
+        chosen.delete(session.peer);
+        forget(session.peer);
+      }
       wires.closed(link.info, reason);
     },
     choose(peer, id) {
       const link = id === undefined ? undefined : byId.get(id);
-      if (link === undefined) chosen.delete(peer);
-      else chosen.set(peer, link);
+      if (link === undefined) {
+        chosen.delete(peer);
+        forget(peer);
+      } else {
+        const isMove = chosen.has(peer);
+        chosen.set(peer, link);
+        if (isMove) lanes.moved(peer);
+      }
     },
     current: (peer) => chosen.get(peer)?.info,
     byId: (id) => byId.get(id)?.info,
@@ -282,21 +347,19 @@ export function createLinks(wires: LinkWires): Links {
     control(peer, message) {
       const link = chosen.get(peer);
       if (link === undefined) return false;
-      write(link, 'control', encodeControl(message));
+      write(link, encodeControl(message));
       return true;
     },
     controlOn(id, message) {
       const link = byId.get(id);
       if (link === undefined) return false;
-      write(link, 'control', encodeControl(message));
+      write(link, encodeControl(message));
       return true;
     },
-    data(peer, bytes) {
-      const link = chosen.get(peer);
-      if (link === undefined || link.isSaturated) return false;
-      write(link, 'data', bytes);
-      return true;
-    },
+    data: (peer, record, channel, topicOf) => lanes.send(peer, channel, record, topicOf),
+    bulk: (peer, message, channel) => lanes.sendControl(peer, channel, encodeControl(message)),
+    queuedBytes: (peer, channel) => lanes.queuedBytes(peer, channel),
+    channels: () => meter.figures(),
     ping(peer, answered) {
       const link = chosen.get(peer);
       if (link !== undefined) ask(link, answered);
@@ -306,9 +369,11 @@ export function createLinks(wires: LinkWires): Links {
       if (link === undefined) return;
       flush(link);
       link.isOver = true;
+      if (chosen.get(link.info.session.peer) === link) forget(link.info.session.peer);
       link.info.session.close(reason);
     },
     stop() {
+      laneSessions.closeAll(undefined, 'this node stops');
       for (const link of byId.values()) link.info.session.close('this node stops');
     },
   };

@@ -1,5 +1,6 @@
 /** What a running node offers: the surface that the front door, the command line and tests use. */
 
+import type { ChannelFigures } from './channels/channel-meter.ts';
 import type { MeshId, NodeId } from '../kernel/ids.ts';
 import type { MetricsSnapshot } from '../ports/metrics.ts';
 import type { RungName, RungRecord } from '../ports/discovery.ts';
@@ -46,6 +47,10 @@ export interface PublishOptions {
   readonly qos?: 0 | 1;
   /** Keep as the topic's last value for later subscribers; an empty payload forgets it. @default false */
   readonly retain?: boolean;
+  /** The channel it takes, on every node that has one of that name. @default its class, topic and size decide */
+  readonly channel?: string;
+  /** It must not wait behind others: at most 4 KiB on the link's own connection. @default false */
+  readonly urgent?: boolean;
   /** Gives up a publish that still waits for room in the outbox: it rejects with the signal's reason. */
   readonly signal?: AbortSignal;
 }
@@ -126,6 +131,7 @@ export interface NodeStatus {
     readonly queuedBytes: number;
     readonly unackedCount: number;
   }[];
+  readonly channels: readonly ChannelFigures[];
   readonly clients: readonly {
     readonly clientId: string;
     readonly zone: 'local' | 'guest';
@@ -261,6 +267,29 @@ export interface MeshNode {
   removeGuest(name: string): Promise<void>;
 }
 
+/** One channel, as a node's options name it. */
+export interface ChannelOptions {
+  /** What it carries: `signal` is qos 0, `event` qos 1. Must be given for a channel that is not built in. */
+  readonly class?: 'signal' | 'event';
+  /**
+   * When the queue to a peer is full. Signals: `drop-oldest`, `drop-newest`, `latest-per-topic`. Events: `block`, the
+   * publisher waits; `reject`, its publish fails. @default 'latest-per-topic' or 'block'
+   */
+  readonly overflow?: 'drop-oldest' | 'drop-newest' | 'latest-per-topic' | 'block' | 'reject';
+  /** 1, first served, to 9. @default 5 */
+  readonly priority?: number;
+  /** Bytes that may wait for one peer, 64 KiB to 64 MiB. @default 1 MiB */
+  readonly queueBytes?: number;
+  /** Deflates frames of at least so many bytes when that saves a tenth. @default never */
+  readonly compressAbove?: number;
+  /** Filters whose messages take it. */
+  readonly topics?: readonly string[];
+  /** Only messages with at least so many payload bytes. @default 0 */
+  readonly bytesMin?: number;
+  /** Only messages with at most so many. @default no bound */
+  readonly bytesMax?: number;
+}
+
 /** Options of `createNode`, after validation and defaults. */
 export interface NodeOptions {
   /** Shown to people; need not be unique. @default the host name */
@@ -298,6 +327,8 @@ export interface NodeOptions {
   readonly multicast?: boolean;
   /** Log level. @default 'warn' */
   readonly logLevel?: 'debug' | 'info' | 'warn' | 'error' | 'silent';
+  /** Channels of this node's own, and other figures for the built-in ones. @default none; see docs/protocols/channels.md */
+  readonly channels?: Readonly<Record<string, ChannelOptions>>;
   /** Port of the guest listener. @default 1884, or a free one; opened with the first guest */
   readonly guestPort?: number;
 }

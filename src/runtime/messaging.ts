@@ -12,7 +12,9 @@ import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
 import type { Metrics } from '../ports/metrics.ts';
 import type { InterestMessage } from '../protocol/routing/interest-gossip.ts';
-import type { Envelope, Letter } from '../protocol/routing/messages.ts';
+import { coordination } from '../protocol/channels/channel.ts';
+import type { ChannelTable } from '../protocol/channels/channel-table.ts';
+import type { DeliveryClass, Envelope, Letter } from '../protocol/routing/messages.ts';
 import type { RetainedEntry } from '../protocol/routing/retained-map.ts';
 import { createRouter } from '../protocol/routing/router.ts';
 import type { Router, RouterView } from '../protocol/routing/router-world.ts';
@@ -50,7 +52,8 @@ export interface MessagingWorld {
   readonly broker: Broker;
   readonly subscriptions: Subscriptions;
   readonly interest: LocalInterest;
-  transmit(peer: NodeId, record: Uint8Array): boolean;
+  readonly channels: ChannelTable;
+  transmit(peer: NodeId, record: Uint8Array, kind: DeliveryClass): boolean;
   /** Whether this topic may go to the mesh; what may not stays with the local subscribers. */
   mayLeave(topic: string): boolean;
   sendLetter(peer: NodeId, letter: Letter): void;
@@ -81,8 +84,13 @@ export interface Messaging {
   stop(): void;
 }
 
+/** A message of this node, and the channel that its publisher chose. */
+interface OwnMessage extends BrokerMessage {
+  readonly channel?: string | undefined;
+}
+
 interface Waiting {
-  readonly message: BrokerMessage;
+  readonly message: OwnMessage;
   readonly taken: (refusal?: string) => void;
 }
 
@@ -116,7 +124,7 @@ export function createMessaging(world: MessagingWorld): Messaging {
         });
         if (world.subscriptions.count() > 0) world.subscriptions.deliver(toMessage(envelope));
       },
-      transmit: (peer, raw) => world.transmit(peer, raw),
+      transmit: (peer, raw, kind) => world.transmit(peer, raw, kind),
       sendLetter: (peer, letter) => world.sendLetter(peer, letter),
       sendInterest: (peer, message) => world.sendInterest(peer, message),
       announceNeighbours: (neighbours) => world.announceNeighbours(neighbours),
@@ -188,11 +196,11 @@ export function createMessaging(world: MessagingWorld): Messaging {
     return result;
   }
 
-  function offer(message: BrokerMessage): 'taken' | 'full' {
-    const { topic, payload, qos, retain } = message;
+  function offer(message: OwnMessage): 'taken' | 'full' {
+    const { topic, payload, qos, retain, channel } = message;
     const stamp = hlc.tick(clock.wallMs());
     if (world.mayLeave(topic)) {
-      const publication = { topic, payload, qos, retain, hlc: stamp };
+      const publication = { topic, payload, qos, retain, hlc: stamp, channel };
       if (step((one, now) => one.publish(now, publication)) === 'full') return 'full';
       metrics.count('mesh.published');
     } else metrics.drop('mesh', 'on probation');
@@ -223,7 +231,7 @@ export function createMessaging(world: MessagingWorld): Messaging {
   }
 
   /** @returns what takes a message that has to wait back. */
-  function take(message: BrokerMessage, taken: (refusal?: string) => void): () => void {
+  function take(message: OwnMessage, taken: (refusal?: string) => void): () => void {
     const refusal = refusalOf(message);
     const isTaken = refusal === undefined && waiting.length === 0 && offer(message) === 'taken';
     if (refusal !== undefined || isTaken) {
@@ -234,6 +242,10 @@ export function createMessaging(world: MessagingWorld): Messaging {
       // A signal need not wait, but must not overtake an event of the same client either: it is dropped when it would.
       metrics.drop('outbox', 'signal behind a full outbox');
       taken();
+      return () => {};
+    }
+    if (!world.channels.mayWait(message)) {
+      taken('the outbox is full');
       return () => {};
     }
     const one: Waiting = { message, taken };
@@ -254,6 +266,7 @@ export function createMessaging(world: MessagingWorld): Messaging {
 
   function publish(topic: string, payload: Uint8Array, options: PublishOptions): Promise<void> {
     const { qos = 1, retain = false, signal } = options;
+    const channel = options.urgent === true ? coordination.name : options.channel;
     // Programs in plain JavaScript have no compiler to tell them.
     if (!(payload instanceof Uint8Array) || (qos !== 0 && qos !== 1)) {
       const reason = 'A payload is a string or a Uint8Array, a qos 0 or 1.';
@@ -268,9 +281,11 @@ export function createMessaging(world: MessagingWorld): Messaging {
     if (payload.byteLength > payloadBytesMax) {
       return Promise.reject(new MycelError('MYCEL_TOO_LARGE', { bytes: payload.byteLength }));
     }
+    const misfit = channel && world.channels.problemOf(channel, qos, payload.byteLength);
+    if (misfit) return Promise.reject(new MycelError('MYCEL_BAD_OPTION', { reason: misfit }));
     if (signal?.aborted === true) return Promise.reject(signal.reason as Error);
     // A copy: it may have to wait, and its publisher may use the bytes again.
-    const message: BrokerMessage = { topic, payload: new Uint8Array(payload), qos, retain };
+    const message: OwnMessage = { topic, payload: new Uint8Array(payload), qos, retain, channel };
     return new Promise((resolve, reject) => {
       const abort = (): void => {
         takeBack();

@@ -3,7 +3,7 @@
 import type { Address } from '../kernel/address.ts';
 import { BoundedMap } from '../kernel/bounded-map.ts';
 import type { NodeId } from '../kernel/ids.ts';
-import type { Links } from './links.ts';
+import type { Links } from './link-wires.ts';
 
 /** Members whose last word about their addresses is remembered; beyond it the oldest word is forgotten. */
 const movesMax = 4096;

@@ -4,6 +4,7 @@ import * as z from 'zod/mini';
 
 import { parseAddress } from '../kernel/address.ts';
 import { MycelError } from '../kernel/errors.ts';
+import { channelsOf } from './channels/channel-options.ts';
 import type { NodeOptions } from './mesh-node.ts';
 
 /** MQTT's registered port: the default for TCP links and plain clients, and for UDP membership. */
@@ -82,6 +83,30 @@ const schema = z.strictObject({
       'must be debug, info, warn, error or silent',
     ),
   ),
+  channels: z.optional(
+    z.record(
+      z.string(),
+      z.strictObject({
+        class: z.optional(z.enum(['signal', 'event'], "must be 'signal' or 'event'")),
+        overflow: z.optional(
+          z.enum(
+            ['drop-oldest', 'drop-newest', 'latest-per-topic', 'block', 'reject'],
+            "must be 'drop-oldest', 'drop-newest', 'latest-per-topic', 'block' or 'reject'",
+          ),
+        ),
+        priority: z.optional(z.number('must be a number')),
+        queueBytes: z.optional(z.number('must be a number')),
+        compressAbove: z.optional(z.number('must be a number')),
+        topics: z.optional(
+          z
+            .array(z.string('must be a list of filters'))
+            .check(z.maxLength(64, 'may hold 64 filters at most')),
+        ),
+        bytesMin: z.optional(z.number('must be a number')),
+        bytesMax: z.optional(z.number('must be a number')),
+      }),
+    ),
+  ),
   guestPort: z.optional(port),
 });
 
@@ -97,6 +122,10 @@ export function checkOptions(given: unknown): NodeOptions {
   if (!result.success) {
     const issue = result.error.issues[0];
     const field = issue === undefined ? '' : issue.path.join('.');
+    if (issue?.code === 'unrecognized_keys' && field !== '') {
+      const reason = `'${field}' has no '${issue.keys[0] ?? ''}'; a channel has class, overflow, priority, queueBytes, compressAbove, topics, bytesMin and bytesMax.`;
+      throw new MycelError('MYCEL_BAD_OPTION', { field, reason });
+    }
     if (issue?.code === 'unrecognized_keys') {
       throw new MycelError('MYCEL_BAD_OPTION', {
         field: issue.keys[0] ?? '',
@@ -109,6 +138,7 @@ export function checkOptions(given: unknown): NodeOptions {
     });
   }
   const options = result.data as NodeOptions;
+  channelsOf(options.channels);
   if (Object.keys(options.labels ?? {}).length > labelsMax) {
     throw new MycelError('MYCEL_BAD_OPTION', {
       field: 'labels',

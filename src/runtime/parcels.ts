@@ -96,8 +96,7 @@ export function createParcels(world: ParcelsWorld): Parcels {
           setImmediate(() => received(self, protocol, copy));
           return true;
         }
-        const queued = life.peering.links.current(to)?.session.queuedBytes() ?? 0;
-        if (queued > parcelQueueBytesMax) {
+        if (life.parcelBytes(to, protocol, bytes.byteLength) > parcelQueueBytesMax) {
           metrics.drop('parcel', 'saturated');
           return false;
         }

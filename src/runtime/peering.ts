@@ -9,6 +9,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { LinkTransport } from '../ports/link.ts';
 import type { Log } from '../ports/log.ts';
 import type { Metrics } from '../ports/metrics.ts';
+import type { ChannelTable } from '../protocol/channels/channel-table.ts';
 import type { ProfileName } from '../protocol/membership/profiles.ts';
 import type {
   DialTarget,
@@ -20,9 +21,11 @@ import type {
 import type { Envelope } from '../protocol/routing/messages.ts';
 import type { ControlMessage } from '../wire/control.ts';
 import { encodeOverlayMessage } from '../wire/overlay-codec.ts';
+import { datagramAddress } from './control-dispatch.ts';
 import { drive } from './drive.ts';
-import { createLinks, linkPaces } from './links.ts';
-import type { Hello, LinkInfo, Links } from './links.ts';
+import { createLinks } from './links.ts';
+import { linkPaces } from './link-wires.ts';
+import type { Hello, LinkInfo, Links } from './link-wires.ts';
 import type { NodeStatus } from './mesh-node.ts';
 import { activeMaxOf, createOverlay } from './overlays.ts';
 
@@ -38,6 +41,7 @@ export interface PeeringWorld {
   readonly boot: number;
   readonly overlay: OverlayName;
   readonly profile: ProfileName;
+  readonly channels: ChannelTable;
   addresses(): readonly Address[];
   readonly clock: Clock;
   readonly random: Random;
@@ -77,6 +81,11 @@ export function startPeering(world: PeeringWorld): Peering {
     log,
     metrics,
     pace: linkPaces[world.profile],
+    channels: world.channels,
+    // Its port is in its hello: the side that was dialled can dial, too.
+    dialLane: (link) =>
+      world.transport().dial(link.session.peer, [datagramAddress(link)], stopping.signal),
+    broken: (link) => world.neighbourMoved(link.session.peer),
     hello: () => world.hello(),
     greeted(link, hello) {
       if (!world.greeted(link, hello)) return links.hangUp(link.id, 'not welcome');

@@ -7,7 +7,7 @@ import type { KeyText } from '../protocol/trust/messages.ts';
 import { readCertificate } from '../wire/certificate.ts';
 import { createCertificateBook } from './certificate-book.ts';
 import type { CertificateBook } from './certificate-book.ts';
-import type { Hello, LinkInfo, Links } from './links.ts';
+import type { Hello, LinkInfo, Links } from './link-wires.ts';
 import { createTwinWatch } from './twins.ts';
 
 /** Why a link is closed to both devices that run one identity; the peer tells its people. */

@@ -5,7 +5,7 @@ import type { Subject } from '../protocol/trust/messages.ts';
 import { keyTextOf } from '../wire/authority-entry.ts';
 import { readCertificate } from '../wire/certificate.ts';
 import type { CertificateBook } from './certificate-book.ts';
-import type { Links } from './links.ts';
+import type { Links } from './link-wires.ts';
 import type { Trust } from './trust.ts';
 
 /**

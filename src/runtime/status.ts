@@ -62,6 +62,7 @@ export function statusOf(world: StatusWorld): NodeStatus {
       queuedBytes: session.queuedBytes(),
       unackedCount: unacked.get(session.peer) ?? 0,
     })),
+    channels: peering.links.channels(),
     clients: ground.broker.clients().map(({ clientId, zone, remote, queuedBytes }) => ({
       clientId,
       zone,

@@ -35,6 +35,8 @@ export type ControlMessage =
       readonly kind: 'peers';
       readonly peers: readonly { readonly node: NodeId; readonly addresses: readonly Address[] }[];
     }
+  /** First on a connection: it is a channel's, of this process. The answer says the same. */
+  | { readonly kind: 'channel'; readonly name: string; readonly instance: number }
   | { readonly kind: 'bye'; readonly reason: string }
   /** What members want: interest-codec.ts. */
   | { readonly kind: 'interest'; readonly bytes: Uint8Array }
@@ -73,6 +75,7 @@ const tags = {
   bye: 11,
   overlay: 12,
   interest: 13,
+  channel: 20,
 } as const;
 
 const overlayCodes: Readonly<Record<OverlayName, number>> = { 'full-mesh': 1, hyparview: 2 };
@@ -125,6 +128,8 @@ function partsOf(message: ControlMessage): unknown[] {
       return [message.peers.map((peer) => [idBytes(peer.node), peer.addresses.map(addressParts)])];
     case 'bye':
       return [message.reason];
+    case 'channel':
+      return [message.name, message.instance];
   }
 }
 
@@ -209,6 +214,15 @@ const readers: ReadonlyMap<number, Reader> = new Map<number, Reader>([
     (parts) => {
       const bytes = parts.length === 2 ? opaque(parts[1], opaqueMax) : undefined;
       return bytes && { kind: 'interest', bytes };
+    },
+  ],
+  [
+    tags.channel,
+    (parts) => {
+      const name = textOf(parts[1]);
+      const instance = natOf(parts[2], Number.MAX_SAFE_INTEGER);
+      if (parts.length !== 3 || name === undefined || instance === undefined) return undefined;
+      return { kind: 'channel', name, instance };
     },
   ],
   [

@@ -2,7 +2,8 @@
  * Bytes of one mesh message, written and read by hand because every message pays for them.
  *
  * Layout, big endian: ttl 1, flags 1, origin 16, boot 6, seq 6, hlc wall ms 6, hlc count 2, topic length 2,
- * skipped 6, then, when addressed, target 16 and passage id 6, then the topic in UTF-8 and the payload up to the end.
+ * skipped 6, then, when addressed, target 16 and passage id 6, when its publisher chose a channel the name's length 1 and the
+ * name, then the topic in UTF-8 and the payload up to the end.
  */
 
 import { BoundedMap } from '../kernel/bounded-map.ts';
@@ -34,7 +35,14 @@ const eventFlag = 1;
 const retainFlag = 2;
 const addressedFlag = 4;
 const floodFlag = 8;
-const knownFlags = 15;
+const channelFlag = 16;
+const knownFlags = 31;
+
+/** Longest name of a channel, in characters. */
+export const channelNameMax = 32;
+
+/** What a channel may be called. */
+export const channelNamePattern: RegExp = /^[a-z][a-z0-9-]{0,31}$/;
 
 /** Slots of the two caches below: direct-mapped, a newer entry simply takes the slot. */
 const cacheSlots = 1024;
@@ -66,13 +74,16 @@ export function encodeEnvelope(fields: Envelope, into?: Uint8Array): Uint8Array 
     throw new MycelError('MYCEL_TOO_LARGE', { bytes: payload.length });
   }
   const topic = topicBytes(fields.topic);
-  const bodyAt = headBytes + (passage === undefined ? 0 : passageBytes);
+  const channel = fields.channel ?? '';
+  const nameBytes = channel === '' ? 0 : 1 + channel.length;
+  const bodyAt = headBytes + (passage === undefined ? 0 : passageBytes) + nameBytes;
   const size = bodyAt + topic.length + payload.length;
   const bytes = into !== undefined && into.length >= size ? into : carve(size);
   bytes[ttlAt] = fields.ttl;
   bytes[flagsAt] =
     (fields.class === 'event' ? eventFlag : 0) |
     (fields.retain ? retainFlag : 0) |
+    (nameBytes === 0 ? 0 : channelFlag) |
     flagsOf(passage);
   bytes.set(idBytes(fields.origin), originAt);
   writeU48(bytes, bootAt, fields.boot);
@@ -82,6 +93,7 @@ export function encodeEnvelope(fields: Envelope, into?: Uint8Array): Uint8Array 
   writeU16(bytes, topicLengthAt, topic.length);
   writeU48(bytes, skippedAt, fields.skipped);
   if (passage !== undefined) writePassage(bytes, passage);
+  if (nameBytes > 0) writeName(bytes, bodyAt - nameBytes, channel);
   bytes.set(topic, bodyAt);
   bytes.set(payload, bodyAt + topic.length);
   return bytes.length === size ? bytes : bytes.subarray(0, size);
@@ -99,13 +111,17 @@ export function readEnvelope(bytes: Uint8Array): Envelope | undefined {
   const isAddressed = (flags & addressedFlag) !== 0;
   if ((flags & ~knownFlags) !== 0 || (isAddressed && !isEvent)) return undefined;
   if (!isAddressed && (flags & floodFlag) !== 0) return undefined;
-  const topicAt = isAddressed ? headBytes + passageBytes : headBytes;
+  const isNamed = (flags & channelFlag) !== 0;
+  const channel = isNamed ? envelopeChannel(bytes) : undefined;
+  if (isNamed && channel === undefined) return undefined;
+  const topicAt = topicStart(bytes);
   const payloadAt = topicAt + readU16(bytes, topicLengthAt);
   const seq = readU48(bytes, seqAt);
   const skipped = readU48(bytes, skippedAt);
   if (payloadAt > size || size - payloadAt > payloadBytesMax || seq === 0) return undefined;
   if (skipped >= seq || (skipped > 0 && !isEvent)) return undefined;
-  const isWithheld = (flags & (eventFlag | retainFlag)) === eventFlag && topicAt === size;
+  const isWithheld =
+    !isNamed && (flags & (eventFlag | retainFlag)) === eventFlag && topicAt === size;
   const topic = isWithheld ? '' : topicText(bytes, topicAt, payloadAt);
   if (topic === undefined) return undefined;
   return {
@@ -120,6 +136,7 @@ export function readEnvelope(bytes: Uint8Array): Envelope | undefined {
     topic,
     payload: bytes.subarray(payloadAt, size),
     passage: isAddressed ? readPassage(bytes, (flags & floodFlag) !== 0) : undefined,
+    channel,
   };
 }
 
@@ -140,7 +157,8 @@ export function addressEnvelope(raw: Uint8Array, passage: Passage, ttl: number):
   const bytes = carve(headBytes + passageBytes + raw.length - bodyAt);
   bytes.set(raw.subarray(0, headBytes));
   bytes[ttlAt] = ttl;
-  bytes[flagsAt] = (byteAt(raw, flagsAt) & (eventFlag | retainFlag)) | flagsOf(passage);
+  bytes[flagsAt] =
+    (byteAt(raw, flagsAt) & (eventFlag | retainFlag | channelFlag)) | flagsOf(passage);
   writePassage(bytes, passage);
   bytes.set(raw.subarray(bodyAt), headBytes + passageBytes);
   return bytes;
@@ -148,13 +166,42 @@ export function addressEnvelope(raw: Uint8Array, passage: Passage, ttl: number):
 
 /** Whether the topic of an encoded message begins with this ASCII text. */
 export function isEnvelopeUnder(raw: Uint8Array, root: string): boolean {
-  const isAddressed = (byteAt(raw, flagsAt) & addressedFlag) !== 0;
-  const topicAt = headBytes + (isAddressed ? passageBytes : 0);
+  const topicAt = topicStart(raw);
   if (readU16(raw, topicLengthAt) < root.length) return false;
   for (let at = 0; at < root.length; at += 1) {
     if (raw[topicAt + at] !== root.charCodeAt(at)) return false;
   }
   return true;
+}
+
+/** The channel that the publisher of an encoded message chose, if it did; undefined, too, when it is no name. */
+export function envelopeChannel(raw: Uint8Array): string | undefined {
+  const flags = byteAt(raw, flagsAt);
+  if ((flags & channelFlag) === 0) return undefined;
+  const nameAt = headBytes + ((flags & addressedFlag) === 0 ? 0 : passageBytes);
+  const end = nameAt + 1 + byteAt(raw, nameAt);
+  let name = '';
+  if (end > raw.length || byteAt(raw, nameAt) > channelNameMax) return undefined;
+  for (let at = nameAt + 1; at < end; at += 1) name += String.fromCharCode(byteAt(raw, at));
+  return channelNamePattern.test(name) ? name : undefined;
+}
+
+/** The topic of an encoded message; empty when it has none. */
+export function envelopeTopic(raw: Uint8Array): string {
+  const topicAt = topicStart(raw);
+  return topicText(raw, topicAt, topicAt + readU16(raw, topicLengthAt)) ?? '';
+}
+
+/** Bytes of the payload of an encoded message. */
+export function envelopePayloadBytes(raw: Uint8Array): number {
+  return raw.length - topicStart(raw) - readU16(raw, topicLengthAt);
+}
+
+/** Where the topic begins. */
+function topicStart(raw: Uint8Array): number {
+  const flags = byteAt(raw, flagsAt);
+  const nameAt = headBytes + ((flags & addressedFlag) === 0 ? 0 : passageBytes);
+  return (flags & channelFlag) === 0 ? nameAt : nameAt + 1 + byteAt(raw, nameAt);
 }
 
 /**
@@ -167,7 +214,7 @@ export function withheldEnvelope(raw: Uint8Array, receiver: NodeId): Uint8Array 
   const isAddressed = (flags & addressedFlag) !== 0;
   if (isAddressed && idAt(raw, headBytes) !== receiver) return undefined;
   const bytes = raw.slice(0, headBytes + (isAddressed ? passageBytes : 0));
-  bytes[flagsAt] = flags & ~retainFlag;
+  bytes[flagsAt] = flags & ~(retainFlag | channelFlag);
   writeU16(bytes, topicLengthAt, 0);
   return bytes;
 }
@@ -208,6 +255,12 @@ function carve(size: number): Uint8Array {
 function flagsOf(passage: Passage | undefined): number {
   if (passage === undefined) return 0;
   return passage.isFlood ? addressedFlag | floodFlag : addressedFlag;
+}
+
+function writeName(bytes: Uint8Array, at: number, name: string): void {
+  bytes[at] = name.length;
+  for (let index = 0; index < name.length; index += 1)
+    bytes[at + 1 + index] = name.charCodeAt(index);
 }
 
 function writePassage(bytes: Uint8Array, passage: Passage): void {

@@ -135,6 +135,7 @@ function statusOf(): NodeStatus {
     members: { alive: 4, suspect: 0, dead: 0, left: 0, dormant: 0 },
     overlay: { name: 'full-mesh', active: 0, activeMax: undefined, passive: 0 },
     links: [],
+    channels: [],
     clients: [],
     discovery: [],
     loopLagMs: 0,

@@ -4,8 +4,10 @@ import { createMemoryLinkNetwork } from '../../src/adapters/memory/link.ts';
 import { createMemoryLog } from '../../src/adapters/memory/log.ts';
 import { createMetrics } from '../../src/adapters/system/metrics.ts';
 import type { LinkSession } from '../../src/ports/link.ts';
-import { createLinks, linkPaces } from '../../src/runtime/links.ts';
-import type { Hello, LinkInfo } from '../../src/runtime/links.ts';
+import { createChannelTable } from '../../src/protocol/channels/channel-table.ts';
+import { createLinks } from '../../src/runtime/links.ts';
+import { linkPaces } from '../../src/runtime/link-wires.ts';
+import type { Hello, LinkInfo } from '../../src/runtime/link-wires.ts';
 import { encodeControl } from '../../src/wire/control.ts';
 import type { ControlMessage } from '../../src/wire/control.ts';
 import { encodeEnvelope } from '../../src/wire/envelope.ts';
@@ -45,6 +47,9 @@ async function stage(greeted: (links: ReturnType<typeof createLinks>, link: Link
     log: createMemoryLog(),
     metrics,
     pace: linkPaces.loopback,
+    channels: createChannelTable([]),
+    dialLane: () => Promise.reject(new Error('not here')),
+    broken: () => undefined,
     hello: () => hello,
     greeted: (link) => greeted(links, link),
     control: (_link, { kind }) => heard.push(kind),

@@ -1,3 +1,4 @@
+import { createChannelTable } from '../../src/protocol/channels/channel-table.ts';
 import { connectAsync } from 'mqtt';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createMemoryBroker } from '../../src/adapters/memory/broker.ts';
@@ -49,6 +50,7 @@ function stage(): Stage {
     log,
     metrics,
     broker,
+    channels: createChannelTable([]),
     subscriptions: createSubscriptions({
       log,
       metrics,

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { NodeId } from '../../src/kernel/ids.ts';
-import type { LinkInfo } from '../../src/runtime/links.ts';
+import type { LinkInfo } from '../../src/runtime/link-wires.ts';
 import { createMoves } from '../../src/runtime/moves.ts';
 import { simNodeId } from '../sim/membership.ts';
 

@@ -86,9 +86,9 @@ export function createForwarder(
   }
 
   function transmit(peer: NodeId, queue: PeerQueue, raw: Uint8Array, kind: DeliveryClass): boolean {
-    if (queue.isSaturated) return false;
+    if (queue.isSaturated[kind]) return false;
     if (outputs.transmit(peer, raw, kind)) return true;
-    queue.isSaturated = true;
+    queue.isSaturated[kind] = true;
     return false;
   }
 
@@ -125,7 +125,8 @@ export function createForwarder(
     drained(peer) {
       const queue = queues.get(peer);
       if (queue === undefined) return;
-      queue.isSaturated = false;
+      queue.isSaturated.signal = false;
+      queue.isSaturated.event = false;
       queue.flush((raw, isEvent) => transmit(peer, queue, raw, isEvent ? 'event' : 'signal'));
     },
     send(peer, raw, skipped) {
@@ -188,7 +189,7 @@ export function createForwarder(
       [...queues].map(([peer, queue]) => ({
         peer,
         queued: queue.length(),
-        isSaturated: queue.isSaturated,
+        isSaturated: queue.isSaturated.signal || queue.isSaturated.event,
       })),
   };
 }

@@ -41,6 +41,8 @@ export interface Envelope {
   /** A view of the received bytes: whoever keeps it must copy it. */
   readonly payload: Uint8Array;
   readonly passage: Passage | undefined;
+  /** The channel that its publisher chose; undefined: its class, topic and size decide. */
+  readonly channel?: string | undefined;
 }
 
 /** First and last of a run of sequence numbers, both included. */

@@ -2,6 +2,7 @@
 
 import { BoundedMap } from '../../kernel/bounded-map.ts';
 import { BoundedQueue } from '../../kernel/bounded-queue.ts';
+import type { DeliveryClass } from './messages.ts';
 
 /** Bounds of one link's queue. */
 export interface PeerQueueConfig {
@@ -15,7 +16,8 @@ export interface PeerQueueConfig {
 
 /** The queue of one link. */
 export interface PeerQueue {
-  isSaturated: boolean;
+  /** Per class: each has a channel of its own, and the one must not wait for the other. */
+  readonly isSaturated: Record<DeliveryClass, boolean>;
   /** Keeps a copy of a relayed event. False: the queue is full. */
   keepEvent(raw: Uint8Array): boolean;
   /** Keeps a copy of a signal in place of an older one of its topic. @returns how many signals were lost by it. */
@@ -33,7 +35,7 @@ export function createPeerQueue(config: PeerQueueConfig): PeerQueue {
   let eventBytes = 0;
 
   const queue: PeerQueue = {
-    isSaturated: false,
+    isSaturated: { signal: false, event: false },
     keepEvent(raw) {
       if (events.length > 0 && eventBytes + raw.byteLength > relayBytesMax) return false;
       const copy = new Uint8Array(raw);
@@ -49,11 +51,11 @@ export function createPeerQueue(config: PeerQueueConfig): PeerQueue {
     },
     flush(transmit) {
       for (const [topic, raw] of signals) {
-        if (queue.isSaturated || !transmit(raw, false)) return;
+        if (queue.isSaturated.signal || !transmit(raw, false)) break;
         signals.delete(topic);
       }
       for (let raw = events.peek(); raw !== undefined; raw = events.peek()) {
-        if (queue.isSaturated || !transmit(raw, true)) return;
+        if (queue.isSaturated.event || !transmit(raw, true)) return;
         events.shift();
         eventBytes -= raw.byteLength;
       }

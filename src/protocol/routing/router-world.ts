@@ -82,6 +82,8 @@ export interface Publication {
   readonly qos: 0 | 1;
   readonly retain: boolean;
   readonly hlc: Hlc;
+  /** The channel that the publisher chose. */
+  readonly channel?: string | undefined;
 }
 
 /** What people and metrics see of a router. */

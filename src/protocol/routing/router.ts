@@ -113,6 +113,7 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
       topic: publication.topic,
       payload: publication.payload,
       passage: undefined,
+      channel: publication.channel,
     });
   }
 

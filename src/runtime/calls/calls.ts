@@ -3,6 +3,7 @@
 import type { Millis } from '../../kernel/core.ts';
 import { MycelError } from '../../kernel/errors.ts';
 import type { NodeId } from '../../kernel/ids.ts';
+import { bulkSuffix } from '../../kernel/parcel.ts';
 import type { Random } from '../../kernel/random.ts';
 import type { CallOptions, Calls } from '../../ports/calls.ts';
 import type { Clock } from '../../ports/clock.ts';
@@ -21,8 +22,9 @@ import { decodeFailure } from '../../wire/error-codec.ts';
 import { createItemQueue } from './item-queue.ts';
 import { createServing } from './serving.ts';
 
-/** The protocol of calls on the mesh. */
+/** The protocols of calls on the mesh: the second one for bodies in pieces, which must not overtake each other. */
 const callProtocol = 'call';
+const flowProtocol = `call${bulkSuffix}`;
 
 /** Where the answers of one call go. */
 interface Asker {
@@ -66,7 +68,8 @@ export function createCalls(world: CallsWorld): RunningCalls {
   });
 
   function transmit(to: NodeId, message: CommandMessage): void {
-    if (!mesh.send(to, callProtocol, encodeCommand(message))) metrics.drop('call', 'not sent');
+    const protocol = isOfFlow(message) ? flowProtocol : callProtocol;
+    if (!mesh.send(to, protocol, encodeCommand(message))) metrics.drop('call', 'not sent');
   }
 
   /** One alarm for all calls, moved only when something is due earlier. */
@@ -123,13 +126,15 @@ export function createCalls(world: CallsWorld): RunningCalls {
     askers.clear();
   }
 
-  const giveBack = mesh.handle(callProtocol, (from, bytes) => {
+  function received(from: NodeId, bytes: Uint8Array): void {
     const message = decodeCommand(bytes);
     if (message === undefined) return metrics.drop('call', 'malformed');
     if (isToResponder(message)) {
       toResponder(() => responder.step(clock.now(), { type: 'received', from, message }));
     } else toCaller(() => caller.step(clock.now(), { type: 'received', from, message }));
-  });
+  }
+
+  const protocols = [callProtocol, flowProtocol].map((name) => mesh.handle(name, received));
 
   const unlisten = mesh.onChange((change) => {
     if (change.kind === 'moved') {
@@ -252,12 +257,18 @@ export function createCalls(world: CallsWorld): RunningCalls {
       isStopped = true;
       cancelAlarm();
       unlisten();
-      giveBack();
+      for (const giveBack of protocols) giveBack();
       serving.abortAll();
       for (const asker of askers.values()) asker.fail(new MycelError('MYCEL_NOT_RUNNING'));
       askers.clear();
     },
   };
+}
+
+/** Whether the message is one of several that carry a body, or the items of a stream. */
+function isOfFlow(message: CommandMessage): boolean {
+  if (message.kind === 'feed') return true;
+  return message.kind === 'reply' && (message.piece.seq > 0 || !message.piece.isEnd);
 }
 
 function checkName(what: string, name: string): void {

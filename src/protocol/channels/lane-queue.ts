@@ -1,0 +1,107 @@
+/** What waits for one peer on one channel: bounded in bytes, with the channel's overflow policy. */
+
+import type { OverflowPolicy } from './channel.ts';
+
+/** Entries one queue holds, whatever their size. */
+export const laneQueueCountMax = 16_384;
+
+/** What became of an entry. */
+export interface Pushed {
+  /** False: not kept, whoever sends has to wait (`block`) or is told (`reject`). */
+  readonly isTaken: boolean;
+  /** Entries lost by it, itself included. */
+  readonly lost: number;
+}
+
+/** A queue. */
+export interface LaneQueue {
+  /** Keeps the bytes, which must be the queue's own. `key` names what a later entry supersedes. */
+  push(bytes: Uint8Array, key: string, at: number): Pushed;
+  /** The oldest entry. */
+  peek(): { readonly bytes: Uint8Array; readonly key: string; readonly at: number } | undefined;
+  shift(): void;
+  count(): number;
+  bytes(): number;
+  clear(): number;
+}
+
+interface Entry {
+  bytes: Uint8Array;
+  readonly key: string;
+  readonly at: number;
+}
+
+const taken: Pushed = { isTaken: true, lost: 0 };
+const superseded: Pushed = { isTaken: true, lost: 1 };
+const refused: Pushed = { isTaken: false, lost: 0 };
+
+/** Builds an empty queue for at most `bytesMax` bytes; one entry alone may exceed it. */
+export function createLaneQueue(policy: OverflowPolicy, bytesMax: number): LaneQueue {
+  let entries: (Entry | undefined)[] = [];
+  let head = 0;
+  let bytes = 0;
+  const latest = new Map<string, Entry>();
+
+  const count = (): number => entries.length - head;
+  const isFull = (size: number): boolean =>
+    count() > 0 && (bytes + size > bytesMax || count() >= laneQueueCountMax);
+
+  function shift(): void {
+    const entry = entries[head];
+    if (entry === undefined) return;
+    entries[head] = undefined;
+    head += 1;
+    bytes -= entry.bytes.length;
+    if (latest.get(entry.key) === entry) latest.delete(entry.key);
+    if (head > 1024 && head * 2 > entries.length) {
+      entries = entries.slice(head);
+      head = 0;
+    }
+  }
+
+  function add(own: Uint8Array, key: string, at: number): void {
+    const entry: Entry = { bytes: own, key, at };
+    entries.push(entry);
+    bytes += own.length;
+    if (policy === 'latest-per-topic') latest.set(key, entry);
+  }
+
+  return {
+    shift,
+    push(own, key, at) {
+      const same = policy === 'latest-per-topic' ? latest.get(key) : undefined;
+      if (same !== undefined) {
+        // In its old place: a topic that changes often must not wait longer than one that does not.
+        bytes += own.length - same.bytes.length;
+        same.bytes = own;
+        let lost = 1;
+        for (; bytes > bytesMax && count() > 1; lost += 1) shift();
+        return lost === 1 ? superseded : { isTaken: true, lost };
+      }
+      if (!isFull(own.length)) {
+        add(own, key, at);
+        return taken;
+      }
+      if (policy === 'block' || policy === 'reject') return refused;
+      if (policy === 'drop-newest') return superseded;
+      let lost = 0;
+      while (isFull(own.length)) {
+        shift();
+        lost += 1;
+      }
+      add(own, key, at);
+      return { isTaken: true, lost };
+    },
+    peek: () => entries[head],
+    count,
+    bytes: () => bytes,
+    clear() {
+      const lost = count();
+      entries = [];
+      head = 0;
+      bytes = 0;
+      latest.clear();
+      return lost;
+    },
+  };
+}

@@ -1,0 +1,90 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { OverflowPolicy } from '../../../src/protocol/channels/channel.ts';
+import { createLaneQueue } from '../../../src/protocol/channels/lane-queue.ts';
+
+const entry = (mark: number, size = 10): Uint8Array => new Uint8Array(size).fill(mark);
+
+function drain(queue: ReturnType<typeof createLaneQueue>): number[] {
+  const marks: number[] = [];
+  for (let next = queue.peek(); next !== undefined; next = queue.peek()) {
+    marks.push(next.bytes[0] ?? 0);
+    queue.shift();
+  }
+  return marks;
+}
+
+describe('the queue of a lane', () => {
+  test('drops the oldest', () => {
+    const queue = createLaneQueue('drop-oldest', 30);
+    const pushed = [1, 2, 3, 4].map((mark) => queue.push(entry(mark), 'a', 0));
+    expect(pushed.map(({ isTaken, lost }) => [isTaken, lost])).toEqual([
+      [true, 0],
+      [true, 0],
+      [true, 0],
+      [true, 1],
+    ]);
+    expect(drain(queue)).toEqual([2, 3, 4]);
+  });
+
+  test('drops the newest', () => {
+    const queue = createLaneQueue('drop-newest', 30);
+    for (const mark of [1, 2, 3]) queue.push(entry(mark), 'a', 0);
+    expect(queue.push(entry(4), 'a', 0)).toEqual({ isTaken: true, lost: 1 });
+    expect(drain(queue)).toEqual([1, 2, 3]);
+  });
+
+  test('keeps the latest of each topic, in its old place, and the oldest topics go when it is full', () => {
+    const queue = createLaneQueue('latest-per-topic', 30);
+    queue.push(entry(1), 'a', 0);
+    queue.push(entry(2), 'b', 0);
+    expect(queue.push(entry(3), 'a', 0)).toEqual({ isTaken: true, lost: 1 });
+    queue.push(entry(4), 'c', 0);
+    expect(queue.push(entry(5), 'd', 0)).toEqual({ isTaken: true, lost: 1 });
+    expect(drain(queue)).toEqual([2, 4, 5]);
+    queue.push(entry(6), 'a', 0);
+    expect(drain(queue)).toEqual([6]);
+  });
+
+  test.each(['block', 'reject'] as const)('refuses when it is to %s', (policy) => {
+    const queue = createLaneQueue(policy, 30);
+    for (const mark of [1, 2, 3]) expect(queue.push(entry(mark), 'a', 0).isTaken).toBe(true);
+    expect(queue.push(entry(4), 'a', 0)).toEqual({ isTaken: false, lost: 0 });
+    expect(drain(queue)).toEqual([1, 2, 3]);
+  });
+
+  test('takes one entry larger than itself, and never holds more than that or its bound', () => {
+    const policies = fc.constantFrom<OverflowPolicy>(
+      'drop-oldest',
+      'drop-newest',
+      'latest-per-topic',
+      'block',
+    );
+    const steps = fc.array(
+      fc.oneof(
+        fc.constant('shift' as const),
+        fc.record({ size: fc.integer({ min: 1, max: 200 }), key: fc.constantFrom('a', 'b', 'c') }),
+      ),
+      { maxLength: 200 },
+    );
+    fc.assert(
+      fc.property(policies, steps, (policy, list) => {
+        const queue = createLaneQueue(policy, 100);
+        let kept = 0;
+        for (const step of list) {
+          if (step === 'shift') {
+            if (queue.peek() !== undefined) kept -= 1;
+            queue.shift();
+          } else {
+            const { isTaken, lost } = queue.push(entry(1, step.size), step.key, 0);
+            kept += (isTaken ? 1 : 0) - lost;
+          }
+          expect(queue.count()).toBe(kept);
+          if (queue.count() > 1) expect(queue.bytes()).toBeLessThanOrEqual(100);
+        }
+        drain(queue);
+        expect(queue.bytes()).toBe(0);
+      }),
+    );
+  });
+});
