@@ -10,6 +10,12 @@ export interface SwimProfile {
   readonly helperCount: number;
   /** `a`: the shortest suspicion is `a * max(1, log10 n)` periods. 0 condemns at once (plain SWIM without suspicion). */
   readonly suspicionMult: number;
+  /**
+   * How that grows with the mesh: by memberlist's log10, or by the SWIM paper's whole steps of the natural logarithm,
+   * `a * ceil(ln(n + 1))` periods.
+   * @default 'memberlist'
+   */
+  readonly suspicionScale?: 'memberlist' | 'swim';
   /** `b`: the longest suspicion is `b` times the shortest. */
   readonly suspicionMaxMult: number;
   /** How often queued news is sent, and to how many members each time. */

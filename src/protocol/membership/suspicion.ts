@@ -21,11 +21,19 @@ export function suspicionTerms(
   memberCount: number,
   isAdaptive: boolean,
 ): SuspicionTerms {
-  const scale = Math.max(1, Math.log10(Math.max(1, memberCount)));
-  const minMs = Math.floor(profile.suspicionMult * scale * profile.probeIntervalMs);
+  const minMs = Math.floor(
+    profile.suspicionMult * scaleOf(profile, memberCount) * profile.probeIntervalMs,
+  );
   const wanted = Math.floor(profile.suspicionMult - 2);
   const confirmationsWanted = !isAdaptive || wanted < 1 || memberCount - 2 < wanted ? 0 : wanted;
   return { minMs, maxMs: Math.floor(profile.suspicionMaxMult * minMs), confirmationsWanted };
+}
+
+/** How the shortest suspicion grows with the mesh: news must have the time to reach the accused and come back. */
+function scaleOf({ suspicionScale }: SwimProfile, memberCount: number): number {
+  // SWIM, section 4.2, as its Figure 3c has it: whole steps of the natural logarithm.
+  if (suspicionScale === 'swim') return Math.ceil(Math.log(memberCount + 1));
+  return Math.max(1, Math.log10(Math.max(1, memberCount)));
 }
 
 /** How long a suspicion lasts in all after `confirmations` of it. Whole ms: `Math.log` differs between engines. */
