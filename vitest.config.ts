@@ -1,15 +1,24 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 // Tests read the sources, not dist: the export condition '@mycel/source' points at src/index.ts.
 // CI adds up what the parts of "npm test" report there.
 const reports = process.env['MYCEL_TEST_REPORT_DIR'];
 
+// What they look at is time itself: each of them has the machine to itself.
+const timed = [
+  'adapters/aedes/guests',
+  'adapters/dgram/responder',
+  'adapters/system/clock',
+  'adapters/system/pauses',
+  'device/live-node',
+  'sim/world',
+].map((name) => `test/${name}.test.ts`);
+
 export default defineConfig({
   resolve: { conditions: ['@mycel/source'] },
   ssr: { resolve: { conditions: ['@mycel/source', 'node', 'import', 'default'] } },
   test: {
-    include: ['test/**/*.test.ts'],
-    exclude: ['test/mesh/**', 'test/bench/**'],
     pool: 'forks',
     reporters: reports === undefined ? ['default'] : ['default', 'json'],
     ...(reports === undefined ? {} : { outputFile: { json: `${reports}/unit.json` } }),
@@ -20,5 +29,27 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 30_000,
     env: { CBOR_NATIVE_ACCELERATION_DISABLED: 'true' },
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'unit',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/mesh/**', 'test/bench/**', ...timed],
+          // Half of them wait for sockets and processes: with one worker a core, a core is idle.
+          maxWorkers: Math.max(2, Math.ceil(availableParallelism() * 1.5)),
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'timed',
+          include: timed,
+          fileParallelism: false,
+          sequence: { groupOrder: 1 },
+        },
+      },
+    ],
   },
 });

@@ -410,10 +410,11 @@ describe('guards', () => {
 
 test('a hundred hosts run hundreds of times faster than real time', () => {
   const names = Array.from({ length: 100 }, (_, at) => `host-${at}`);
-  const began = performance.now();
+  const began = process.cpuUsage();
   const { world } = worldOf({ seed: 26 }, { names, periodMs: 250 });
   world.runUntil(60_000);
-  const spent = performance.now() - began;
+  const { user, system } = process.cpuUsage(began);
+  const spent = (user + system) / 1000;
   expect(world.counters.sentTotal()).toBeGreaterThan(24_000);
   // Measured at more than 300 times; a tenth of it is asked, so that a busy machine does not fail.
   expect(60_000 / spent).toBeGreaterThan(30);

@@ -23,8 +23,8 @@ export const nodeFlags = [
   'loopback',
 ] as const;
 
-/** Longest wait for anything the node says, in ms. */
-const lineMs = 30_000;
+/** Longest wait for anything the node says, in ms: what a soak is after is growth, not speed. */
+const lineMs = 180_000;
 
 /** The node that stays. */
 export interface Resident {
@@ -76,7 +76,7 @@ export async function startResident(dataDir: string): Promise<Resident> {
     says,
     async ask(...args) {
       const argv = [process.execPath, command, ...args, '--json', '--data-dir', dataDir];
-      const { code, stdout, stderr } = await runCommand(argv);
+      const { code, stdout, stderr } = await runCommand(argv, { ms: lineMs });
       if (code !== 0) throw new Error(`mycel ${args.join(' ')}: exit ${code} ${stderr}`);
       return stdout;
     },

@@ -17,7 +17,7 @@ const strangerEvery = 10;
 /** Boards of the house, which come and go. Coprime to the partings, so that each of them parts in every way. */
 const boardCount = 7;
 
-const joinMs = 30_000;
+const joinMs = 180_000;
 
 interface Visit {
   readonly resident: Resident;
