@@ -4,6 +4,8 @@ import type { MemberInfo, MeshEvents, MeshNode, NodeId } from 'mycel';
 
 import { isAgentRequest, runAgentCall } from './control-agents.ts';
 import type { AgentRequest } from './control-agents.ts';
+import { isLlmRequest, openLlmStream, runLlmCall } from './control-llm.ts';
+import type { LlmRequest } from './control-llm.ts';
 import type { CallName, ControlCalls, ControlRequest, ControlStreams } from './control-protocol.ts';
 import { Failure } from './failure.ts';
 
@@ -15,7 +17,7 @@ export type StreamRequest = Exclude<ControlRequest, CallRequest>;
 
 /** Whether the request opens a stream. */
 export function isStreamRequest(request: ControlRequest): request is StreamRequest {
-  return request.op === 'subscribe' || request.op === 'events';
+  return request.op === 'subscribe' || request.op === 'events' || request.op === 'llm-ask';
 }
 
 /**
@@ -28,6 +30,8 @@ export async function runCall(
   down: () => void,
 ): Promise<ControlCalls[CallName]['result']> {
   if (isAgentRequest(request)) return runAgentCall(node, request);
+  if (isLlmRequest(request))
+    return runLlmCall(node, request) as Promise<ControlCalls[CallName]['result']>;
   switch (request.op) {
     case 'status':
       return node.status();
@@ -66,6 +70,7 @@ async function runMeshCall(
     {
       op:
         | AgentRequest['op']
+        | LlmRequest['op']
         | 'status'
         | 'members'
         | 'discover'
@@ -114,6 +119,7 @@ export function openStream(
   emit: (event: ControlStreams[keyof ControlStreams]['event']) => void,
   signal: AbortSignal,
 ): void {
+  if (request.op === 'llm-ask') return openLlmStream(node, request.args, emit, signal);
   if (request.op === 'subscribe') {
     const stop = node.subscribe(
       request.args.filter,

@@ -12,6 +12,8 @@ import type {
 
 import { agentChecks } from './control-agents.ts';
 import type { AgentCalls } from './control-agents.ts';
+import { llmChecks } from './control-llm.ts';
+import type { LlmCalls, LlmStreams } from './control-llm.ts';
 import type { FailureRecord } from './failure.ts';
 
 /** Longest line either side accepts, in bytes. A longer one ends the connection. */
@@ -51,7 +53,7 @@ export type ControlEvent = {
 }[keyof MeshEvents];
 
 /** The requests with one answer: what they take and what they give. */
-export interface ControlCalls extends AgentCalls {
+export interface ControlCalls extends AgentCalls, LlmCalls {
   status: { args: NoArgs; result: NodeStatus };
   members: { args: NoArgs; result: readonly MemberInfo[] };
   discover: { args: NoArgs; result: DiscoveryReport };
@@ -112,7 +114,7 @@ export interface ControlCalls extends AgentCalls {
 }
 
 /** The requests that are answered by `ok` and then a stream of events. */
-export interface ControlStreams {
+export interface ControlStreams extends LlmStreams {
   subscribe: { args: { readonly filter: string }; event: ControlMessage };
   events: { args: NoArgs; event: ControlEvent };
 }
@@ -185,6 +187,7 @@ const filters = optional(list(text(1024), 64));
 
 const checks: Readonly<Record<CallName | StreamName, Readonly<Record<string, Check>>>> = {
   ...agentChecks({ text, whole, optional }),
+  ...llmChecks({ text, whole, optional }),
   status: {},
   members: {},
   discover: {},

@@ -49,7 +49,7 @@ export interface DaemonOptions {
   readonly inviteFile: string | undefined;
   report(report: DaemonReport, node: MeshNode): void;
   /** Starts what runs on the node besides it, before the node counts as ready; what it gives back is stopped first. */
-  attend?(node: MeshNode): Promise<Attendant>;
+  attend?(): Promise<Attendant>;
   /** Says why the process should stop, with a function that takes the listening back. */
   onStopAsked(stop: (reason: string) => void): () => void;
 }
@@ -76,7 +76,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   let attendant: Attendant | undefined;
   try {
     await node.start();
-    attendant = await options.attend?.(node);
+    attendant = await options.attend?.();
     control = await openControlServer({
       dataDir: options.dataDir,
       node,

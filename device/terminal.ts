@@ -25,6 +25,8 @@ export interface Terminal {
   readonly backlogBytes: number;
   /** A line of data. */
   line(text: string): void;
+  /** Data without a line break, as it comes. */
+  text(text: string): void;
   /** A line of narration. */
   note(text: string): void;
   style(style: Style, text: string): string;
@@ -66,6 +68,9 @@ export function createTerminal(
     line(text) {
       if (isClosed || out.writableLength > outputBytesMax) droppedCount += 1;
       else out.write(`${text}\n`);
+    },
+    text(text) {
+      if (!isClosed && out.writableLength <= outputBytesMax) out.write(text);
     },
     note(text) {
       if (err.writableLength <= outputBytesMax) err.write(`${text}\n`);

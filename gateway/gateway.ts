@@ -1,11 +1,13 @@
 /** A running gateway: targets, policy and the HTTP server, started and stopped together. */
 
-import type { MeshNode } from 'mycel';
+import type { AgentHandles, MeshNode, NodeId } from 'mycel';
 
 import { plainModel } from './config/load.ts';
 import type { GatewayConfig } from './config/load.ts';
 import { toLlmFailure } from './failure.ts';
 import { openHttpServer } from './http/server.ts';
+import { createMeshProvider } from './mesh/provider.ts';
+import type { MeshProvider } from './mesh/provider.ts';
 import { createDesk } from './policy/desk.ts';
 import type { Desk } from './policy/desk.ts';
 import { createEngine } from './policy/engine.ts';
@@ -22,6 +24,8 @@ const modelsMs = 10_000;
 export interface Gateway {
   readonly http: { readonly host: string; readonly port: number };
   readonly engine: Engine;
+  /** Requests that another gateway had begun when it died: they may be billed twice. */
+  possibleDoubleBills(): number;
   close(): Promise<void>;
 }
 
@@ -29,7 +33,7 @@ export interface Gateway {
 export interface GatewayOptions {
   readonly config: GatewayConfig;
   /** The node it belongs to; without one it serves HTTP alone. */
-  readonly node?: MeshNode;
+  readonly node?: MeshNode & AgentHandles;
   /** Tells the owner what went wrong inside, in one line. */
   report(text: string): void;
 }
@@ -39,7 +43,7 @@ export interface GatewayOptions {
  * @throws {MycelError} MYCEL_BAD_OPTION, or the system's error when it cannot listen.
  */
 export async function openGateway(options: GatewayOptions): Promise<Gateway> {
-  const { config, report } = options;
+  const { config, node, report } = options;
   const desks: Desk[] = [];
   for (const target of config.targets) {
     desks.push(createDesk(target, await openTarget(target), config.queueMax));
@@ -58,11 +62,14 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
           `A request failed unexpectedly: ${String((error as Error).stack ?? error).slice(0, 500)}`,
         ),
     });
+    const mesh = node === undefined ? undefined : await serveMesh(node, config, engine);
     return {
       http: { host: http.host, port: http.port },
       engine,
+      possibleDoubleBills: () => mesh?.provider.possibleDoubleBills() ?? 0,
       async close() {
         controller.abort();
+        mesh?.stop();
         for (const stop of looks) stop();
         await http.close();
         engine.close();
@@ -73,6 +80,25 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     engine.close();
     throw error;
   }
+}
+
+/** Serves the members of the node's mesh, and tells the other gateways what is under way here. */
+async function serveMesh(
+  node: MeshNode & AgentHandles,
+  config: GatewayConfig,
+  engine: Engine,
+): Promise<{ readonly provider: MeshProvider; stop(): void }> {
+  const member = (id: NodeId): ReturnType<MeshNode['members']>[number] | undefined =>
+    node.members().find((one) => one.id === id);
+  const provider = createMeshProvider({
+    config,
+    engine,
+    nameOf: (id) => member(id)?.name,
+    isAlive: (id) => ['alive', 'suspect'].includes(member(id)?.state ?? ''),
+  });
+  engine.onDispatch(({ ask }) => node.llm.claim(ask.id, 'dispatched'));
+  engine.onLanded(({ ask }) => node.llm.claim(ask.id, 'done'));
+  return { provider, stop: await node.llm.serve(provider) };
 }
 
 /** Asks a target for its models now and then; a target that is down keeps those it had. */

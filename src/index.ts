@@ -39,6 +39,18 @@ export async function createNode(options: NodeOptions = {}): Promise<MeshNode & 
   return createMeshNode(checked, createSystemAdapters(checked), furnish);
 }
 
+export type { LlmAnswer } from './agent/llm-answer.ts';
+export type { LlmChatRequest, LlmHandle, LlmOptions } from './agent/llm.ts';
+export type {
+  LlmAdvert,
+  LlmAsk,
+  LlmClaim,
+  LlmEvent,
+  LlmExtraFields,
+  LlmProvider,
+  LlmReading,
+  LlmUsage,
+} from './ports/language-model.ts';
 export { MycelError, errorCatalogue } from './kernel/errors.ts';
 export type { ErrorCode } from './kernel/errors.ts';
 export { isNodeId, parseNodeId } from './kernel/ids.ts';

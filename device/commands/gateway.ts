@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 
-import type { MeshNode } from 'mycel';
+import type { AgentHandles, MeshNode } from 'mycel';
 import type { GatewayConfig } from 'mycel/gateway';
 
 import { print, type Context } from '../context.ts';
@@ -23,7 +23,11 @@ export async function gatewayUp(context: Context, flags: GatewayUpFlags): Promis
   });
 }
 
-async function attend(context: Context, node: MeshNode, config: GatewayConfig): Promise<Attendant> {
+async function attend(
+  context: Context,
+  node: MeshNode & AgentHandles,
+  config: GatewayConfig,
+): Promise<Attendant> {
   const { openGateway } = await import('mycel/gateway');
   const { terminal } = context;
   try {

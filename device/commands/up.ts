@@ -1,6 +1,6 @@
 /** `mycel up`: runs the node in the foreground and tells what happens, a line at a time. */
 
-import type { MeshNode, NodeOptions, NodeStatus } from 'mycel';
+import type { AgentHandles, MeshNode, NodeOptions, NodeStatus } from 'mycel';
 
 import type { Context } from '../context.ts';
 import { assertNoLiveNode } from '../control-server.ts';
@@ -23,7 +23,7 @@ export function up(context: Context, flags: UpFlags): Promise<void> {
 /** What else runs on the node, and what the node says it can. */
 export interface NodeExtras {
   readonly capabilities?: readonly string[];
-  readonly attend?: (node: MeshNode) => Promise<Attendant>;
+  readonly attend?: (node: MeshNode & AgentHandles) => Promise<Attendant>;
 }
 
 /** Runs a node, and what runs on it, until a signal or `mycel down`. */
@@ -48,7 +48,7 @@ export async function runNode(
     node,
     dataDir,
     inviteFile: invite?.file,
-    ...(attend === undefined ? {} : { attend }),
+    ...(attend === undefined ? {} : { attend: () => attend(node) }),
     report(report, { id }) {
       if (report.event === 'ready') manager?.ready();
       if (report.event === 'stopping') manager?.stopping();

@@ -60,6 +60,8 @@ export interface PrincipalConfig {
   readonly budget: BudgetConfig;
   readonly rate: RateConfig;
   readonly models: readonly string[] | undefined;
+  /** Members of the mesh, by id or name, that ask in its name. */
+  readonly nodes: readonly string[];
 }
 
 /** A whole configuration, with its keys. */
@@ -223,6 +225,7 @@ function resolvePrincipal(
     budget: principal.budget ?? {},
     rate: principal.rate ?? {},
     models: principal.models,
+    nodes: principal.nodes ?? [],
   };
 }
 

@@ -79,6 +79,8 @@ export interface PrincipalEntry {
   readonly rate?: RateConfig | undefined;
   /** Models it may use. @default all */
   readonly models?: readonly string[] | undefined;
+  /** Members of the mesh, by id or name, that ask in its name. */
+  readonly nodes?: readonly string[] | undefined;
 }
 
 /** What to do when no target can be reached. */
@@ -191,6 +193,7 @@ const principal: z.ZodMiniType<PrincipalEntry> = z.strictObject({
   budget: z.optional(budget),
   rate: z.optional(rate),
   models: z.optional(z.array(z.string())),
+  nodes: z.optional(z.array(z.string())),
 });
 
 /** The whole file. */

@@ -16,6 +16,7 @@ export const localPrincipal: PrincipalConfig = {
   budget: {},
   rate: {},
   models: undefined,
+  nodes: [],
 };
 
 /** Finds the principal of a request. @throws {LlmFailure} unauthorized */

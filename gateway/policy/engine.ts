@@ -1,5 +1,6 @@
 /** The policy in one place: every request of every format goes through `ask`. */
 
+import { LRUCache } from 'lru-cache';
 import { createTokenBucket } from 'mycel/flow';
 import type { TokenBucket } from 'mycel/flow';
 
@@ -26,8 +27,22 @@ import type { UsageBook } from './usage-book.ts';
 /** Answers under way at once; one more is told to come back. */
 export const flightsMax = 4096;
 
+/** Answers kept for those who ask for the same id again. */
+const keptFlightsMax = 1024;
+
+/** How long they are kept, in ms. */
+const keptFlightMs = 120_000;
+
+/** A place in an answer. */
+interface Place {
+  readonly run: string;
+  readonly next: number;
+}
+
 /** An answer that somebody reads. */
 export interface Answer {
+  /** The run that it is read from; batches of one run can be read again from any place. */
+  readonly run: string;
   readonly cache: 'hit' | 'stale' | 'coalesced' | 'miss';
   /** @throws {LlmFailure} */
   readonly batches: AsyncIterable<Batch>;
@@ -42,13 +57,17 @@ export interface Answer {
 /** The policy of one gateway. */
 export interface Engine {
   /** @throws {LlmFailure} what is wrong with the request itself; the rest comes from the answer. */
-  ask(ask: Ask): Answer;
+  ask(ask: Ask, from?: { readonly run: string; readonly next: number }): Answer;
+  /** Whether an answer to this id is under way or kept here. */
+  knows(id: string): boolean;
   readonly desks: readonly Desk[];
   readonly accounts: Accounts;
   readonly usage: UsageBook;
   readonly cache: AnswerCache;
   /** Answers under way. */
   inflight(): number;
+  /** Called with every answer before a target is asked for it. */
+  onDispatch(listener: (flight: Flight) => void): void;
   /** Called with every answer that ended. */
   onLanded(listener: (flight: Flight) => void): void;
   /** Ends every answer under way. */
@@ -65,13 +84,18 @@ export function createEngine(config: GatewayConfig, desks: readonly Desk[]): Eng
   const flights = new Set<Flight>();
   const shared = new Map<string, Flight>();
   const rates = new Map<string, RateGate>();
+  const byId = new LRUCache<string, Flight>({ max: keptFlightsMax, ttl: keptFlightMs });
   const listeners: ((flight: Flight) => void)[] = [];
+  const dispatchListeners: ((flight: Flight) => void)[] = [];
 
   const world: FlightWorld = {
     accounts,
     estimator,
     priceOf: ({ desk, model }) => priceOf(desk.config, model),
     chance: Math.random,
+    dispatching(flight) {
+      for (const listener of dispatchListeners) listener(flight);
+    },
     landed(flight) {
       const { ask, key, tape, outcome } = flight;
       flights.delete(flight);
@@ -92,25 +116,33 @@ export function createEngine(config: GatewayConfig, desks: readonly Desk[]): Eng
     return requestKey(scope, ask.kind, ask.body);
   }
 
-  function take(ask: Ask, candidates: readonly Candidate[]): Answer {
+  function take(ask: Ask, candidates: readonly Candidate[], from: Place | undefined): Answer {
+    const same = byId.get(idOf(ask));
+    if (same !== undefined) {
+      assertSame(same, ask);
+      // A failed one may be tried again: whatever could be told of it was told.
+      if (same.tape.failure === undefined) return follow(same, 'coalesced', from);
+    }
     const key = keyOf(ask);
     if (key !== undefined && ask.cacheMs !== 0) {
       const kept = mayKeep(ask) ? cache.get(key) : undefined;
       if (kept !== undefined && kept.freshUntil > performance.now()) {
         usage.spared(ownerOf(ask, modelOf(ask.body)), 'cacheHits');
-        return keptAnswer('hit', kept.events);
+        return keptAnswer('hit', key, kept.events);
       }
       const running = isShareable(ask) ? shared.get(key) : undefined;
       if (running !== undefined) {
         usage.spared(ownerOf(ask, modelOf(ask.body)), 'coalesced');
-        return follow(running, 'coalesced');
+        byId.set(idOf(ask), running);
+        return follow(running, 'coalesced', undefined);
       }
     }
     admit(ask);
     const flight = startFlight(ask, key, candidates, world);
     flights.add(flight);
+    byId.set(idOf(ask), flight);
     if (key !== undefined && isShareable(ask)) shared.set(key, flight);
-    const answer = follow(flight, 'miss');
+    const answer = follow(flight, 'miss', undefined);
     return key === undefined ? answer : withStale(answer, key);
   }
 
@@ -175,12 +207,14 @@ export function createEngine(config: GatewayConfig, desks: readonly Desk[]): Eng
   }
 
   return {
-    ask: (ask) => take(ask, candidatesOf(ask, desks)),
+    ask: (ask, from) => take(ask, candidatesOf(ask, desks), from),
+    knows: (id) => [...byId.keys()].some((known) => known.endsWith(`/${id}`)),
     desks,
     accounts,
     usage,
     cache,
     inflight: () => flights.size,
+    onDispatch: (listener) => void dispatchListeners.push(listener),
     onLanded: (listener) => void listeners.push(listener),
     close() {
       for (const flight of flights) {
@@ -218,9 +252,32 @@ function isOutage(error: unknown): boolean {
   );
 }
 
-function follow(flight: Flight, cache: 'coalesced' | 'miss'): Answer {
-  const reader = flight.tape.read();
+function idOf(ask: Ask): string {
+  return `${ask.principal.name}/${ask.id}`;
+}
+
+/** The same id for another request would give somebody an answer to a question that was not asked. */
+function assertSame({ ask: known }: Flight, ask: Ask): void {
+  if (
+    known.kind === ask.kind &&
+    requestKey('', ask.kind, known.body) === requestKey('', ask.kind, ask.body)
+  )
+    return;
+  throw new LlmFailure(
+    'invalid',
+    'This id was used for another request. Draw a new one for each request.',
+    {
+      status: 422,
+      code: 'idempotency_conflict',
+    },
+  );
+}
+
+function follow(flight: Flight, cache: 'coalesced' | 'miss', from: Place | undefined): Answer {
+  const isSame = from?.run === flight.run;
+  const reader = flight.tape.read(isSame ? Math.min(from.next, flight.tape.batches.length) : 0);
   return {
+    run: flight.run,
     cache,
     batches: reader,
     outcome: () => flight.outcome,
@@ -240,11 +297,12 @@ function follow(flight: Flight, cache: 'coalesced' | 'miss'): Answer {
   };
 }
 
-function keptAnswer(cache: 'hit', events: Batch): Answer {
+function keptAnswer(cache: 'hit', run: string, events: Batch): Answer {
   async function* batches(): AsyncGenerator<Batch> {
     yield events;
   }
   return {
+    run,
     cache,
     batches: batches(),
     outcome: () => undefined,

@@ -1,5 +1,7 @@
 /** One answer on its way: a place, an attempt, another target when it fails, and the bill in the end. */
 
+import { randomUUID } from 'node:crypto';
+
 import type { Price } from '../config/schema.ts';
 import { isObject } from '../events.ts';
 import type { Usage } from '../events.ts';
@@ -23,6 +25,8 @@ export interface FlightWorld {
   priceOf(candidate: Candidate): Price | undefined;
   /** A number in [0, 1). */
   chance(): number;
+  /** Called before a target is asked for the first time. */
+  dispatching(flight: Flight): void;
   /** Called once, when everything is settled. */
   landed(flight: Flight): void;
 }
@@ -42,6 +46,8 @@ export interface FlightOutcome {
 
 /** One answer under way. */
 export interface Flight {
+  /** Told apart from every other run of the same request, here and elsewhere. */
+  readonly run: string;
   readonly ask: Ask;
   readonly tape: Tape;
   readonly key: string | undefined;
@@ -61,6 +67,7 @@ export function startFlight(
 ): Flight {
   const controller = new AbortController();
   const flight: Flight = {
+    run: randomUUID(),
     ask,
     key,
     tape: new Tape(),
@@ -122,6 +129,7 @@ async function fly(
     for (;;) {
       const candidate = await choose(candidates, tried, deadline, signal);
       used = candidate;
+      if (attempts === 0) world.dispatching(flight);
       attempts += 1;
       tried.set(candidate.desk.config.name, (tried.get(candidate.desk.config.name) ?? 0) + 1);
       try {

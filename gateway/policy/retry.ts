@@ -112,8 +112,10 @@ export async function mayRetry(failure: LlmFailure, frame: RetryFrame): Promise<
     }
     case 'auth':
     case 'funds':
-    case 'timeout':
       return hasOther;
+    case 'timeout':
+      // A target that began and fell silent may have lost one connection; one that never began is not pressed.
+      return hasOther || (failure.code === 'stream_stalled' && again < 2);
     case 'incomplete':
     case 'malformed':
       return hasOther || again < 2;

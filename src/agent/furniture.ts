@@ -2,6 +2,8 @@
 
 import { createDeviceHandle } from './device.ts';
 import type { DeviceHandle } from './device.ts';
+import { createLlm } from './llm.ts';
+import type { LlmHandle } from './llm.ts';
 import { furnishWork } from './work.ts';
 import type { WorkHandles } from './work.ts';
 import type { Hardware } from '../ports/hardware.ts';
@@ -13,14 +15,17 @@ import type { NodePart, PartWorld } from '../runtime/parts.ts';
 export interface AgentHandles extends WorkHandles {
   /** The board under the node. */
   readonly device: DeviceHandle;
+  /** Language models, asked through the mesh. */
+  readonly llm: LlmHandle;
 }
 
 /** Furnishes a node. Parts start in this order. */
 export function furnish(world: PartWorld): Furniture<AgentHandles> {
   const hardware = world.adapters.hardware(world.dataDir);
   const work = furnishWork(world);
-  const handles = { device: createDeviceHandle(hardware), ...work.handles };
-  return { parts: [...work.parts, ...boardParts(world, hardware)], handles };
+  const llm = createLlm(world);
+  const handles = { device: createDeviceHandle(hardware), llm: llm.handle, ...work.handles };
+  return { parts: [...work.parts, llm.part, ...boardParts(world, hardware)], handles };
 }
 
 /** What shows the board to other software, where it was asked for. */

@@ -1,0 +1,119 @@
+/** A gateway's side of the mesh: answers members in frames, few of them however small the pieces come. */
+
+import type { Calls } from '../../ports/calls.ts';
+import type { LlmClaim, LlmEvent, LlmProvider, LlmReading } from '../../ports/language-model.ts';
+import {
+  decodeLlmAsk,
+  decodeLlmFacts,
+  encodeLlmFacts,
+  encodeLlmFrame,
+} from '../../wire/llm-codec.ts';
+import { advertMethod, askMethod, claimMethod, usageMethod } from './methods.ts';
+
+/** Longest wait for more before a frame goes, in ms. */
+export const frameMs = 40;
+
+/** Characters of text from which on a frame goes at once. */
+export const frameLengthMin = 1024;
+
+/** Serves a provider; returns the function that stops it. */
+export function serveLlm(calls: Calls, provider: LlmProvider): () => void {
+  const stops = [
+    calls.serveStream(askMethod, (bytes, { from, deadlineMs, signal }) =>
+      frames(provider.ask(decodeLlmAsk(bytes), from, deadlineMs, signal)),
+    ),
+    calls.serve(advertMethod, async () => encodeLlmFacts(provider.advert())),
+    calls.serve(usageMethod, async () => encodeLlmFacts(provider.usage())),
+    calls.serve(claimMethod, async (bytes, { from }) => {
+      const claim = decodeLlmFacts(bytes) as LlmClaim;
+      if (typeof claim.id === 'string') provider.claimed(claim, from);
+      return encodeLlmFacts(null);
+    }),
+  ];
+  return () => {
+    for (const stop of stops) stop();
+  };
+}
+
+/**
+ * Packs the pieces of an answer into frames: the first at once, later ones when there is enough or it is time. A radio
+ * and a small processor pay by the frame, not by the byte.
+ */
+export async function* frames({ run, batches }: LlmReading): AsyncGenerator<Uint8Array> {
+  const source = batches[Symbol.asyncIterator]();
+  const pieces: Pieces = { source, pending: source.next() };
+  let isFirst = true;
+  try {
+    for (;;) {
+      const first = await pieces.pending;
+      if (first.done === true) return;
+      const frame = { events: [...first.value.events], next: first.value.next };
+      pieces.pending = source.next();
+      if (!isFirst) await gather(pieces, frame);
+      // Somebody waits on it only at the next turn.
+      pieces.pending.catch(() => undefined);
+      isFirst = isFirst && !frame.events.some(({ type }) => type === 'text' || type === 'tool');
+      yield encodeLlmFrame({ run, next: frame.next, events: joined(frame.events) });
+    }
+  } finally {
+    void source.return?.();
+  }
+}
+
+type Piece = LlmReading['batches'] extends AsyncIterable<infer One> ? One : never;
+
+interface Pieces {
+  readonly source: AsyncIterator<Piece>;
+  pending: Promise<IteratorResult<Piece>>;
+}
+
+/** Adds what comes until there is enough or it is time. A failure is kept for the next turn: what came before goes out first. */
+async function gather(pieces: Pieces, frame: { events: LlmEvent[]; next: number }): Promise<void> {
+  const alarm = alarmIn(frameMs);
+  while (lengthOf(frame.events) < frameLengthMin && frame.events.at(-1)?.type !== 'finish') {
+    const more = await Promise.race([pieces.pending.catch(() => undefined), alarm.due]);
+    if (more === undefined || more.done === true) break;
+    frame.events.push(...more.value.events);
+    frame.next = more.value.next;
+    pieces.pending = pieces.source.next();
+  }
+  alarm.cancel();
+}
+
+function alarmIn(ms: number): { readonly due: Promise<undefined>; cancel(): void } {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const due = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), ms);
+  });
+  return { due, cancel: () => clearTimeout(timer) };
+}
+
+function lengthOf(events: readonly LlmEvent[]): number {
+  let length = 0;
+  for (const event of events) {
+    if (event.type === 'text' || event.type === 'think') length += event.text.length;
+    if (event.type === 'tool') length += event.input?.length ?? 0;
+  }
+  return length;
+}
+
+/** Pieces of one text, and of one call, as one. */
+export function joined(events: readonly LlmEvent[]): readonly LlmEvent[] {
+  const result: LlmEvent[] = [];
+  for (const event of events) {
+    const last = result.at(-1);
+    if (event.type === 'text' && last?.type === 'text' && event.extra === undefined) {
+      result[result.length - 1] = { ...last, text: last.text + event.text };
+    } else if (event.type === 'think' && last?.type === 'think') {
+      result[result.length - 1] = { type: 'think', text: last.text + event.text };
+    } else if (
+      event.type === 'tool' &&
+      last?.type === 'tool' &&
+      event.index === last.index &&
+      event.id === undefined
+    ) {
+      result[result.length - 1] = { ...last, input: (last.input ?? '') + (event.input ?? '') };
+    } else result.push(event);
+  }
+  return result;
+}
