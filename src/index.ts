@@ -51,6 +51,12 @@ export type {
   LlmReading,
   LlmUsage,
 } from './ports/language-model.ts';
+export type { LeaderView, Singleton, SingletonTask } from './agent/elect.ts';
+export type { JsonValue } from './agent/json.ts';
+export type { Kv, KvEntry, KvExpectation, KvSwap } from './agent/kv.ts';
+export { createFence } from './agent/lock.ts';
+export type { Fence, Held, LockOptions, SemaphoreOptions } from './agent/lock.ts';
+export type { BarrierOptions, Sequence } from './agent/meeting.ts';
 export { MycelError, errorCatalogue } from './kernel/errors.ts';
 export type { ErrorCode } from './kernel/errors.ts';
 export { isNodeId, parseNodeId } from './kernel/ids.ts';

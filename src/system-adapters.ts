@@ -9,6 +9,7 @@ import { startStallResponder } from './adapters/dgram/responder.ts';
 import { createStallProbe, isStallAnswer } from './adapters/dgram/stall-probe.ts';
 import { createUdpDatagrams } from './adapters/dgram/udp.ts';
 import { nextBoot, raiseBoot } from './adapters/disk/counters.ts';
+import { createDiskReplicaLogs } from './adapters/disk/replica-log.ts';
 import { openDiskStore } from './adapters/disk/disk-store.ts';
 import { openGround } from './adapters/ground.ts';
 import { createHardware } from './adapters/hardware/hardware.ts';
@@ -45,6 +46,7 @@ export function createSystemAdapters(options: NodeOptions): NodeAdapters {
     metrics,
     seed,
     openStore: (directory) => openDiskStore(directory, { log }),
+    replicaLogs: (dataDir) => createDiskReplicaLogs(join(dataDir, 'consensus')),
     nextBoot,
     raiseBoot,
     openGround,

@@ -1,5 +1,7 @@
 /** The floors above the mesh, put together: every part of a node and what it adds to the node's public face. */
 
+import { createDecisions } from './decisions.ts';
+import type { DecisionHandles } from './decisions.ts';
 import { createDeviceHandle } from './device.ts';
 import type { DeviceHandle } from './device.ts';
 import { createLlm } from './llm.ts';
@@ -12,7 +14,7 @@ import { lazyPart } from '../runtime/parts.ts';
 import type { NodePart, PartWorld } from '../runtime/parts.ts';
 
 /** What the parts add to a node. */
-export interface AgentHandles extends WorkHandles {
+export interface AgentHandles extends WorkHandles, DecisionHandles {
   /** The board under the node. */
   readonly device: DeviceHandle;
   /** Language models, asked through the mesh. */
@@ -23,9 +25,13 @@ export interface AgentHandles extends WorkHandles {
 export function furnish(world: PartWorld): Furniture<AgentHandles> {
   const hardware = world.adapters.hardware(world.dataDir);
   const work = furnishWork(world);
+  const decisions = createDecisions(world);
   const llm = createLlm(world);
-  const handles = { device: createDeviceHandle(hardware), llm: llm.handle, ...work.handles };
-  return { parts: [...work.parts, llm.part, ...boardParts(world, hardware)], handles };
+  const device = createDeviceHandle(hardware);
+  return {
+    parts: [...work.parts, decisions.part, llm.part, ...boardParts(world, hardware)],
+    handles: { device, llm: llm.handle, ...work.handles, ...decisions.handles },
+  };
 }
 
 /** What shows the board to other software, where it was asked for. */

@@ -77,6 +77,26 @@ export const errorCatalogue = {
     text: 'The node cannot listen on this address.',
     fix: 'Use an address of this computer, and a port above 1023 unless the node runs as root.',
   },
+  MYCEL_GROUP_FULL: {
+    retryable: false,
+    text: 'What the group decides about has reached its bound, or the key or value is too large.',
+    fix: 'Keys and names have at most 256 characters, values 16 KiB; delete what is not needed (docs/limits.md).',
+  },
+  MYCEL_LOCK_BUSY: {
+    retryable: true,
+    text: 'Somebody else holds it.',
+    fix: 'Wait longer with --wait, or look who holds it with "mycel leader NAME".',
+  },
+  MYCEL_LOCK_LOST: {
+    retryable: true,
+    text: 'It is not held any more.',
+    fix: 'Take it again; whatever was done meanwhile must be checked against the fencing token.',
+  },
+  MYCEL_NO_QUORUM: {
+    retryable: true,
+    text: 'No majority of the voters could be reached, so nothing can be decided.',
+    fix: 'See "mycel leader" for the voters and "mycel members" for who is up; it works again when most of them talk.',
+  },
   MYCEL_NOT_ADMIN: {
     retryable: false,
     text: 'This node may not do that: it is not an admin of the mesh.',

@@ -2,6 +2,8 @@
 
 import { MycelError } from '../kernel/errors.ts';
 import { createRandom } from '../kernel/random.ts';
+import { fromHex } from '../wire/bytes.ts';
+import { nodeIdOf } from '../wire/keys.ts';
 import type { NodeAdapters } from './adapters.ts';
 import { capabilitiesOf, joinCapabilities } from './device/capabilities.ts';
 import { createCalls } from './calls/calls.ts';
@@ -270,6 +272,12 @@ export async function createMeshNode<Handles extends object = object>(
     log,
     metrics,
     store,
+    home() {
+      const { meshId, genesis } = here().life().trust;
+      const [root] = genesis.roots;
+      const isOpen = options.dev === true || root === undefined;
+      return { mesh: meshId, founder: isOpen ? undefined : nodeIdOf(fromHex(root)) };
+    },
     dataDir,
     random: () => random.split(),
   });

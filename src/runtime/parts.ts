@@ -1,5 +1,6 @@
 /** What the floors above the mesh are built on: state, consensus, services, agents and gateways are parts of a node. */
 
+import type { MeshId, NodeId } from '../kernel/ids.ts';
 import type { Random } from '../kernel/random.ts';
 import type { Calls } from '../ports/calls.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -25,6 +26,8 @@ export interface PartWorld {
   readonly metrics: Metrics;
   /** The node's own records; a part prefixes the names of its records with its own name. */
   readonly store: Store;
+  /** The mesh that the node belongs to, and who founded it; nobody founded the open mesh of developers. */
+  home(): { readonly mesh: MeshId; readonly founder: NodeId | undefined };
   /** The node's data directory, for parts whose storage needs more than records. */
   readonly dataDir: string;
   /** A generator of its own. */

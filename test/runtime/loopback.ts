@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { expect, onTestFinished } from 'vitest';
 import {
   createNode,
+  type AgentHandles,
   type MeshEvents,
   type MeshMessage,
   type MeshNode,
@@ -18,9 +19,9 @@ export const patienceMs = 15_000;
 /** Nodes with a home. */
 export interface Loopback {
   /** Starts a node whose data directory bears its name. */
-  up(name: string, options?: NodeOptions): Promise<MeshNode>;
+  up(name: string, options?: NodeOptions): Promise<MeshNode & AgentHandles>;
   /** Builds one without starting it. */
-  build(name: string, options?: NodeOptions): Promise<MeshNode>;
+  build(name: string, options?: NodeOptions): Promise<MeshNode & AgentHandles>;
   dir(name: string): string;
   copy(from: string, to: string): Promise<void>;
   /** What a node has told since it was built. */
@@ -33,11 +34,11 @@ const events = ['alert', 'expelled', 'joined', 'pending', 'link', 'member'] as c
 /** Makes a home for nodes. Each node gets free ports. */
 export async function createLoopback(): Promise<Loopback> {
   const home = await mkdtemp(join(tmpdir(), 'mycel-loopback-'));
-  const nodes: MeshNode[] = [];
+  const nodes: (MeshNode & AgentHandles)[] = [];
   const heard = new Map<MeshNode, Map<string, unknown[]>>();
   const dir = (name: string): string => join(home, name);
 
-  async function build(name: string, options: NodeOptions = {}): Promise<MeshNode> {
+  async function build(name: string, options: NodeOptions = {}): Promise<MeshNode & AgentHandles> {
     const node = await createNode({
       name,
       dataDir: dir(name),
@@ -80,22 +81,30 @@ export async function createLoopback(): Promise<Loopback> {
 }
 
 /** Builds a node in a home of its own, which goes with the test. */
-export async function buildNode(name: string, options?: NodeOptions): Promise<MeshNode> {
+export async function buildNode(
+  name: string,
+  options?: NodeOptions,
+): Promise<MeshNode & AgentHandles> {
   const home = await createLoopback();
   onTestFinished(() => home[Symbol.asyncDispose]());
   return await home.build(name, options);
 }
 
 /** Builds and starts one. */
-export async function startNode(name: string, options?: NodeOptions): Promise<MeshNode> {
+export async function startNode(
+  name: string,
+  options?: NodeOptions,
+): Promise<MeshNode & AgentHandles> {
   const node = await buildNode(name, options);
   await node.start();
   return node;
 }
 
 /** Starts nodes that are one mesh: the first invites the others; all see and are linked with each other. */
-export async function startMesh(...names: readonly string[]): Promise<readonly MeshNode[]> {
-  const nodes: MeshNode[] = [];
+export async function startMesh(
+  ...names: readonly string[]
+): Promise<readonly (MeshNode & AgentHandles)[]> {
+  const nodes: (MeshNode & AgentHandles)[] = [];
   for (const name of names) {
     const node = await startNode(name);
     const [founder] = nodes;

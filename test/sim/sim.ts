@@ -1,5 +1,5 @@
 /**
- * Runs the membership and the routing swarm under fresh seeds until the time is over.
+ * Runs the membership, the routing and the consensus swarm under fresh seeds until the time is over.
  * Run: `npm run sim -- [--minutes M]`, by default 10. `--seed N` replays one seed; a failure names its own.
  */
 
@@ -12,7 +12,11 @@ import { parseArgs } from 'node:util';
 const seedsPerRound = 20;
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const files = ['test/sim/membership.swarm.test.ts', 'test/sim/routing.test.ts'];
+const files = [
+  'test/sim/membership.swarm.test.ts',
+  'test/sim/routing.test.ts',
+  'test/sim/raft.swarm.test.ts',
+];
 const { values } = parseArgs({
   options: { seed: { type: 'string' }, minutes: { type: 'string', default: '10' } },
 });

@@ -134,7 +134,8 @@ export class ReplicaLog {
       const here = this.termAt(at);
       if (here !== undefined && here <= term) return { index: at, term: here };
     }
-    return { index: this.firstIndex - 1, term: this.termAt(this.firstIndex - 1) ?? 0 };
+    const before = Math.max(0, Math.min(index, this.firstIndex - 1));
+    return { index: before, term: this.termAt(before) ?? 0 };
   }
 
   /** A write leaves for the disk. */

@@ -32,7 +32,7 @@ export function askChange(
   const config: Configuration = {
     voters: change.voters,
     outgoing: isSame ? [] : old.voters,
-    // Whoever leaves the voters to learn on does so when the old configuration has ended.
+    // A voter does not become a learner: it goes, and may learn under a new seat.
     learners: change.learners.filter((seat) => isSame || !old.voters.includes(seat)),
     members,
     lastSeat: Math.max(old.lastSeat, ...change.members.map(({ seat }) => seat)),

@@ -77,8 +77,11 @@ export function pieceArrived(
   if (state.role !== 'leader' || progress?.mode !== 'snapshot' || snapshot === undefined) return;
   if (progress.sending === undefined || progress.sending.index !== message.index) return;
   const { offset } = message;
-  const isLate = offset < progress.sending.offset && offset !== 0;
-  if (isLate || offset > snapshot.data.length || message.index !== snapshot.index) return;
+  if (offset > snapshot.data.length || message.index !== snapshot.index) return;
+  // The follower begins anew: it is told again at the pace of heartbeats.
+  if (offset === 0) progress.sending.offset = 0;
+  // Only news is answered: a repeated answer would otherwise be repeated for ever, and twice as often each time.
+  if (offset <= progress.sending.offset) return;
   progress.sending.offset = offset;
   if (offset < snapshot.data.length) sendSnapshot(state, progress);
 }

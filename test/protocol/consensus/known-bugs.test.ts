@@ -282,6 +282,31 @@ test('async_storage_writes_append_aba_race: an old write does not vouch for an e
   expect(told().at(-1)).toBe(2);
 });
 
+test('a repeated answer to a piece of a snapshot is not answered again', () => {
+  const stage = new Stage([1, 2, 3], configuration([1, 2, 3]), {
+    snapshotEntries: 5,
+    trailingEntries: 1,
+    messageBytesMax: 64,
+  });
+  stage.elect(1);
+  stage.at(3).isDown = true;
+  for (let at = 0; at < 10; at += 1) stage.propose(1, 'x');
+  stage.stabilize();
+  stage.feed(1, { type: 'snapshotTaken', index: stage.view(1).applied, data: new Uint8Array(500) });
+  const { term, snapshotIndex: index } = stage.view(1);
+  const behind = { term, prevIndex: stage.view(1).lastIndex, hintIndex: 1, hintTerm: 1 };
+  stage.feed(1, { type: 'received', from: 3, message: { type: 'appendRefused', ...behind } });
+  expect(stage.view(1).progress.find(({ seat }) => seat === 3)?.mode).toBe('snapshot');
+  const reply = { type: 'snapshotReply', term, index, offset: 64 } as const;
+  const sent = [1, 2, 3].map(
+    () =>
+      stage
+        .feed(1, { type: 'received', from: 3, message: reply })
+        .filter(({ type }) => type === 'send').length,
+  );
+  expect(sent).toEqual([1, 0, 0]);
+});
+
 test('what is decided is never overwritten, whoever asks for it', () => {
   const stage = new Stage([1, 2, 3]);
   stage.elect(1);

@@ -1,0 +1,363 @@
+/** A node's part in its mesh's group: the replica that it holds, if it has a seat, and what it knows of the leader. */
+
+import { BoundedMap } from '../../kernel/bounded-map.ts';
+import type { NodeId } from '../../kernel/ids.ts';
+import type { PeerChange } from '../../ports/mesh.ts';
+import { Machine } from '../../protocol/consensus/machine.ts';
+import type { Seat } from '../../protocol/consensus/messages.ts';
+import type { ProfileName } from '../../protocol/membership/profiles.ts';
+import { encodeMachineState } from '../../wire/machine-codec.ts';
+import { decodeRaftLetter, encodeRaftLetter, encodeSnapshot } from '../../wire/raft-codec.ts';
+import { decodeHint, encodeHint } from '../../wire/consensus-calls.ts';
+import type { GroupHint } from '../../wire/consensus-calls.ts';
+import type { PartWorld } from '../parts.ts';
+import {
+  newGroupId,
+  readGroupRecord,
+  removeGroupRecord,
+  replicaName,
+  writeGroupRecord,
+} from './group-record.ts';
+import type { GroupRecord } from './group-record.ts';
+import { startReplica } from './replica.ts';
+import type { Replica } from './replica.ts';
+import { timingFor } from './timing.ts';
+
+export type { GroupHint } from '../../wire/consensus-calls.ts';
+
+/** The protocol of messages between replicas. */
+const raftProtocol = 'raft';
+
+/** Who leads, told to everybody; and that a seat is empty, told to whoever wrote to it. */
+const hintProtocol = 'raft.hint';
+
+/** Nodes known to have asked and so to listen for hints. */
+const askersMax = 1024;
+
+/** How long a leader that stops waits for its successor, in ms. */
+const handOverMs = 400;
+
+/** A node's part in the group. */
+export interface Group {
+  readonly world: PartWorld;
+  readonly profile: ProfileName;
+  replica(): Replica | undefined;
+  isLeader(): boolean;
+  /** The best that this node knows about who leads which group. */
+  hint(): GroupHint | undefined;
+  /** A node asked this leader: from now on it is told when somebody else leads. */
+  asked(node: NodeId): void;
+  /** Somebody said who leads. A hint about another group of this mesh is refused and reported. */
+  learn(hint: GroupHint): void;
+  /** The leader that was hinted at does not answer. */
+  doubt(leader: NodeId): void;
+  /** Seats whose nodes say that they do not hold them. */
+  readonly emptySeats: Set<Seat>;
+  /** Begins the group, when this is the node that may. @returns whether there is one now */
+  begin(): Promise<boolean>;
+  /** Takes a fresh seat. @throws {RangeError} when this node belongs to another group of the mesh */
+  takeSeat(group: string, seat: Seat): Promise<void>;
+  /** Fits the group's patience to what the disk takes. */
+  retime(): void;
+  onChange(listener: () => void): () => void;
+  /** Something in the state machine changed here. An empty list: anything may have. */
+  onTouched(listener: (things: readonly string[]) => void): () => void;
+  stop(): Promise<void>;
+}
+
+/** Opens it: a seat that was held is held again. */
+export async function openGroup(world: PartWorld): Promise<Group> {
+  const { mesh, store, log, metrics, clock, adapters, options } = world;
+  const profile: ProfileName = options.profile ?? (options.dev === true ? 'loopback' : 'wired');
+  const logs = adapters.replicaLogs(world.dataDir);
+  const listeners = new Set<() => void>();
+  const touchListeners = new Set<(things: readonly string[]) => void>();
+  const emptySeats = new Set<Seat>();
+  let record: GroupRecord | undefined;
+  let replica: Replica | undefined;
+  let hint: GroupHint | undefined;
+  let syncMs: () => number = () => 0;
+  let beginning: Promise<boolean> | undefined;
+  let isStopped = false;
+  let toldText = '';
+  const told = new Set<NodeId>();
+  const askers = new BoundedMap<NodeId, true>(askersMax);
+  let timing = timingFor(profile, 0);
+
+  const changed = (): void => {
+    followReplica();
+    for (const listener of listeners) listener();
+  };
+
+  /** What the own replica knows counts more than what was heard. */
+  function followReplica(): void {
+    const view = replica?.view();
+    if (view === undefined || record === undefined) return;
+    const nodeOf = (seat: Seat | undefined): NodeId | undefined =>
+      view.config.members.find((one) => one.seat === seat)?.node;
+    const voters = view.config.voters.map(nodeOf).filter((node) => node !== undefined);
+    if (hint !== undefined && hint.group === record.group && hint.term > view.term) return;
+    hint = { group: record.group, term: view.term, leader: nodeOf(view.leader), voters };
+    if (view.role !== 'leader' || !view.isSettled) return;
+    const text = JSON.stringify(hint);
+    if (text === toldText) return;
+    toldText = text;
+    told.clear();
+    for (const peer of mesh.peers()) tell(peer);
+  }
+
+  /** Tells a node who leads, once for each time that changes: it may not have listened before. */
+  function tell(peer: NodeId): void {
+    if (hint === undefined || !isLeader() || told.has(peer) || peer === mesh.self) return;
+    if (mesh.send(peer, hintProtocol, encodeHint(hint))) told.add(peer);
+  }
+
+  async function openReplica(at: GroupRecord): Promise<void> {
+    const opening = await logs.open(replicaName(at));
+    if (opening.type === 'rotten') {
+      await giveUp(
+        at,
+        `The disk has damaged what this node promised to its group: ${opening.reason}.`,
+      );
+      return;
+    }
+    const files = opening.log;
+    syncMs = () => files.syncMs().p99;
+    try {
+      replica = startReplica({
+        seat: at.seat,
+        files,
+        timing,
+        clock,
+        log,
+        metrics,
+        random: world.random(),
+        send(to, node, message) {
+          const letter = { group: at.group, from: at.seat, to, message };
+          mesh.send(node, raftProtocol, encodeRaftLetter(letter));
+        },
+        changed,
+        touched(things) {
+          for (const listener of touchListeners) listener(things);
+        },
+        failed(error) {
+          log.error({ error }, 'the replica of this node has stopped: its disk failed');
+          replica = undefined;
+          changed();
+        },
+      });
+      record = at;
+    } catch (error) {
+      await files.close();
+      await giveUp(at, error instanceof Error ? error.message : String(error));
+    }
+    changed();
+  }
+
+  /** Whatever was promised under this seat cannot be relied on: the group gives the node a new one. */
+  async function giveUp(at: GroupRecord, reason: string): Promise<void> {
+    log.error({ seat: at.seat, reason }, 'this node gives its seat in the group up');
+    metrics.count('consensus.seat-given-up');
+    await logs.setAside(replicaName(at));
+    await removeGroupRecord(store);
+    record = undefined;
+    replica = undefined;
+  }
+
+  async function begin(): Promise<boolean> {
+    if (record !== undefined || hint !== undefined) return true;
+    const { mesh: meshId, founder } = world.home();
+    // In the open mesh of developers nobody is the founder: the lowest id begins.
+    const lowest = [mesh.self, ...mesh.peers()].sort()[0];
+    if ((founder ?? lowest) !== mesh.self) return false;
+    const first: GroupRecord = { mesh: meshId, group: newGroupId(), seat: 1 };
+    const opening = await logs.open(replicaName(first));
+    if (opening.type !== 'whole') return false;
+    const members = [{ seat: 1, node: mesh.self }];
+    const config = { voters: [1], outgoing: [], learners: [], members, lastSeat: 1 };
+    const data = encodeMachineState(new Machine().state());
+    await opening.log.write({ hard: { term: 1, vote: 0 }, records: [] });
+    const bytes = encodeSnapshot({ index: 1, term: 1, config, data });
+    await opening.log.write({ snapshot: { bytes, keepFrom: 2, isForeign: true }, records: [] });
+    await opening.log.close();
+    // The record comes last: a group without it was never begun.
+    await writeGroupRecord(store, first);
+    await openReplica(first);
+    return true;
+  }
+
+  function letterCame(from: NodeId, bytes: Uint8Array): void {
+    const letter = decodeRaftLetter(bytes);
+    if (letter === undefined) return metrics.drop('consensus', 'bad letter');
+    if (record?.group !== letter.group || replica?.seat !== letter.to) {
+      metrics.drop('consensus', 'empty seat');
+      mesh.send(from, hintProtocol, encodeHint({ group: letter.group, empty: letter.to }));
+      return;
+    }
+    const members = replica.view().config.members;
+    // A seat speaks from its own node. A replica that knows no group yet has to believe.
+    const member = members.find(({ seat }) => seat === letter.from);
+    if (member !== undefined && member.node !== from)
+      return metrics.drop('consensus', 'other seat');
+    replica.received(letter.from, from, letter.message);
+  }
+
+  function learn(heard: GroupHint): void {
+    if (record !== undefined && heard.group !== record.group) {
+      metrics.count('consensus.other-group');
+      log.error(
+        { own: record.group, other: heard.group },
+        'two groups decide in this mesh; they never merge: make all but one of them leave and join again',
+      );
+      return;
+    }
+    if (hint !== undefined && hint.group === heard.group && heard.term < hint.term) return;
+    if (hint !== undefined && hint.group !== heard.group && hint.leader !== undefined) return;
+    hint = heard;
+    changed();
+  }
+
+  function peerChanged(change: PeerChange): void {
+    if (change.kind === 'moved') return void moved();
+    if (change.kind === 'up') {
+      told.delete(change.node);
+      return tell(change.node);
+    }
+    if (change.kind === 'linked' || replica === undefined) return;
+    const view = replica.view();
+    const member = view.config.members.find(({ node }) => node === change.node);
+    if (member !== undefined) replica.linkClosed(member.seat);
+  }
+
+  /** Another mesh, another group: what was decided in the old one stays behind, unless this node was alone there. */
+  async function moved(): Promise<void> {
+    const { mesh: meshId, founder } = world.home();
+    hint = undefined;
+    emptySeats.clear();
+    if (record === undefined || record.mesh === meshId) return;
+    const view = replica?.view();
+    const isAlone = view?.config.members.length === 1;
+    if (isAlone && founder === mesh.self) {
+      record = { ...record, mesh: meshId };
+      await writeGroupRecord(store, record);
+      return changed();
+    }
+    const old = record;
+    await replica?.stop();
+    await giveUp(old, 'It belongs to another mesh now.');
+    changed();
+  }
+
+  function isLeader(): boolean {
+    return replica?.view().role === 'leader';
+  }
+
+  const stoppers = [
+    mesh.handle(raftProtocol, letterCame),
+    mesh.handle(hintProtocol, (from, bytes) => {
+      const heard = decodeHint(bytes);
+      if (heard === undefined) return;
+      if (!('empty' in heard)) return learn(heard);
+      const view = replica?.view();
+      const member = view?.config.members.find(({ seat }) => seat === heard.empty);
+      if (member?.node === from && heard.group === record?.group) emptySeats.add(heard.empty);
+    }),
+    mesh.onChange(peerChanged),
+  ];
+  const suspend = adapters.watchSuspend(() => replica?.woke());
+
+  const kept = await readGroupRecord(store);
+  if (kept !== undefined) {
+    if (kept.mesh === world.home().mesh) await openReplica(kept);
+    else await giveUp(kept, 'It belongs to another mesh now.');
+  }
+
+  return {
+    world,
+    profile,
+    emptySeats,
+    replica: () => replica,
+    isLeader,
+    hint: () => hint,
+    learn,
+    asked(node) {
+      // A node that begins to ask has only now begun to listen.
+      if (askers.has(node)) return tell(node);
+      askers.set(node, true);
+      told.delete(node);
+      tell(node);
+    },
+    doubt(leader) {
+      if (replica === undefined && hint?.leader === leader) hint = { ...hint, leader: undefined };
+    },
+    begin() {
+      beginning ??= begin().finally(() => {
+        beginning = undefined;
+      });
+      return beginning;
+    },
+    async takeSeat(group, seat) {
+      if (record !== undefined && record.group !== group) {
+        throw new RangeError('this node has a seat in another group of this mesh');
+      }
+      if (record?.seat === seat) return;
+      const old = record;
+      if (old !== undefined) {
+        await replica?.stop();
+        replica = undefined;
+        await logs.setAside(replicaName(old));
+      }
+      const fresh: GroupRecord = { mesh: world.home().mesh, group, seat };
+      await logs.setAside(replicaName(fresh));
+      await writeGroupRecord(store, fresh);
+      await openReplica(fresh);
+    },
+    retime() {
+      const next = timingFor(profile, syncMs());
+      if (next.electionMsMin === timing.electionMsMin) return;
+      timing = next;
+      replica?.timed(timing);
+    },
+    onChange(listener) {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
+    onTouched(listener) {
+      touchListeners.add(listener);
+      return () => void touchListeners.delete(listener);
+    },
+    async stop() {
+      if (isStopped) return;
+      isStopped = true;
+      await handOver();
+      suspend.stop();
+      for (const stop of stoppers) stop();
+      listeners.clear();
+      touchListeners.clear();
+      await replica?.stop();
+      replica = undefined;
+    },
+  };
+
+  /** A leader that goes lets another one begin first: the group is without one for a round trip only. */
+  async function handOver(): Promise<void> {
+    const view = replica?.view();
+    if (replica === undefined || view?.role !== 'leader') return;
+    const heirs = view.progress.filter(({ seat }) => view.config.voters.includes(seat));
+    const heir = heirs.sort((left, right) => right.match - left.match)[0];
+    if (heir === undefined) return;
+    replica.transfer(heir.seat);
+    await new Promise<void>((resolve) => {
+      const cancel = clock.alarm(clock.now() + handOverMs, done);
+      const check = (): void => {
+        if (!isLeader()) done();
+      };
+      listeners.add(check);
+      function done(): void {
+        cancel();
+        listeners.delete(check);
+        resolve();
+      }
+    });
+  }
+}

@@ -1,0 +1,387 @@
+/** One replica at work: its core, its files, its state machine, and those who wait for decisions. */
+
+import { BoundedMap } from '../../kernel/bounded-map.ts';
+import type { Millis } from '../../kernel/core.ts';
+import type { NodeId } from '../../kernel/ids.ts';
+import type { Random } from '../../kernel/random.ts';
+import type { Clock } from '../../ports/clock.ts';
+import type { Log } from '../../ports/log.ts';
+import type { Metrics } from '../../ports/metrics.ts';
+import type { ReplicaLog } from '../../ports/replica-log.ts';
+import type { Command, Outcome } from '../../protocol/consensus/machine-types.ts';
+import { Machine } from '../../protocol/consensus/machine.ts';
+import type { Entry, RaftMessage, Seat } from '../../protocol/consensus/messages.ts';
+import { createRaft } from '../../protocol/consensus/raft.ts';
+import type {
+  MembershipChange,
+  RaftEffect,
+  RaftInput,
+  RaftTiming,
+  RaftView,
+  Refusal,
+} from '../../protocol/consensus/raft-types.ts';
+import {
+  decodeMachineState,
+  decodeRequest,
+  encodeMachineState,
+  encodeRequest,
+} from '../../wire/machine-codec.ts';
+import {
+  decodeSnapshot,
+  encodeSnapshot,
+  entryOfRecord,
+  recordOfEntry,
+} from '../../wire/raft-codec.ts';
+import { drive } from '../drive.ts';
+
+/** Commands that wait to be decided at once; more are refused as overloaded. */
+const pendingMax = 8192;
+
+/** Bytes of entries in one message: one parcel of the mesh, less what its letter needs. */
+const messageBytesMax: number = 30 * 1024;
+
+/** Seats whose node is known from their letters. */
+const writersMax = 32;
+
+/** Commands in one batch. */
+const batchMax = 256;
+
+/** Why a command or a read was not taken; `lost`: it was certainly not done, `unknown`: it may have been. */
+export type ReplicaRefusal = Refusal | 'lost' | 'unknown' | 'stopped';
+
+/** A refusal as an error: whoever calls tries elsewhere or again. */
+export class RefusedError extends Error {
+  override readonly name = 'RefusedError';
+  readonly reason: ReplicaRefusal;
+
+  constructor(reason: ReplicaRefusal) {
+    super(`refused: ${reason}`);
+    this.reason = reason;
+  }
+}
+
+/** What a replica needs. */
+export interface ReplicaWorld {
+  readonly seat: Seat;
+  readonly files: ReplicaLog;
+  readonly timing: RaftTiming;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly random: Random;
+  send(to: Seat, node: NodeId, message: RaftMessage): void;
+  /** Role, leader, term or members changed. */
+  changed(): void;
+  /** These things of the state machine changed: `lock NAME`, `barrier NAME`, `key KEY`. */
+  touched(things: readonly string[]): void;
+  /** Its disk failed, or holds what this version does not know: it has stopped for good. */
+  failed(error: unknown): void;
+}
+
+/** A replica. */
+export interface Replica {
+  readonly seat: Seat;
+  readonly machine: Machine;
+  view(): RaftView;
+  received(from: Seat, node: NodeId, message: RaftMessage): void;
+  linkClosed(seat: Seat): void;
+  woke(): void;
+  timed(timing: RaftTiming): void;
+  /** Has a command decided and applied. @throws {RefusedError} */
+  submit(client: string, number: number, command: Command): Promise<Outcome>;
+  /** Resolves when the machine here is as new as now. @throws {RefusedError} */
+  read(): Promise<void>;
+  /** @throws {RefusedError} */
+  change(change: MembershipChange): Promise<void>;
+  transfer(to: Seat): void;
+  /** ms of the machine's time that have passed since its last request, when this replica leads. */
+  sinceStampMs(): Millis;
+  stop(): Promise<void>;
+}
+
+interface Waiter<Result> {
+  resolve(result: Result): void;
+  reject(error: Error): void;
+}
+
+/** Starts a replica from what its files hold. @throws {RangeError} when its snapshot cannot be read */
+export function startReplica(world: ReplicaWorld): Replica {
+  const { seat, files, clock, log, metrics } = world;
+  const { hard, snapshot: kept, records } = files.restored;
+  const snapshot = kept === undefined ? undefined : decodeSnapshot(kept);
+  if (kept !== undefined && (snapshot === undefined || snapshot === 'newer')) {
+    throw new RangeError('its snapshot is of another version');
+  }
+  const entries: Entry[] = [];
+  for (const record of records) {
+    const entry = entryOfRecord(record);
+    if (entry === undefined)
+      throw new RangeError(`its entry ${record.index} is of another version`);
+    entries.push(entry);
+  }
+  const lastTerm = entries.at(-1)?.term ?? 0;
+  const whole = snapshot === undefined || snapshot === 'newer' ? undefined : snapshot;
+  const machine = new Machine();
+  if (whole !== undefined) restoreMachine(machine, whole.data);
+  // An entry may be on disk whose term was not yet: nothing was promised in that term.
+  const term = Math.max(hard.term, lastTerm);
+  const restored = {
+    hard: { term, vote: term === hard.term ? hard.vote : 0 },
+    snapshot: whole,
+    entries,
+  };
+  const config = { self: seat, timing: world.timing, limits: { messageBytesMax }, restored };
+  const core = createRaft(config, world.random.split());
+
+  let appliedIndex = whole?.index ?? 0;
+  let nextRef = 1;
+  let isStopped = false;
+  let writing = 0;
+  let isFlushing = false;
+  let stampedAt: Millis = clock.now();
+  let wasLeader = false;
+  let batch: { ref: number; client: string; number: number; command: Command }[] = [];
+  const writers = new BoundedMap<Seat, NodeId>(writersMax);
+  const asked = new Map<number, Waiter<Outcome>>();
+  const changes = new Map<number, Waiter<void>>();
+  const placed = new Map<number, { term: number; waiter: Waiter<Outcome> }>();
+  const placedChanges = new Map<number, { term: number; waiter: Waiter<void> }>();
+  const reads = new Map<number, Waiter<void>>();
+  let ready: { index: number; waiter: Waiter<void> }[] = [];
+
+  const driver = drive<RaftInput, RaftEffect>(core, {
+    clock,
+    tick: { type: 'tick' },
+    run,
+    failed: (effect, error) =>
+      log.error({ error, effect: effect.type }, 'an order of the consensus core failed'),
+    overflowed: () => metrics.drop('consensus', 'overflow'),
+  });
+
+  function run(effect: RaftEffect): void {
+    switch (effect.type) {
+      case 'send': {
+        const member = core.view().config.members.find((one) => one.seat === effect.to);
+        // A replica that has no log yet knows its leader by its letters alone.
+        const node = member?.node ?? writers.get(effect.to);
+        if (node !== undefined) world.send(effect.to, node, effect.message);
+        return;
+      }
+      case 'persist':
+        return persist(effect);
+      case 'apply':
+        return apply(effect.entries);
+      case 'restore':
+        restoreMachine(machine, effect.snapshot.data);
+        appliedIndex = effect.snapshot.index;
+        for (const [index, { waiter }] of placed) {
+          if (index > appliedIndex) continue;
+          placed.delete(index);
+          waiter.reject(new RefusedError('unknown'));
+        }
+        world.touched([]);
+        return answerReads();
+      case 'takeSnapshot':
+        driver.feed({
+          type: 'snapshotTaken',
+          index: effect.index,
+          data: encodeMachineState(machine.state()),
+        });
+        return;
+      case 'accepted':
+        return accepted(effect.ref, effect.index, effect.term);
+      case 'refused':
+        return refused(effect.ref, effect.reason);
+      case 'readable': {
+        const waiter = reads.get(effect.ref);
+        reads.delete(effect.ref);
+        if (waiter !== undefined) ready.push({ index: effect.index, waiter });
+        return answerReads();
+      }
+      case 'announce':
+        if (effect.role === 'leader' && !wasLeader) stampedAt = clock.now();
+        wasLeader = effect.role === 'leader';
+        return world.changed();
+      case 'note':
+        return metrics.count(effect.code);
+    }
+  }
+
+  function persist(effect: Extract<RaftEffect, { type: 'persist' }>): void {
+    const { seq, hard: state, snapshot: taken } = effect;
+    writing += 1;
+    files
+      .write({
+        hard: state,
+        records: effect.entries.map(recordOfEntry),
+        snapshot: taken && {
+          bytes: encodeSnapshot(taken.snapshot),
+          keepFrom: taken.keepFrom,
+          isForeign: taken.isForeign,
+        },
+      })
+      .then(
+        () => {
+          writing -= 1;
+          driver.feed({ type: 'persisted', seq });
+          flushSoon();
+        },
+        // What the disk holds is not known any more: this replica promises nothing from now on.
+        (error: unknown) => fail(error),
+      );
+  }
+
+  function apply(decided: readonly Entry[]): void {
+    const touched: string[] = [];
+    let isConfig = false;
+    for (const entry of decided) {
+      appliedIndex = entry.index;
+      if (entry.type === 'config') isConfig = true;
+      const outcome = applyOne(entry, touched);
+      if (isStopped) return;
+      const here = placed.get(entry.index);
+      placed.delete(entry.index);
+      if (here !== undefined && here.term === entry.term && outcome !== undefined) {
+        here.waiter.resolve(outcome);
+      } else here?.waiter.reject(new RefusedError('lost'));
+      const change = placedChanges.get(entry.index);
+      placedChanges.delete(entry.index);
+      if (change?.term === entry.term) change.waiter.resolve();
+      else change?.waiter.reject(new RefusedError('lost'));
+    }
+    if (touched.length > 0) world.touched(touched);
+    if (isConfig) world.changed();
+    answerReads();
+  }
+
+  function applyOne(entry: Entry, touched: string[]): Outcome | undefined {
+    if (entry.type !== 'command') return undefined;
+    const request = decodeRequest(entry.data);
+    if (request === undefined) {
+      // To skip what others apply would be to part ways with them.
+      fail(new RangeError(`entry ${entry.index} is of another version`));
+      return undefined;
+    }
+    const done = machine.apply(entry.index, request);
+    touched.push(...done.touched);
+    return done.outcome;
+  }
+
+  function answerReads(): void {
+    if (ready.length === 0) return;
+    const answered = ready.filter(({ index }) => index <= appliedIndex);
+    ready = ready.filter(({ index }) => index > appliedIndex);
+    for (const { waiter } of answered) waiter.resolve();
+  }
+
+  function accepted(ref: number, index: number, term: number): void {
+    const command = asked.get(ref);
+    asked.delete(ref);
+    if (command !== undefined) placed.set(index, { term, waiter: command });
+    const change = changes.get(ref);
+    changes.delete(ref);
+    if (change !== undefined) placedChanges.set(index, { term, waiter: change });
+  }
+
+  function refused(ref: number, reason: Refusal): void {
+    const waiter = asked.get(ref) ?? reads.get(ref) ?? changes.get(ref);
+    asked.delete(ref);
+    reads.delete(ref);
+    changes.delete(ref);
+    waiter?.reject(new RefusedError(reason));
+  }
+
+  /** What comes while a write runs becomes the next one: one sync, and one message to each follower, for all of it. */
+  function flushSoon(): void {
+    if (isFlushing || batch.length === 0 || writing > 0) return;
+    isFlushing = true;
+    queueMicrotask(() => {
+      isFlushing = false;
+      if (writing === 0) flush();
+    });
+  }
+
+  function flush(): void {
+    if (isStopped || batch.length === 0) return;
+    const now = clock.now();
+    const taken = batch.splice(0, batchMax);
+    const items = taken.map(({ ref, client, number, command }, at) => {
+      // The machine's time moves with its leader's clock; while nobody led it stood still.
+      const advanceMs = at === 0 ? Math.max(0, now - stampedAt) : 0;
+      return { ref, data: encodeRequest({ client, number, advanceMs, command }) };
+    });
+    stampedAt = now;
+    driver.feed({ type: 'proposed', items });
+    flushSoon();
+  }
+
+  function fail(error: unknown): void {
+    if (isStopped) return;
+    end();
+    world.failed(error);
+  }
+
+  function end(): void {
+    isStopped = true;
+    driver.stop();
+    const stopped = new RefusedError('stopped');
+    for (const waiter of [...asked.values(), ...reads.values(), ...changes.values()]) {
+      waiter.reject(stopped);
+    }
+    for (const { waiter } of [...placed.values(), ...placedChanges.values(), ...ready]) {
+      waiter.reject(new RefusedError('unknown'));
+    }
+    for (const one of [asked, reads, changes, placed, placedChanges]) one.clear();
+    ready = [];
+    batch = [];
+  }
+
+  function ask<Result>(
+    into: Map<number, Waiter<Result>>,
+    feed: (ref: number) => void,
+  ): Promise<Result> {
+    if (isStopped) return Promise.reject(new RefusedError('stopped'));
+    return new Promise<Result>((resolve, reject) => {
+      const ref = nextRef;
+      nextRef += 1;
+      into.set(ref, { resolve, reject });
+      feed(ref);
+    });
+  }
+
+  return {
+    seat,
+    machine,
+    view: () => core.view(),
+    received(from, node, message) {
+      writers.set(from, node);
+      driver.feed({ type: 'received', from, message });
+    },
+    linkClosed: (closed) => driver.feed({ type: 'linkClosed', seat: closed }),
+    woke: () => driver.feed({ type: 'woke' }),
+    timed: (timing) => driver.feed({ type: 'timed', timing }),
+    submit(client, number, command) {
+      if (asked.size + placed.size >= pendingMax) {
+        return Promise.reject(new RefusedError('overloaded'));
+      }
+      return ask(asked, (ref) => {
+        batch.push({ ref, client, number, command });
+        flushSoon();
+      });
+    },
+    read: () => ask(reads, (ref) => driver.feed({ type: 'readAsked', ref })),
+    change: (change) => ask(changes, (ref) => driver.feed({ type: 'changeAsked', ref, change })),
+    transfer: (to) => driver.feed({ type: 'transferAsked', to }),
+    sinceStampMs: () => (wasLeader ? Math.max(0, clock.now() - stampedAt) : 0),
+    async stop() {
+      if (!isStopped) end();
+      await files.close();
+    },
+  };
+}
+
+function restoreMachine(machine: Machine, data: Uint8Array): void {
+  const state = decodeMachineState(data);
+  if (state === undefined) throw new RangeError('its snapshot is of another version');
+  machine.restore(state);
+}

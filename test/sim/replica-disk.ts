@@ -1,0 +1,217 @@
+/** A replica's disk in the simulated world, byte by byte: torn and misdirected writes, rot, loss, and a disk that lies. */
+
+import type { Millis } from '../../src/kernel/core.ts';
+import type { Random } from '../../src/kernel/random.ts';
+import type { Entry, HardState, Snapshot } from '../../src/protocol/consensus/messages.ts';
+import type { RaftEffect } from '../../src/protocol/consensus/raft-types.ts';
+import {
+  decodeSnapshot,
+  encodeSnapshot,
+  entryOfRecord,
+  recordOfEntry,
+} from '../../src/wire/raft-codec.ts';
+import {
+  encodeRecords,
+  encodeSlot,
+  readSlots,
+  scanLog,
+  slotBytes,
+} from '../../src/wire/replica-file.ts';
+import { exponential } from './network.ts';
+
+/** Bytes that a disk writes whole or not at all. */
+const sectorBytes = 512;
+
+/** How good a disk is. */
+export interface DiskKnobs {
+  readonly writeMsMin: Millis;
+  readonly writeMsMean: Millis;
+  /** Share of writes that take an exponential of `stallMsMean` longer. */
+  readonly stallRate: number;
+  readonly stallMsMean: Millis;
+  /** Share of writes that land somewhere else in the file. */
+  readonly misdirectRate: number;
+  /** Share of restarts before which a durable byte has rotted. */
+  readonly rotRate: number;
+  /** Share of restarts that find an empty disk. */
+  readonly lossRate: number;
+  /** It says that writes are durable when they are not: a crash loses some of the last ones. */
+  readonly isLiar: boolean;
+}
+
+/** A disk without a fault. */
+export const goodDisk: DiskKnobs = {
+  writeMsMin: 0.5,
+  writeMsMean: 1,
+  stallRate: 0,
+  stallMsMean: 0,
+  misdirectRate: 0,
+  rotRate: 0,
+  lossRate: 0,
+  isLiar: false,
+};
+
+/** What a replica finds. */
+export interface Found {
+  readonly hard: HardState;
+  readonly snapshot: Snapshot | undefined;
+  readonly entries: readonly Entry[];
+}
+
+type Persist = Extract<RaftEffect, { type: 'persist' }>;
+
+interface Image {
+  log: Uint8Array;
+  slots: Uint8Array;
+  snapshot: Uint8Array | undefined;
+  slotSeq: number;
+}
+
+/** One disk. It is driven by whoever owns the world's time: `write` says how long it takes, `done` ends it. */
+export class ReplicaDisk {
+  readonly knobs: DiskKnobs;
+  #random: Random;
+  #image: Image = emptyImage();
+  #old: Image[] = [];
+  #running: { readonly writes: readonly Persist[]; readonly image: Image } | undefined;
+
+  constructor(knobs: DiskKnobs, random: Random) {
+    this.knobs = knobs;
+    this.#random = random;
+  }
+
+  /** Erases everything and lays down where a replica begins. */
+  format(found: Found): void {
+    this.#image = emptyImage();
+    this.#old = [];
+    this.#running = undefined;
+    const { hard, snapshot, entries } = found;
+    this.#image.slotSeq = 1;
+    this.#image.slots.set(encodeSlot({ seq: 1, ...hard }), slotBytes);
+    if (snapshot !== undefined) this.#image.snapshot = encodeSnapshot(snapshot);
+    this.#image.log = encodeRecords(entries.map(recordOfEntry), 0);
+  }
+
+  /** Begins to write a group. @returns how long it takes */
+  begin(writes: readonly Persist[]): Millis {
+    const { writeMsMin, writeMsMean, stallRate, stallMsMean } = this.knobs;
+    const image = copyOf(this.#image);
+    for (const write of writes) applyWrite(image, write);
+    this.#running = { writes, image };
+    const stall = this.#random.unit() < stallRate ? exponential(this.#random, stallMsMean) : 0;
+    return writeMsMin + exponential(this.#random, Math.max(1e-3, writeMsMean)) + stall;
+  }
+
+  /** The group is durable, or so the disk says. */
+  done(): void {
+    if (this.#running === undefined) return;
+    this.#old.push(this.#image);
+    if (this.#old.length > 4) this.#old.shift();
+    const before = this.#image;
+    this.#image = this.#running.image;
+    this.#running = undefined;
+    if (this.#random.unit() < this.knobs.misdirectRate) this.#misdirect(before);
+  }
+
+  /** The appended part of the log goes to an earlier place instead of its own. */
+  #misdirect(before: Image): void {
+    const { log } = this.#image;
+    const length = log.length - before.log.length;
+    const target = Math.floor((this.#random.unit() * before.log.length) / 3);
+    if (length <= 0 || before.log.length < 600 || target + length > before.log.length / 2) return;
+    log.set(log.subarray(before.log.length), target);
+    log.fill(0, before.log.length);
+  }
+
+  /** The power goes. Of what was being written each sector is there or not. */
+  crash(): void {
+    const running = this.#running;
+    this.#running = undefined;
+    if (this.knobs.isLiar && this.#old.length > 0 && this.#random.below(2) === 0) {
+      this.#image = this.#old[this.#random.below(this.#old.length)] as Image;
+      return;
+    }
+    if (running === undefined) return;
+    // Whole groups with a snapshot in them end between two of their writes, others anywhere.
+    const hasSnapshot = running.writes.some(({ snapshot }) => snapshot !== undefined);
+    if (hasSnapshot) {
+      const count = this.#random.below(running.writes.length + 1);
+      for (const write of running.writes.slice(0, count)) applyWrite(this.#image, write);
+      return;
+    }
+    this.#image.log = this.#tear(this.#image.log, running.image.log);
+    this.#image.slots = this.#tear(this.#image.slots, running.image.slots);
+    this.#image.slotSeq = running.image.slotSeq;
+  }
+
+  #tear(before: Uint8Array, after: Uint8Array): Uint8Array {
+    const length = before.length + this.#random.below(after.length - before.length + 1);
+    const torn = new Uint8Array(Math.max(before.length, length));
+    torn.set(before);
+    for (let at = 0; at < torn.length; at += sectorBytes) {
+      if (this.#random.below(2) === 0) continue;
+      const end = Math.min(at + sectorBytes, torn.length);
+      torn.set(after.subarray(at, end), at);
+    }
+    return torn;
+  }
+
+  /** What a starting replica finds: `lost` when nothing, `rotten` when something durable is damaged. */
+  open(): Found | 'lost' | 'rotten' {
+    if (this.#random.unit() < this.knobs.lossRate) this.#image = emptyImage();
+    const image = this.#image;
+    if (this.#random.unit() < this.knobs.rotRate && image.log.length > 0) {
+      const at = this.#random.below(image.log.length);
+      image.log[at] = (image.log[at] as number) ^ (1 << this.#random.below(8));
+    }
+    const slot = readSlots(image.slots);
+    const scan = scanLog(image.log);
+    if (slot === 'rotten' || scan.verdict === 'rotten') return 'rotten';
+    if (slot === 'empty') return 'lost';
+    const snapshot = image.snapshot === undefined ? undefined : decodeSnapshot(image.snapshot);
+    if (snapshot === 'newer') return 'rotten';
+    image.log = image.log.slice(0, scan.end);
+    const entries = scan.records.map(entryOfRecord).filter((entry) => entry !== undefined);
+    return { hard: { term: slot.term, vote: slot.vote }, snapshot, entries };
+  }
+}
+
+function emptyImage(): Image {
+  return {
+    log: new Uint8Array(),
+    slots: new Uint8Array(2 * slotBytes),
+    snapshot: undefined,
+    slotSeq: 0,
+  };
+}
+
+function copyOf({ log, slots, snapshot, slotSeq }: Image): Image {
+  return { log: log.slice(), slots: slots.slice(), snapshot, slotSeq };
+}
+
+function applyWrite(image: Image, write: Persist): void {
+  if (write.hard !== undefined) {
+    image.slotSeq += 1;
+    const slot = encodeSlot({ seq: image.slotSeq, ...write.hard });
+    image.slots.set(slot, (image.slotSeq % 2) * slotBytes);
+  }
+  if (write.snapshot !== undefined) {
+    const { snapshot, keepFrom, isForeign } = write.snapshot;
+    image.snapshot = encodeSnapshot(snapshot);
+    const kept = isForeign
+      ? []
+      : scanLog(image.log).records.filter(({ index }) => index >= keepFrom);
+    image.log = new Uint8Array();
+    for (const record of kept) appendTo(image, encodeRecords([record], image.log.length));
+  }
+  if (write.entries.length > 0) {
+    appendTo(image, encodeRecords(write.entries.map(recordOfEntry), image.log.length));
+  }
+}
+
+function appendTo(image: Image, bytes: Uint8Array): void {
+  const log = new Uint8Array(image.log.length + bytes.length);
+  log.set(image.log);
+  log.set(bytes, image.log.length);
+  image.log = log;
+}
