@@ -8,6 +8,7 @@ import { isLlmRequest, openLlmStream, runLlmCall } from './control-llm.ts';
 import type { LlmRequest } from './control-llm.ts';
 import type { CallName, ControlCalls, ControlRequest, ControlStreams } from './control-protocol.ts';
 import { Failure } from './failure.ts';
+import { autoTopology, setTopology } from './topology-operations.ts';
 
 /** A request that has one answer. */
 export type CallRequest = Extract<ControlRequest, { readonly op: CallName }>;
@@ -97,6 +98,12 @@ async function runMeshCall(
     case 'leave':
       await node.leave();
       return {};
+    case 'topology':
+      return node.topology();
+    case 'topology-set':
+      return setTopology(node, request.args, (who) => resolveMember(node, who));
+    case 'topology-auto':
+      return autoTopology(node, request.args.hint);
     case 'guest-add': {
       const { name, password, publish, subscribe } = request.args;
       return node.addGuest(name, password, {

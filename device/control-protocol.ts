@@ -8,6 +8,7 @@ import type {
   MeshEvents,
   NodeStatus,
   PendingMember,
+  TopologyReport,
 } from 'mycel';
 
 import { agentChecks } from './control-agents.ts';
@@ -15,6 +16,7 @@ import type { AgentCalls } from './control-agents.ts';
 import { llmChecks } from './control-llm.ts';
 import type { LlmCalls, LlmStreams } from './control-llm.ts';
 import type { FailureRecord } from './failure.ts';
+import type { TopologySetArgs } from './topology-operations.ts';
 
 /** Longest line either side accepts, in bytes. A longer one ends the connection. */
 export const controlLineBytesMax: number = 1024 * 1024;
@@ -104,6 +106,9 @@ export interface ControlCalls extends AgentCalls, LlmCalls {
     };
     result: { readonly password: string; readonly port: number };
   };
+  topology: { args: NoArgs; result: TopologyReport };
+  'topology-set': { args: TopologySetArgs; result: TopologyReport };
+  'topology-auto': { args: { readonly hint?: string }; result: TopologyReport };
   'guest-ls': { args: NoArgs; result: readonly GuestInfo[] };
   'guest-rm': { args: { readonly name: string }; result: NoArgs };
   /**
@@ -218,6 +223,13 @@ const checks: Readonly<Record<CallName | StreamName, Readonly<Record<string, Che
     publish: filters,
     subscribe: filters,
   },
+  topology: {},
+  'topology-set': {
+    kind: text(64),
+    hubs: optional(list(text(64), 32)),
+    reason: optional(text(128)),
+  },
+  'topology-auto': { hint: optional(text(64)) },
   'guest-ls': {},
   'guest-rm': { name: text(64) },
   events: {},

@@ -17,7 +17,7 @@ export interface UpFlags {
   readonly interface?: readonly string[];
   readonly label?: Readonly<Record<string, string>>;
   readonly profile?: 'wired' | 'wifi' | 'fast' | 'loopback';
-  readonly overlay?: 'full-mesh' | 'hyparview';
+  readonly overlay?: 'full-mesh' | 'hyparview' | 'client-server' | 'pub-sub';
   readonly dev?: boolean;
   readonly metrics?: string;
   readonly homeAssistant?: string | true;
@@ -153,8 +153,8 @@ export function addNodeOptions(command: Command): Command {
     )
     .option(
       '--overlay <overlay>',
-      'whom to link with: full-mesh (every node, the default) or hyparview (a few of them)',
-      parseChoice('--overlay', ['full-mesh', 'hyparview']),
+      'whom to link with: full-mesh (default), hyparview, client-server or pub-sub',
+      parseChoice('--overlay', ['full-mesh', 'hyparview', 'client-server', 'pub-sub']),
     )
     .option('--dev', "open mesh for a developer's machine: everyone is let in, loopback only")
     .option('--metrics <host:port>', 'a page for Prometheus at /metrics, like 0.0.0.0:9464')

@@ -10,6 +10,7 @@ import { addBoardCommands } from './program-board.ts';
 import { addGatewayCommands } from './program-gateway.ts';
 import { addMeshCommands } from './program-mesh.ts';
 import { addNodeCommands } from './program-node.ts';
+import { addTopologyCommands } from './program-topology.ts';
 import type { Terminal } from './terminal.ts';
 import { version } from './version.ts';
 
@@ -35,6 +36,7 @@ export function createProgram(terminal: Terminal): Command {
   addNodeCommands(program, withContext);
   addMeshCommands(program, withContext);
   addAgentCommands(program, withContext);
+  addTopologyCommands(program, withContext);
   addBoardCommands(program, withContext);
   addGatewayCommands(program, withContext);
   return program;

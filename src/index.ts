@@ -79,3 +79,4 @@ export type {
   PublishOptions,
   SubscribeOptions,
 } from './runtime/mesh-node.ts';
+export type { TopologyEvent, TopologyOptions, TopologyReport } from './runtime/topology.ts';

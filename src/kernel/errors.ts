@@ -127,6 +127,11 @@ export const errorCatalogue = {
     text: 'The other node could not be reached.',
     fix: 'Check that it runs, is on the same network and that no firewall closes its port.',
   },
+  MYCEL_TOPOLOGY_BUSY: {
+    retryable: true,
+    text: 'The topology of the mesh cannot be changed just now.',
+    fix: 'Wait, and look at "mycel topology".',
+  },
   MYCEL_UNKNOWN_MEMBER: {
     retryable: false,
     text: 'There is no such member.',

@@ -2,7 +2,7 @@
 
 import type { Address } from '../kernel/address.ts';
 import type { NodeId } from '../kernel/ids.ts';
-import type { OverlayInput } from '../protocol/overlay/overlay.ts';
+import type { SwitchInput } from '../protocol/overlay/switchboard-types.ts';
 import type { ControlMessage } from '../wire/control.ts';
 import { decodeInterest } from '../wire/interest-codec.ts';
 import type { PeerBook } from './adapters.ts';
@@ -17,7 +17,7 @@ export const leavingReason = 'leaving';
 /** The rooms; one that is not open yet hears nothing. */
 export interface ControlRooms {
   readonly book: PeerBook;
-  overlay(input: OverlayInput): void;
+  overlay(input: SwitchInput): void;
   messaging(): Messaging | undefined;
   membership(): Membership | undefined;
   trust(): Trust | undefined;
@@ -66,6 +66,8 @@ export function dispatchControl(
     }
     case 'bye':
       return rooms.goodbye(peer, message.reason);
+    case 'topology':
+      return rooms.overlay({ type: 'topologyHeard', topology: message.topology });
     case 'hello':
     case 'channel':
     case 'overlay':

@@ -5,7 +5,7 @@ import type { NodeId } from '../kernel/ids.ts';
 import type { SwimMember } from '../protocol/membership/swim-types.ts';
 import type { AuthorityView } from '../protocol/trust/authority-log.ts';
 import type { AuthorityEntry, KeyText } from '../protocol/trust/messages.ts';
-import { keyTextOf, meshTagOf } from '../wire/authority-entry.ts';
+import { keyTextOf, meshIdOf, meshTagOf } from '../wire/authority-entry.ts';
 import { readCertificate } from '../wire/certificate.ts';
 import { encodeMeshRecord } from '../wire/mesh-record.ts';
 import type { MeshRecord } from '../wire/mesh-record.ts';
@@ -19,7 +19,6 @@ import { enrol } from './enrolment.ts';
 import { addressesOf, introduce, peersFor } from './introductions.ts';
 import { readUses, writeUses } from './invite-uses.ts';
 import type { Life, LifeWorld } from './life-world.ts';
-import type { Hello } from './link-wires.ts';
 import type { Membership } from './membership.ts';
 import { infoOf } from './member-info.ts';
 import type { MemberState } from './mesh-node.ts';
@@ -28,10 +27,12 @@ import type { Messaging } from './messaging.ts';
 import { createMoves } from './moves.ts';
 import { selfRefusal, startPeering } from './peering.ts';
 import type { Peering } from './peering.ts';
+import { roleOf } from './overlays.ts';
 import { createPorter, twinsReason, twinText } from './porter.ts';
 import { allowedControl, allowedRecord, isOpenTopic, mayComeFrom } from './probation.ts';
 import { edPublicOf, revokeDevice } from './revocation.ts';
 import { createTraffic } from './channels/traffic.ts';
+import { readTopologyRecord, keepTopologyRecord } from './topology-record.ts';
 import { linkPrologue, startTrust } from './trust.ts';
 import type { Trust } from './trust.ts';
 
@@ -67,15 +68,18 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     self,
     boot: world.boot,
     overlay: world.overlay,
+    topology: await readTopologyRecord(store, meshIdOf(record.genesis), world.overlay),
+    role: roleOf(world.meta([]).labels),
     profile: world.profile,
     channels: world.channels,
+    rememberTopology: (topology) => keepTopologyRecord(world, meshIdOf(record.genesis), topology),
     addresses: () => world.addresses(),
     clock,
     random: random.split(),
     log,
     metrics,
     transport: () => world.ground().links,
-    hello: (): Hello => ({
+    hello: () => ({
       kind: 'hello',
       boot: world.boot,
       instance: identity.instance,
@@ -86,6 +90,7 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     }),
     // The handshake judged the certificate; a revocation may have come in the meantime.
     greeted: (link, hello) => porter.greeted(link, hello),
+    mayLead: (link) => !porter.isOnProbation(link),
     neighbourUp(node, link) {
       const address = datagramAddress(link);
       log.info({ peer: node, remote: address.host }, 'linked');
@@ -277,7 +282,8 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     const { node, state } = member;
     if (node === self || porter.isOut(node)) return;
     if (state === 'alive' || state === 'suspect') {
-      peering.feed({ type: 'memberUp', node, addresses: member.addresses });
+      const role = roleOf(member.meta.labels);
+      peering.feed({ type: 'memberUp', node, addresses: member.addresses, role });
       followMove(node, member.addresses);
       messaging.step((router, now) => router.memberJoined(now, node, member.incarnation.boot));
     } else if (state === 'dormant') {

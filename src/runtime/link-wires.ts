@@ -68,8 +68,8 @@ export interface LinkWires {
 
 /** The table. */
 export interface Links {
-  /** A session passed its handshake. Returns its number. */
-  opened(session: LinkSession): number;
+  /** A session passed its handshake. Returns its number. `hello`: what to say instead of the usual. */
+  opened(session: LinkSession, hello?: Hello): number;
   frame(session: LinkSession, lane: Lane, bytes: Uint8Array): void;
   drained(session: LinkSession): void;
   closed(session: LinkSession, reason: string): void;

@@ -276,7 +276,7 @@ export function createLinks(wires: LinkWires): Links {
   }
 
   return {
-    opened(session) {
+    opened(session, hello = wires.hello()) {
       const now = clock.now();
       const link: Link = {
         info: { id: nextId, session, since: now, rttMs: undefined, hello: undefined },
@@ -292,7 +292,7 @@ export function createLinks(wires: LinkWires): Links {
       nextId += 1;
       bySession.set(session, link);
       byId.set(link.info.id, link);
-      write(link, encodeControl(wires.hello()));
+      write(link, encodeControl(hello));
       beat(link);
       return link.info.id;
     },

@@ -4,6 +4,9 @@ import type { ChannelFigures } from './channels/channel-meter.ts';
 import type { MeshId, NodeId } from '../kernel/ids.ts';
 import type { MetricsSnapshot } from '../ports/metrics.ts';
 import type { RungName, RungRecord } from '../ports/discovery.ts';
+import type { OverlayName } from '../protocol/overlay/overlay.ts';
+import type { TopologyHint } from '../protocol/overlay/topology.ts';
+import type { TopologyOptions, TopologyReport } from './topology.ts';
 
 /** What a mesh agrees about a member. `left` went on purpose, `dormant` sleeps and will be back. */
 export type MemberState = 'alive' | 'suspect' | 'dead' | 'left' | 'dormant';
@@ -113,7 +116,7 @@ export interface NodeStatus {
   readonly uptimeMs: number;
   readonly members: Readonly<Record<MemberState, number>>;
   readonly overlay: {
-    readonly name: 'full-mesh' | 'hyparview';
+    readonly name: OverlayName;
     /** Neighbours: links that both ends hold. */
     readonly active: number;
     /** Neighbours wanted; undefined: every member. */
@@ -254,6 +257,20 @@ export interface MeshNode {
    * that time has passed. Resolves when the word has spread; `stop` the node next.
    */
   sleep(ms: number): Promise<void>;
+  /** Which overlay the mesh runs, and this node's part in it. */
+  topology(): TopologyReport;
+  /**
+   * Switches the whole mesh to another overlay while it runs; no acknowledged message is lost or delivered twice by it.
+   * Resolves when the switch has begun here; `topology` shows when it is done. Kept over restarts.
+   * @throws {MycelError} MYCEL_BAD_OPTION, MYCEL_TOPOLOGY_BUSY
+   */
+  setTopology(kind: OverlayName, options?: TopologyOptions): Promise<TopologyReport>;
+  /**
+   * Lets the mesh choose its overlay by its size, moved by what it is to be good at.
+   * @param hint @default 'balanced'
+   * @throws {MycelError} MYCEL_BAD_OPTION, MYCEL_TOPOLOGY_BUSY
+   */
+  autoTopology(hint?: TopologyHint): Promise<TopologyReport>;
   /** Throws a device out for ever: log entry, new epoch key, its links closed everywhere. */
   revoke(id: NodeId): Promise<void>;
   /** Tells the mesh goodbye and forgets it: the node is a provisional mesh of one again. */
@@ -311,10 +328,11 @@ export interface NodeOptions {
   readonly capabilities?: readonly string[];
   readonly profile?: 'wired' | 'wifi' | 'fast' | 'loopback';
   /**
-   * Whom this node links with: `full-mesh`, every member; `hyparview`, 4 to 6 of them, for meshes of 20 and more.
+   * Whom this node links with until somebody sets a topology for the whole mesh (`setTopology`): `full-mesh`, every
+   * member; `hyparview`, 4 to 6 of them, for meshes of 20 and more; `client-server` and `pub-sub`, a few hubs that relay.
    * Nodes of one mesh may differ. @default 'full-mesh'
    */
-  readonly overlay?: 'full-mesh' | 'hyparview';
+  readonly overlay?: OverlayName;
   /** Open mesh for a developer's machine: loopback (or the named interfaces) only, everyone is let in, loudly marked. */
   readonly dev?: boolean;
   /** `host:port` of a page of numbers for Prometheus, at /metrics. @default none */

@@ -27,6 +27,7 @@ import type { NodePart, PartWorld } from './parts.ts';
 import { createLocalInterest } from './routing/local-interest.ts';
 import { statusOf } from './status.ts';
 import { createSubscriptions } from './subscriptions.ts';
+import { autoTopology, reportTopology, setTopology } from './topology.ts';
 import { version } from './version.ts';
 
 /** Longest announced sleep, in ms: a week. */
@@ -240,6 +241,17 @@ export async function createMeshNode<Handles extends object = object>(
       if (at.expelled() !== undefined) throw new MycelError('MYCEL_REVOKED');
       if (!at.life().trust.isProvisional()) throw new MycelError('MYCEL_ALREADY_MEMBER');
       await at.joining().join(invite, at.lookout.recent());
+    },
+    topology: () => reportTopology(here().life().peering, adapters.clock),
+    async setTopology(kind, topologyOptions = {}) {
+      const { peering } = here().life();
+      setTopology(peering, kind, topologyOptions);
+      return reportTopology(peering, adapters.clock);
+    },
+    async autoTopology(hint = 'balanced') {
+      const { peering } = here().life();
+      autoTopology(peering, hint);
+      return reportTopology(peering, adapters.clock);
     },
     async revoke(id) {
       await admin().life().revoke(id);

@@ -5,6 +5,7 @@ import * as z from 'zod/mini';
 import { parseAddress } from '../kernel/address.ts';
 import { MycelError } from '../kernel/errors.ts';
 import { channelsOf } from './channels/channel-options.ts';
+import { overlayNames } from '../protocol/overlay/overlay.ts';
 import type { NodeOptions } from './mesh-node.ts';
 
 /** MQTT's registered port: the default for TCP links and plain clients, and for UDP membership. */
@@ -58,7 +59,9 @@ const schema = z.strictObject({
   profile: z.optional(
     z.enum(['wired', 'wifi', 'fast', 'loopback'], 'must be wired, wifi, fast or loopback'),
   ),
-  overlay: z.optional(z.enum(['full-mesh', 'hyparview'], 'must be full-mesh or hyparview')),
+  overlay: z.optional(
+    z.enum(overlayNames, 'must be full-mesh, hyparview, client-server or pub-sub'),
+  ),
   dev: z.optional(flag),
   metrics: z.optional(
     z

@@ -14,10 +14,16 @@ import type { ProfileName } from '../protocol/membership/profiles.ts';
 import type {
   DialTarget,
   OverlayEffect,
-  OverlayInput,
   OverlayName,
-  OverlayView,
+  OverlayRole,
 } from '../protocol/overlay/overlay.ts';
+import type {
+  SwitchEffect,
+  SwitchInput,
+  SwitchView,
+  TopologyRefusal,
+} from '../protocol/overlay/switchboard-types.ts';
+import type { Topology, TopologyMark } from '../protocol/overlay/topology.ts';
 import type { Envelope } from '../protocol/routing/messages.ts';
 import type { ControlMessage } from '../wire/control.ts';
 import { encodeOverlayMessage } from '../wire/overlay-codec.ts';
@@ -27,7 +33,7 @@ import { createLinks } from './links.ts';
 import { linkPaces } from './link-wires.ts';
 import type { Hello, LinkInfo, Links } from './link-wires.ts';
 import type { NodeStatus } from './mesh-node.ts';
-import { activeMaxOf, createOverlay } from './overlays.ts';
+import { activeMaxOf, createTopologySwitch } from './overlays.ts';
 
 /** Written into the refusal when a dial came back to this very node. */
 export const selfRefusal = 'it is this node itself';
@@ -35,20 +41,31 @@ export const selfRefusal = 'it is this node itself';
 /** Sessions dialled for a bare seed whose hello is awaited. */
 const seedSessionsMax = 64;
 
+/** Sessions dialled whose peer's hello is awaited. */
+const greetingsMax = 1024;
+
 /** What the node around it provides. */
 export interface PeeringWorld {
   readonly self: NodeId;
   readonly boot: number;
+  /** What this node runs where nobody has ever set a topology. */
   readonly overlay: OverlayName;
+  /** What the mesh ran when this node last knew. */
+  readonly topology: Topology;
+  readonly role: OverlayRole;
   readonly profile: ProfileName;
   readonly channels: ChannelTable;
+  /** Keep the register over a restart. */
+  rememberTopology(topology: Topology): void;
   addresses(): readonly Address[];
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
   readonly metrics: Metrics;
   transport(): LinkTransport;
-  hello(): Hello;
+  hello(): Omit<Hello, 'topology' | 'mark'>;
+  /** Whether the peer has a say in how the mesh is linked; one on probation has not. */
+  mayLead(link: LinkInfo): boolean;
   /** A peer said hello; false: it is not welcome, hang up. */
   greeted(link: LinkInfo, hello: Hello): boolean;
   neighbourUp(node: NodeId, link: LinkInfo): void;
@@ -62,8 +79,10 @@ export interface PeeringWorld {
 /** The peers of one node in one mesh. */
 export interface Peering {
   readonly links: Links;
-  feed(input: OverlayInput): void;
-  view(): OverlayView;
+  feed(input: SwitchInput): void;
+  view(): SwitchView;
+  /** Why no other topology may be set now. */
+  refusal(): TopologyRefusal | undefined;
   /** The overlay in figures. */
   overlay(): NodeStatus['overlay'];
   stop(): void;
@@ -72,9 +91,16 @@ export interface Peering {
 /** Starts to link. */
 export function startPeering(world: PeeringWorld): Peering {
   const { clock, log, metrics } = world;
-  const overlay = createOverlay(world, world.random);
+  const overlay = createTopologySwitch(world, world.random);
   const stopping = new AbortController();
   const seedOf = new BoundedMap<number, string>(seedSessionsMax);
+  /** For which epoch this node dialled, until the peer says hello. */
+  const markOf = new BoundedMap<number, TopologyMark>(greetingsMax);
+  const unset: TopologyMark = { epoch: 0, by: '' };
+
+  function hello(mark: TopologyMark = unset): Hello {
+    return { ...world.hello(), topology: overlay.topology(), mark };
+  }
 
   const links = createLinks({
     clock,
@@ -86,18 +112,22 @@ export function startPeering(world: PeeringWorld): Peering {
     dialLane: (link) =>
       world.transport().dial(link.session.peer, [datagramAddress(link)], stopping.signal),
     broken: (link) => world.neighbourMoved(link.session.peer),
-    hello: () => world.hello(),
-    greeted(link, hello) {
-      if (!world.greeted(link, hello)) return links.hangUp(link.id, 'not welcome');
+    hello,
+    greeted(link, theirs) {
+      const own = markOf.get(link.id);
+      markOf.delete(link.id);
+      if (!world.greeted(link, theirs)) return links.hangUp(link.id, 'not welcome');
       driver.feed({
         type: 'linkOpened',
         node: link.session.peer,
-        boot: hello.boot,
+        boot: theirs.boot,
         isDialler: link.session.isDialler,
         session: link.id,
         seed: seedOf.get(link.id),
-        overlay: hello.overlay,
-        neighbours: hello.neighbours,
+        overlay: theirs.overlay,
+        neighbours: theirs.neighbours,
+        mark: link.session.isDialler ? (own ?? unset) : theirs.mark,
+        topology: world.mayLead(link) ? theirs.topology : overlay.topology(),
       });
     },
     overlay: ({ id, session }, message) =>
@@ -113,12 +143,17 @@ export function startPeering(world: PeeringWorld): Peering {
     },
   });
 
-  async function dial(target: DialTarget, addresses: readonly Address[]): Promise<void> {
+  async function dial(
+    target: DialTarget,
+    addresses: readonly Address[],
+    mark: TopologyMark,
+  ): Promise<void> {
     const expected = target.kind === 'node' ? target.node : undefined;
     metrics.count('link.dials');
     try {
       const session = await world.transport().dial(expected, addresses, stopping.signal);
-      const id = links.opened(session);
+      const id = links.opened(session, hello(mark));
+      markOf.set(id, mark);
       if (target.kind === 'seed') seedOf.set(id, target.seed);
     } catch (error) {
       if (stopping.signal.aborted) return;
@@ -126,14 +161,14 @@ export function startPeering(world: PeeringWorld): Peering {
       log.debug({ peer: expected, reason }, 'a dial failed');
       metrics.count('link.dials.failed');
       const answeredBySelf = MycelError.is(error) && reason.includes(selfRefusal);
-      driver.feed({ type: 'dialFailed', target, answeredBySelf });
+      driver.feed({ type: 'dialFailed', target, answeredBySelf, mark });
     }
   }
 
-  function run(effect: OverlayEffect): void {
+  function run(effect: SwitchEffect): void {
     switch (effect.type) {
       case 'dial':
-        void dial(effect.target, effect.addresses);
+        void dial(effect.target, effect.addresses, effect.mark);
         return undefined;
       case 'hangUp':
         return links.hangUp(effect.session, effect.reason);
@@ -146,6 +181,14 @@ export function startPeering(world: PeeringWorld): Peering {
         return log.debug({ node: effect.node, code: effect.code }, 'overlay');
       case 'announce':
         return announce(effect);
+      case 'remember':
+        return world.rememberTopology(effect.topology);
+      case 'tell':
+        for (const { id, hello: theirs } of links.all()) {
+          const { topology } = effect;
+          if (theirs !== undefined) links.controlOn(id, { kind: 'topology', topology });
+        }
+        return undefined;
     }
   }
 
@@ -176,11 +219,12 @@ export function startPeering(world: PeeringWorld): Peering {
     links,
     feed: (input) => driver.feed(input),
     view: () => overlay.view(),
+    refusal: () => overlay.refusal(clock.now()),
     overlay() {
-      const { neighbours, passive } = overlay.view();
-      const activeMax = activeMaxOf(world);
+      const { neighbours, passive, topology } = overlay.view();
+      const activeMax = activeMaxOf(topology.kind, world.profile);
       return {
-        name: world.overlay,
+        name: topology.kind,
         active: neighbours.length,
         activeMax,
         passive: passive.length,

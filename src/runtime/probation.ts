@@ -22,6 +22,8 @@ export function allowedControl(peer: NodeId, message: ControlMessage): ControlMe
   if (message.kind === 'letter') return message.letter.from === peer ? message : undefined;
   // What it wants decides nothing: it is owed the stream of everybody, withheld where it may not read.
   if (message.kind === 'interest') return undefined;
+  // Nor has it a say in how the mesh is linked.
+  if (message.kind === 'topology') return undefined;
   if (message.kind !== 'retained') return message;
   const entries = message.entries.filter(
     ({ origin, topic }) => origin === peer && isOpenTopic(topic),

@@ -5,10 +5,12 @@ import type { NodeId } from '../kernel/ids.ts';
 import { parcelBytesMax, protocolNameMax } from '../kernel/parcel.ts';
 import { isReservedTopic, topicLengthMax, topicProblem } from '../kernel/topic.ts';
 import type { OverlayName } from '../protocol/overlay/overlay.ts';
+import type { Topology, TopologyMark } from '../protocol/overlay/topology.ts';
 import type { Letter, LetterBody, SeqRange } from '../protocol/routing/messages.ts';
 import type { RetainedEntry } from '../protocol/routing/retained-map.ts';
 import { decodeCbor, encodeCbor } from './cbor.ts';
 import { idAt, idBytes } from './envelope.ts';
+import { overlayCodes, overlayOf, readMark, readTopology, topologyParts } from './topology.ts';
 
 /** What nodes say to each other on a link's control lane. */
 export type ControlMessage =
@@ -21,7 +23,12 @@ export type ControlMessage =
       /** The port this node listens on, TCP and UDP: the accepting side of a link sees another one. */
       readonly port: number;
       readonly neighbours: readonly NodeId[];
+      /** What the node runs where nobody has ever set a topology. */
       readonly overlay: OverlayName;
+      /** The mesh's topology as the node knows it. */
+      readonly topology: Topology;
+      /** For which epoch it dialled; when it did not dial this says nothing. */
+      readonly mark: TopologyMark;
     }
   | { readonly kind: 'neighbours'; readonly ids: readonly NodeId[] }
   | { readonly kind: 'letter'; readonly letter: Letter }
@@ -41,7 +48,9 @@ export type ControlMessage =
   /** What members want: interest-codec.ts. */
   | { readonly kind: 'interest'; readonly bytes: Uint8Array }
   /** A message between overlays: overlay-codec.ts. */
-  | { readonly kind: 'overlay'; readonly bytes: Uint8Array };
+  | { readonly kind: 'overlay'; readonly bytes: Uint8Array }
+  /** The mesh's topology was changed. */
+  | { readonly kind: 'topology'; readonly topology: Topology };
 
 /** Largest control record, in bytes: it must fit one frame. */
 const controlBytesMax: number = 256 * 1024 - 4;
@@ -76,10 +85,8 @@ const tags = {
   overlay: 12,
   interest: 13,
   channel: 20,
+  topology: 14,
 } as const;
-
-const overlayCodes: Readonly<Record<OverlayName, number>> = { 'full-mesh': 1, hyparview: 2 };
-const overlayNames: Readonly<Record<number, OverlayName>> = { 1: 'full-mesh', 2: 'hyparview' };
 
 /** Encodes a control message. Keeping to the limits of the reader is the caller's part. */
 export function encodeControl(message: ControlMessage): Uint8Array {
@@ -105,8 +112,11 @@ type Reader = (parts: readonly unknown[]) => ControlMessage | undefined;
 function partsOf(message: ControlMessage): unknown[] {
   switch (message.kind) {
     case 'hello': {
-      const { boot, instance, name, port, neighbours, overlay } = message;
-      return [boot, instance, name, port, neighbours.map(idBytes), overlayCodes[overlay]];
+      const { boot, instance, name, port, neighbours, overlay, topology, mark } = message;
+      const ids = neighbours.map(idBytes);
+      const author = mark.by === '' ? new Uint8Array(0) : idBytes(mark.by);
+      const epochs = [topologyParts(topology), mark.epoch, author];
+      return [boot, instance, name, port, ids, overlayCodes[overlay], ...epochs];
     }
     case 'neighbours':
       return [message.ids.map(idBytes)];
@@ -130,6 +140,8 @@ function partsOf(message: ControlMessage): unknown[] {
       return [message.reason];
     case 'channel':
       return [message.name, message.instance];
+    case 'topology':
+      return [topologyParts(message.topology)];
   }
 }
 
@@ -157,6 +169,13 @@ function addressParts(address: Address): unknown[] {
 
 const readers: ReadonlyMap<number, Reader> = new Map<number, Reader>([
   [tags.hello, readHello],
+  [
+    tags.topology,
+    (parts) => {
+      const topology = parts.length === 2 ? readTopology(parts[1]) : undefined;
+      return topology && { kind: 'topology', topology };
+    },
+  ],
   [
     tags.neighbours,
     (parts) => {
@@ -235,16 +254,19 @@ const readers: ReadonlyMap<number, Reader> = new Map<number, Reader>([
 ]);
 
 function readHello(parts: readonly unknown[]): ControlMessage | undefined {
-  if (parts.length !== 7) return undefined;
+  if (parts.length !== 10) return undefined;
   const boot = natOf(parts[1]);
   const instance = natOf(parts[2], Number.MAX_SAFE_INTEGER);
   const name = textOf(parts[3]);
   const port = natOf(parts[4], 65_535);
   const neighbours = listOf(parts[5], idsMax, idOf);
-  const overlay = overlayNames[natOf(parts[6]) ?? 0];
+  const overlay = overlayOf(parts[6]);
+  const topology = readTopology(parts[7]);
+  const mark = readMark(parts[8], parts[9]);
   if (boot === undefined || instance === undefined || name === undefined) return undefined;
   if (port === undefined || neighbours === undefined || overlay === undefined) return undefined;
-  return { kind: 'hello', boot, instance, name, port, neighbours, overlay };
+  if (topology === undefined || mark === undefined) return undefined;
+  return { kind: 'hello', boot, instance, name, port, neighbours, overlay, topology, mark };
 }
 
 function readLetter(parts: readonly unknown[]): ControlMessage | undefined {

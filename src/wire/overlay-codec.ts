@@ -29,6 +29,7 @@ const codes = {
   shuffle: 7,
   'shuffle-reply': 8,
   pulse: 9,
+  holding: 10,
 } as const;
 
 /** Encodes a message of a core, which keeps to the bounds. */
@@ -71,6 +72,8 @@ function partsOf(message: OverlayMessage): unknown[] {
       return [message.path.map(idBytes), message.peers.map(hintParts)];
     case 'pulse':
       return [idBytes(message.root), message.boot, message.count];
+    case 'holding':
+      return [message.epoch, idBytes(message.by)];
   }
 }
 
@@ -158,6 +161,17 @@ const readers: ReadonlyMap<number, Reader> = new Map<number, Reader>([
         const count = wholeOf(number, u48Max);
         if (root === undefined || boot === undefined || count === undefined) return undefined;
         return { kind: 'pulse', root, boot, count };
+      },
+    },
+  ],
+  [
+    codes.holding,
+    {
+      length: 2,
+      read([number, id]) {
+        const epoch = wholeOf(number, u48Max);
+        const by = idOf(id);
+        return epoch === undefined || by === undefined ? undefined : { kind: 'holding', epoch, by };
       },
     },
   ],

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { unsetTopology } from '../../src/protocol/overlay/topology.ts';
 import { createRandom } from '../../src/kernel/random.ts';
 import type { Random } from '../../src/kernel/random.ts';
 import { nodeIdFromHash } from '../../src/kernel/ids.ts';
@@ -36,7 +37,10 @@ const controls: ControlMessage[] = [
     port: 1883,
     neighbours: [id],
     overlay: 'hyparview',
+    topology: { ...unsetTopology('hyparview'), epoch: 3, by: id, hubs: [id] },
+    mark: { epoch: 3, by: id },
   },
+  { kind: 'topology', topology: unsetTopology('full-mesh') },
   { kind: 'overlay', bytes: new Uint8Array([1, 2, 3]) },
   {
     kind: 'letter',

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { unsetTopology } from '../../src/protocol/overlay/topology.ts';
 import { createMemoryClock } from '../../src/adapters/memory/clock.ts';
 import { createMemoryLinkNetwork } from '../../src/adapters/memory/link.ts';
 import { createMemoryLog } from '../../src/adapters/memory/log.ts';
@@ -27,6 +28,8 @@ const hello: Hello = {
   port: 1883,
   neighbours: [],
   overlay: 'full-mesh',
+  topology: unsetTopology('full-mesh'),
+  mark: { epoch: 0, by: '' },
 };
 
 const secretWish: ControlMessage = { kind: 'bye', reason: 'heard' };

@@ -1,5 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { overlayNames } from '../../src/protocol/overlay/overlay.ts';
+import { topologyHints } from '../../src/protocol/overlay/topology.ts';
 import { nodeIdFromHash } from '../../src/kernel/ids.ts';
 import { encodeCbor } from '../../src/wire/cbor.ts';
 import { decodeControl, encodeControl } from '../../src/wire/control.ts';
@@ -31,6 +33,21 @@ const address = fc.record({
   port: fc.integer({ min: 1, max: 65_535 }),
 });
 
+const marks = fc.oneof(
+  fc.constant({ epoch: 0, by: '' as const }),
+  fc.record({ epoch: fc.integer({ min: 1, max: 2 ** 48 - 1 }), by: ids }),
+);
+const topologies = fc
+  .record({
+    kind: fc.constantFrom(...overlayNames),
+    hubs: fc.array(ids, { maxLength: 3 }),
+    isAuto: fc.boolean(),
+    isReturn: fc.boolean(),
+    hint: fc.constantFrom(...topologyHints),
+    reason: text,
+  })
+  .chain((rest) => marks.map((mark) => ({ ...rest, ...mark })));
+
 /** Anything a runtime may send. */
 const controlMessages: fc.Arbitrary<ControlMessage> = fc.oneof(
   fc.record({
@@ -40,9 +57,12 @@ const controlMessages: fc.Arbitrary<ControlMessage> = fc.oneof(
     name: text,
     port: fc.nat(65_535),
     neighbours: fc.array(ids, { maxLength: 5 }),
-    overlay: fc.constantFrom('full-mesh' as const, 'hyparview' as const),
+    overlay: fc.constantFrom(...overlayNames),
+    topology: topologies,
+    mark: marks,
   }),
   fc.record({ kind: fc.constant('interest' as const), bytes }),
+  fc.record({ kind: fc.constant('topology' as const), topology: topologies }),
   fc.record({ kind: fc.constant('neighbours' as const), ids: fc.array(ids, { maxLength: 5 }) }),
   fc.record({
     kind: fc.constant('letter' as const),

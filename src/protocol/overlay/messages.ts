@@ -56,4 +56,6 @@ export type OverlayMessage =
       readonly root: NodeId;
       readonly boot: number;
       readonly count: number;
-    };
+    }
+  /** The overlay of this epoch carries the sender: it needs the link on which this comes no more (switchboard.ts). */
+  | { readonly kind: 'holding'; readonly epoch: number; readonly by: NodeId };

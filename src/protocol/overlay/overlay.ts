@@ -6,7 +6,13 @@ import type { NodeId } from '../../kernel/ids.ts';
 import type { OverlayMessage } from './messages.ts';
 
 /** Names of the overlays. */
-export type OverlayName = 'full-mesh' | 'hyparview';
+export const overlayNames = ['full-mesh', 'hyparview', 'client-server', 'pub-sub'] as const;
+
+/** One of them. */
+export type OverlayName = (typeof overlayNames)[number];
+
+/** What a member is fit for, by its labels: `hub`, to relay for others; `leaf`, to be left alone (it runs on a battery). */
+export type OverlayRole = 'hub' | 'leaf' | 'any';
 
 /** One connection, numbered by the runtime; never reused while the node runs. */
 export type SessionId = number;
@@ -22,7 +28,13 @@ export type OverlayInput =
       readonly node: NodeId | undefined;
       readonly addresses: readonly Address[];
     }
-  | { readonly type: 'memberUp'; readonly node: NodeId; readonly addresses: readonly Address[] }
+  | {
+      readonly type: 'memberUp';
+      readonly node: NodeId;
+      readonly addresses: readonly Address[];
+      /** @default 'any' */
+      readonly role?: OverlayRole;
+    }
   | { readonly type: 'memberGone'; readonly node: NodeId; readonly reason: OverlayGoneReason }
   /** The member sleeps on purpose and answers nobody until it is up again. */
   | { readonly type: 'memberSlept'; readonly node: NodeId }
@@ -133,7 +145,8 @@ export type OverlayNote =
   | 'overlay.wasRefused'
   | 'overlay.dropped'
   | 'overlay.rejoin'
-  | 'overlay.torn';
+  | 'overlay.torn'
+  | 'overlay.rolledBack';
 
 /** What people and metrics see of an overlay. */
 export interface OverlayView {

@@ -48,6 +48,7 @@ export const someMessage = (
       peers: fc.array(someHint(4), { maxLength: size }),
     }),
     fc.record({ kind: kind('pulse'), root: someNode, boot: hops, count: hops }),
+    fc.record({ kind: kind('holding'), epoch: hops, by: someNode }),
   );
 
 /** Messages within the bounds of the wire. */

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createRandom } from '../../../src/kernel/random.ts';
 import { createFullMesh } from '../../../src/protocol/overlay/full-mesh.ts';
-import type { FullMeshConfig } from '../../../src/protocol/overlay/full-mesh.ts';
+import type { PairsConfig } from '../../../src/protocol/overlay/pair-policy.ts';
 import { seedKey } from '../../../src/protocol/overlay/overlay.ts';
 import type {
   Overlay,
@@ -17,7 +17,7 @@ const [ann, bob, cat] = ids as [(typeof ids)[0], (typeof ids)[0], (typeof ids)[0
 const home = [{ host: '10.0.0.1', port: 1883 }];
 const tick = { type: 'tick' } as const;
 
-function createOf(self: typeof ann, config: Partial<FullMeshConfig> = {}): Overlay {
+function createOf(self: typeof ann, config: Partial<PairsConfig> = {}): Overlay {
   return createFullMesh({ self, ...config }, createRandom(7));
 }
 
