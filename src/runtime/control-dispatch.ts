@@ -66,6 +66,8 @@ export function dispatchControl(
     }
     case 'bye':
       return rooms.goodbye(peer, message.reason);
+    case 'broadcast':
+      return rooms.messaging()?.broadcastReceived(peer, message.bytes);
     case 'topology':
       return rooms.overlay({ type: 'topologyHeard', topology: message.topology });
     case 'hello':

@@ -256,6 +256,10 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
       return record === undefined || traffic.record(peer, record, kind);
     },
     mayLeave: (topic) => !trust.certificate().roles.includes('probation') || isOpenTopic(topic),
+    sendBroadcast: (peer, bytes) => void peering.links.control(peer, { kind: 'broadcast', bytes }),
+    profile: world.profile,
+    memberCount: () => states.size,
+    rttMs: (peer) => peering.links.current(peer)?.rttMs,
     sendLetter: (peer, letter) => traffic.letter(peer, letter),
     sendInterest(peer, message) {
       // It is owed everything anyway, and what others want is not for it to know.

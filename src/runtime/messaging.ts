@@ -1,5 +1,7 @@
 /** Messages at work: the router between the local broker, the subscribers of this process and the links. */
 
+import { decodeBroadcast, encodeBroadcast } from '../wire/broadcast-codec.ts';
+import type { ProfileName } from '../protocol/membership/profiles.ts';
 import type { Millis } from '../kernel/core.ts';
 import { MycelError } from '../kernel/errors.ts';
 import { createHybridClock } from '../kernel/hlc.ts';
@@ -27,6 +29,7 @@ import {
 } from '../wire/envelope.ts';
 import type { MeshMessage, PublishOptions } from './mesh-node.ts';
 import type { LocalInterest } from './routing/local-interest.ts';
+import { createTreeRelay } from './routing/tree-relay.ts';
 import { createRetainedSync } from './retained-sync.ts';
 import type { Subscriptions } from './subscriptions.ts';
 
@@ -57,6 +60,12 @@ export interface MessagingWorld {
   /** Whether this topic may go to the mesh; what may not stays with the local subscribers. */
   mayLeave(topic: string): boolean;
   sendLetter(peer: NodeId, letter: Letter): void;
+  /** A message of the trees to a neighbour's: broadcast-codec.ts. */
+  sendBroadcast(peer: NodeId, bytes: Uint8Array): void;
+  readonly profile: ProfileName;
+  /** Members known, this node not included. */
+  memberCount(): number;
+  rttMs(peer: NodeId): number | undefined;
   sendInterest(peer: NodeId, message: InterestMessage): void;
   sendRetained(peer: NodeId, entries: readonly RetainedEntry[]): void;
   /** Bytes that wait on the link to a peer; undefined: there is no link. */
@@ -76,6 +85,8 @@ export interface Messaging {
   received(from: NodeId, envelope: Envelope, raw: Uint8Array): void;
   /** The last values that match a filter, for a new subscriber in this process. */
   retained(filter: string): readonly MeshMessage[];
+  /** A neighbour's trees say something; what cannot be read is counted. */
+  broadcastReceived(from: NodeId, bytes: Uint8Array): void;
   /** A peer showed its digest of retained values: send what differs. */
   retainedAsked(peer: NodeId, digest: Uint8Array): void;
   /** Runs a step of the router and sets its alarm anew. */
@@ -103,10 +114,24 @@ export function createMessaging(world: MessagingWorld): Messaging {
   let cancelAlarm = (): void => {};
   let isStopped = false;
 
-  const router = createRouter(
+  const trees = createTreeRelay({
+    self,
+    profile: world.profile,
+    clock,
+    random: world.random.split(),
+    metrics,
+    memberCount: () => world.memberCount(),
+    rttMs: (peer) => world.rttMs(peer),
+    send: (peer, message) => world.sendBroadcast(peer, encodeBroadcast(message)),
+    forward: (peer, raw, isEvent) => router.repeat(peer, raw, isEvent),
+    holds: ({ origin, boot, seq, stream }) => router.hasSeen(origin, boot, seq, stream === 1),
+  });
+
+  const router: Router = createRouter(
     {
       self,
       boot: world.boot,
+      relay: trees.policy,
       random: world.random,
       codec: { encode: encodeEnvelope, writeTtl, address: addressEnvelope, writeSkipped },
       observeHlc: observe,
@@ -325,11 +350,17 @@ export function createMessaging(world: MessagingWorld): Messaging {
         .filter((entry) => entry.payload.byteLength > 0 && topicMatches(filter, entry.topic))
         .map(fromRetained);
     },
+    broadcastReceived(from, bytes) {
+      const message = decodeBroadcast(bytes);
+      if (message === undefined) metrics.drop('link', 'malformed broadcast message');
+      else trees.received(from, message);
+    },
     retainedAsked: (peer, digest) => sync.asked(peer, digest),
     stop() {
       isStopped = true;
       unfollow();
       cancelAlarm();
+      trees.stop();
       sync.stop();
       for (const { taken } of waiting.splice(0)) taken('the node is stopping');
     },

@@ -49,6 +49,8 @@ export type ControlMessage =
   | { readonly kind: 'interest'; readonly bytes: Uint8Array }
   /** A message between overlays: overlay-codec.ts. */
   | { readonly kind: 'overlay'; readonly bytes: Uint8Array }
+  /** A message between the trees of two neighbours: broadcast-codec.ts. */
+  | { readonly kind: 'broadcast'; readonly bytes: Uint8Array }
   /** The mesh's topology was changed. */
   | { readonly kind: 'topology'; readonly topology: Topology };
 
@@ -86,6 +88,7 @@ const tags = {
   interest: 13,
   channel: 20,
   topology: 14,
+  broadcast: 15,
 } as const;
 
 /** Encodes a control message. Keeping to the limits of the reader is the caller's part. */
@@ -126,6 +129,7 @@ function partsOf(message: ControlMessage): unknown[] {
     case 'trust':
     case 'overlay':
     case 'interest':
+    case 'broadcast':
       return [message.bytes];
     case 'ping':
     case 'pong':
@@ -184,22 +188,10 @@ const readers: ReadonlyMap<number, Reader> = new Map<number, Reader>([
     },
   ],
   [tags.letter, readLetter],
-  [
-    tags.swim,
-    (parts) => {
-      const bytes = parts.length === 2 ? opaque(parts[1], opaqueMax) : undefined;
-      return bytes && { kind: 'swim', bytes };
-    },
-  ],
+  [tags.swim, readOpaque('swim')],
   [tags.ping, (parts) => readTime('ping', parts)],
   [tags.pong, (parts) => readTime('pong', parts)],
-  [
-    tags.trust,
-    (parts) => {
-      const bytes = parts.length === 2 ? opaque(parts[1], opaqueMax) : undefined;
-      return bytes && { kind: 'trust', bytes };
-    },
-  ],
+  [tags.trust, readOpaque('trust')],
   [
     tags['retained-digest'],
     (parts) => {
@@ -221,20 +213,9 @@ const readers: ReadonlyMap<number, Reader> = new Map<number, Reader>([
       return peers && { kind: 'peers', peers };
     },
   ],
-  [
-    tags.overlay,
-    (parts) => {
-      const bytes = parts.length === 2 ? opaque(parts[1], opaqueMax) : undefined;
-      return bytes && { kind: 'overlay', bytes };
-    },
-  ],
-  [
-    tags.interest,
-    (parts) => {
-      const bytes = parts.length === 2 ? opaque(parts[1], opaqueMax) : undefined;
-      return bytes && { kind: 'interest', bytes };
-    },
-  ],
+  [tags.overlay, readOpaque('overlay')],
+  [tags.broadcast, readOpaque('broadcast')],
+  [tags.interest, readOpaque('interest')],
   [
     tags.channel,
     (parts) => {
@@ -252,6 +233,14 @@ const readers: ReadonlyMap<number, Reader> = new Map<number, Reader>([
     },
   ],
 ]);
+
+/** A message of a protocol with a codec of its own. */
+function readOpaque(kind: 'swim' | 'trust' | 'overlay' | 'interest' | 'broadcast'): Reader {
+  return (parts) => {
+    const bytes = parts.length === 2 ? opaque(parts[1], opaqueMax) : undefined;
+    return bytes && { kind, bytes };
+  };
+}
 
 function readHello(parts: readonly unknown[]): ControlMessage | undefined {
   if (parts.length !== 10) return undefined;

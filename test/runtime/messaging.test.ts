@@ -64,6 +64,10 @@ function stage(): Stage {
       return true;
     },
     sendLetter: () => undefined,
+    sendBroadcast: () => undefined,
+    profile: 'wired',
+    memberCount: () => 1,
+    rttMs: () => undefined,
     sendInterest: () => undefined,
     sendRetained: () => undefined,
     queuedBytes: () => 0,

@@ -15,6 +15,10 @@ import {
   writeSkipped,
   writeTtl,
 } from '../../src/wire/envelope.ts';
+import { createMetrics } from '../../src/adapters/system/metrics.ts';
+import { createTreeRelay } from '../../src/runtime/routing/tree-relay.ts';
+import type { TreeRelay } from '../../src/runtime/routing/tree-relay.ts';
+import { decodeBroadcast, encodeBroadcast } from '../../src/wire/broadcast-codec.ts';
 import { decodeControl, encodeControl } from '../../src/wire/control.ts';
 import { decodeInterest, encodeInterest } from '../../src/wire/interest-codec.ts';
 import type { ControlMessage } from '../../src/wire/control.ts';
@@ -35,6 +39,8 @@ export interface RoutingMeshOptions {
   /** Share of data records that arrive twice. @default 0 */
   readonly duplication?: number;
   readonly router?: Partial<RouterConfig>;
+  /** Relay along trees where that pays, as nodes do. @default false */
+  readonly isTree?: boolean;
 }
 
 /** One direction of a link. */
@@ -95,6 +101,7 @@ export class RoutingMesh {
   addressedCount = 0;
   letterCount = 0;
   interestCount = 0;
+  broadcastCount = 0;
   now: Millis = 0;
   #agenda = new EventHeap();
   #options: RoutingMeshOptions;
@@ -263,6 +270,38 @@ export class RoutingMesh {
     }
   }
 
+  #trees = new Map<number, TreeRelay>();
+
+  #createTrees(at: number): TreeRelay {
+    const trees = createTreeRelay({
+      self: simNodeId(at),
+      profile: 'wired',
+      clock: {
+        now: () => this.now,
+        wallMs: () => this.now,
+        alarm: (when, call) => {
+          let isOff = false;
+          this.at(when, () => isOff || call());
+          return () => void (isOff = true);
+        },
+      },
+      random: this.random.split(),
+      metrics: createMetrics(),
+      memberCount: () => this.nodes.length - 1,
+      rttMs: () => 5,
+      send: (peer, message) => {
+        this.broadcastCount += 1;
+        const bytes = encodeBroadcast(message);
+        this.#sendControl(at, peer, { kind: 'broadcast', bytes });
+      },
+      forward: (peer, raw, isEvent) => this.#router(at).repeat(peer, raw, isEvent),
+      holds: ({ origin, boot, seq, stream }) =>
+        this.node(at).router.hasSeen(origin, boot, seq, stream === 1),
+    });
+    this.#trees.set(at, trees);
+    return trees;
+  }
+
   #createRouter(at: number, boot: number): Router {
     const self = simNodeId(at);
     const count = (reason: string, by: number): void => {
@@ -274,6 +313,7 @@ export class RoutingMesh {
       random: this.random.split(),
       codec: { encode: encodeEnvelope, writeTtl, address: addressEnvelope, writeSkipped },
       observeHlc: () => true,
+      ...(this.#options.isTree === true ? { relay: this.#createTrees(at).policy } : {}),
       ...this.#options.router,
     };
     return createRouter(config, {
@@ -385,6 +425,10 @@ export class RoutingMesh {
         if (entries.length > 0) this.#sendControl(to, sender, { kind: 'retained', entries });
       } else if (read?.kind === 'retained') {
         this.#router(to).retainedReceived(this.now, read.entries);
+      } else if (read?.kind === 'broadcast') {
+        const said = decodeBroadcast(read.bytes);
+        if (said === undefined) throw new Error('a tree sent what no tree reads');
+        this.#trees.get(to)?.received(sender, said);
       } else if (read?.kind === 'interest') {
         const said = decodeInterest(read.bytes);
         if (said === undefined) throw new Error('a router sent what no router reads');

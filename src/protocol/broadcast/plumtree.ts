@@ -101,6 +101,8 @@ export interface Plumtree extends Core<PlumtreeInput, PlumtreeEffect, PlumtreeVi
     arrival: NodeId | undefined,
     way: BroadcastWay,
   ): readonly NodeId[];
+  /** Whether something that was announced has not come yet. */
+  isWaiting(): boolean;
 }
 
 /** Announcements that wait for the next flush; what comes beyond is not announced, and counted. */
@@ -354,6 +356,7 @@ export function createPlumtree(config: PlumtreeConfig, random: Random): Plumtree
 
   return {
     targets,
+    isWaiting: () => missing.count() > 0,
     step(now, input) {
       take(now, input);
       if (now >= flushAt) flush();

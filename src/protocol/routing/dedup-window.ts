@@ -11,6 +11,8 @@ const dedupWindowSeqs = 1024;
 /** Remembers which sequence numbers it has let in. */
 export interface DedupWindow {
   admit(origin: NodeId, boot: number, seq: number): DedupVerdict;
+  /** Whether it has let this one in, or is past the time when it could tell. */
+  has(origin: NodeId, boot: number, seq: number): boolean;
   /** Origins remembered. */
   size(): number;
   /** Origins forgotten because there were too many: above 0 a late copy may pass as new. */
@@ -57,6 +59,15 @@ export function createDedupWindow(originsMax = 4096): DedupWindow {
         seen.bits.fill(0);
       }
       return mark(seen, seq);
+    },
+    has(origin, boot, seq) {
+      const seen = origins.get(origin);
+      if (seen === undefined || boot > seen.boot || seq > seen.high) {
+        return seen !== undefined && boot < seen.boot;
+      }
+      if (boot < seen.boot || seen.high - seq >= dedupWindowSeqs) return true;
+      const slot = seq % dedupWindowSeqs;
+      return ((seen.bits[slot >>> 5] ?? 0) & (1 << (slot & 31))) !== 0;
     },
     size: () => origins.size,
     evictedCount: () => evicted,

@@ -7,6 +7,7 @@ import type { DeliveryClass, Envelope, Letter, LetterBody, Passage } from './mes
 import type { Neighbourhood } from './neighbourhood.ts';
 import { createPeerQueue } from './peer-queue.ts';
 import type { PeerQueue, PeerQueueConfig } from './peer-queue.ts';
+import type { RelayPolicy } from './relay-policy.ts';
 
 /** Hands encoded bytes to a linked peer; false when its link is saturated and took nothing. */
 export type Transmit = (peer: NodeId, raw: Uint8Array, kind: DeliveryClass) => boolean;
@@ -34,6 +35,8 @@ export interface ForwarderConfig {
     writeSkipped(raw: Uint8Array, skipped: number): void;
   };
   readonly queue?: PeerQueueConfig;
+  /** Who of those a message is relayed to gets it now. @default all */
+  readonly relay?: RelayPolicy;
   /** Passages of earlier lives of this node, at least. @default 0 */
   readonly passagesBefore?: number;
 }
@@ -60,12 +63,16 @@ export interface Forwarder {
   /** Whether this addressed event has not been here before. */
   isFirst(envelope: Envelope, passage: Passage): boolean;
   isFirstLetter(letter: Letter): boolean;
+  /** Bytes that a relay policy kept go to a linked peer after all. */
+  repeat(peer: NodeId, raw: Uint8Array, isEvent: boolean): void;
   relayEvent(arrival: NodeId, envelope: Envelope, raw: Uint8Array): void;
   relaySignal(arrival: NodeId, envelope: Envelope, raw: Uint8Array): void;
   passEnvelope(arrival: NodeId, envelope: Envelope, raw: Uint8Array): void;
   passLetter(arrival: NodeId, letter: Letter): void;
   view(): { peer: NodeId; queued: number; isSaturated: boolean }[];
 }
+
+const nobody: readonly NodeId[] = [];
 
 /** Builds the sending half of a router. */
 export function createForwarder(
@@ -117,6 +124,18 @@ export function createForwarder(
     return true;
   }
 
+  /** Whom a first copy goes on to, with a hop less in its bytes. */
+  function onward(arrival: NodeId, envelope: Envelope, raw: Uint8Array): readonly NodeId[] {
+    if (envelope.ttl === ttlDirect) return nobody;
+    const targets = near.relayTargets(envelope.origin, arrival);
+    if (targets.length > 0) {
+      if (!takeHop(envelope, raw)) return nobody;
+      // What this node may skip says nothing about others: the origin tells each of them.
+      if (envelope.skipped > 0) codec.writeSkipped(raw, 0);
+    }
+    return config.relay?.choose(envelope, raw, arrival, targets) ?? targets;
+  }
+
   return {
     open(peer) {
       queues.set(peer, createPeerQueue(config.queue ?? {}));
@@ -158,19 +177,16 @@ export function createForwarder(
     isFirst: ({ origin, boot: life }, { id }) => passages.admit(origin, life, id) === 'new',
     isFirstLetter: ({ from, fromBoot, passage }) =>
       letters.admit(from, fromBoot, passage.id) === 'new',
+    repeat(peer, raw, isEvent) {
+      const queue = queues.get(peer);
+      if (isEvent) handOn(peer, raw);
+      else if (queue !== undefined) transmit(peer, queue, raw, 'signal');
+    },
     relayEvent(arrival, envelope, raw) {
-      if (envelope.ttl === ttlDirect) return;
-      const targets = near.relayTargets(envelope.origin, arrival);
-      if (targets.length === 0 || !takeHop(envelope, raw)) return;
-      // What this node may skip says nothing about others: the origin tells each of them.
-      if (envelope.skipped > 0) codec.writeSkipped(raw, 0);
-      for (const peer of targets) handOn(peer, raw);
+      for (const peer of onward(arrival, envelope, raw)) handOn(peer, raw);
     },
     relaySignal(arrival, envelope, raw) {
-      if (envelope.ttl === ttlDirect) return;
-      const targets = near.relayTargets(envelope.origin, arrival);
-      if (targets.length === 0 || !takeHop(envelope, raw)) return;
-      for (const peer of targets) sendSignal(peer, envelope.topic, raw);
+      for (const peer of onward(arrival, envelope, raw)) sendSignal(peer, envelope.topic, raw);
     },
     passEnvelope(arrival, envelope, raw) {
       if (envelope.passage === undefined) return;

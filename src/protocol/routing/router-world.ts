@@ -10,6 +10,7 @@ import type { Envelope, Letter, Passage } from './messages.ts';
 import type { OrderBufferConfig } from './order-buffer.ts';
 import type { GoneReason, OutboxConfig, OutboxView } from './outbox.ts';
 import type { PeerQueueConfig } from './peer-queue.ts';
+import type { RelayPolicy } from './relay-policy.ts';
 import type { ReceiptsConfig } from './receipts.ts';
 import type { RetainedEntry, RetainedMap, RetainedMapConfig } from './retained-map.ts';
 
@@ -39,6 +40,8 @@ export interface RouterConfig {
   readonly receipts?: ReceiptsConfig;
   readonly retained?: RetainedMapConfig;
   readonly queue?: PeerQueueConfig;
+  /** Who of those a message is relayed to gets it now. @default all */
+  readonly relay?: RelayPolicy;
 }
 
 /** What a router does to the world; plain callbacks, called synchronously and in order. */
@@ -126,6 +129,10 @@ export interface Router {
   memberJoined(now: Millis, node: NodeId, boot: number): void;
   /** `dead` keeps what it is owed for the retention time; an evicted one is not listened to any more. */
   memberGone(now: Millis, node: NodeId, reason: GoneReason): void;
+  /** Bytes that the relay policy kept go to a linked peer after all. */
+  repeat(peer: NodeId, raw: Uint8Array, isEvent: boolean): void;
+  /** Whether this message has been here. */
+  hasSeen(origin: NodeId, boot: number, seq: number, isEvent: boolean): boolean;
   tick(now: Millis): void;
   deadline(): Millis;
   view(): RouterView;

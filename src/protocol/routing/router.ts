@@ -211,7 +211,7 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
     if (events.admit(origin, envelope.boot, envelope.seq) === 'new') {
       near.learn(origin, from);
       forwarder.relayEvent(from, envelope, raw);
-    }
+    } else config.relay?.repeated(envelope, from);
     accept(now, envelope);
   }
 
@@ -235,7 +235,7 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
         near.learn(origin, from);
         forwarder.relaySignal(from, envelope, raw);
         deliver(envelope);
-      }
+      } else config.relay?.repeated(envelope, from);
     },
     letterReceived(now, from, letter) {
       if (letter.from === self || evicted.has(letter.from) || !near.isLinked(from)) return;
@@ -257,6 +257,7 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
     linkUp(now, peer) {
       if (near.add(peer)) {
         forwarder.open(peer);
+        config.relay?.linkUp(peer);
         outputs.announceNeighbours([...near.peers()]);
       } else forwarder.drained(peer);
       outbox.linked(now, peer);
@@ -268,6 +269,7 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
     linkDown(now, peer) {
       if (!near.remove(peer)) return;
       forwarder.close(peer);
+      config.relay?.linkDown(peer);
       outbox.unlinked(now, peer);
       audience.changed();
       outputs.announceNeighbours([...near.peers()]);
@@ -319,6 +321,8 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
       outbox.gone(now, node, reason);
       tellRoom();
     },
+    repeat: (peer, raw, isEvent) => forwarder.repeat(peer, raw, isEvent),
+    hasSeen: (origin, life, seq, isEvent) => (isEvent ? events : signals).has(origin, life, seq),
     tick(now) {
       order.tick(now);
       late.review(now);
