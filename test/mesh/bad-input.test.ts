@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { Lab } from './lab.ts';
 import type { Host } from './lab-host.ts';
@@ -174,6 +175,70 @@ describe('a data directory', () => {
     expect((await host.host.cli('members', '--json')).code).toBe(0);
     rmSync(join(host.host.dataDir, 'fill'));
     await mintInvite(host.host);
+  });
+});
+
+describe('an invite', () => {
+  /** What "mycel join" and "mycel up --join" say about it on a node of its own. */
+  async function refusals(host: Host, invite: string): Promise<readonly [string, string]> {
+    const node = await startNode(host, flags);
+    const [code, line] = await complaint(host, 'join', invite);
+    expect(code).toBe(1);
+    await host.kill();
+    rmSync(host.dataDir, { recursive: true, force: true });
+    const again = await startNode(host, [...flags, '--join', invite]);
+    const told = await again.process.waitForEvent((event) => event['event'] === 'alert', 40_000);
+    // It goes on as a mesh of one, and serves its own clients.
+    expect((await again.host.cli('members', '--json')).json).toHaveLength(1);
+    expect(again.id).not.toBe(node.id);
+    return [line, String(told['code'])];
+  }
+
+  test('that has expired is refused with where to get another one', async () => {
+    await startNode(lab.host(0), flags);
+    const invite = await mintInvite(lab.host(0), '--ttl', '1s');
+    await sleep(2_000);
+    const [line, code] = await refusals(lab.host(1), invite);
+    expect(line).toMatch(/expired.*"mycel invite" on an admin node/);
+    expect(code).toBe('MYCEL_INVITE_EXPIRED');
+  });
+
+  test('whose node has forgotten it is refused with what to do', async () => {
+    const admin = await startNode(lab.host(0), flags);
+    const invite = await mintInvite(lab.host(0));
+    await admin.host.kill();
+    await startNode(lab.host(0), flags);
+    const [line, code] = await refusals(lab.host(1), invite);
+    expect(line).toMatch(/does not know this invite.*its invites are void/);
+    expect(code).toBe('MYCEL_INVITE_UNKNOWN');
+  });
+
+  test('of a node whose address another one has now is refused as foreign', async () => {
+    await startNode(lab.host(0), flags);
+    const invite = await mintInvite(lab.host(0));
+    await lab.host(0).kill();
+    rmSync(lab.host(0).dataDir, { recursive: true, force: true });
+    await startNode(lab.host(0), flags);
+    await mintInvite(lab.host(0));
+    const [line, code] = await refusals(lab.host(1), invite);
+    expect(line).toContain('is not the one that made the invite');
+    expect(code).toBe('MYCEL_INVITE_FOREIGN');
+  });
+
+  test('into another mesh is refused to a node that is in a real one', async () => {
+    await startNode(lab.host(0), flags);
+    const invite = await mintInvite(lab.host(0));
+    await startNode(lab.host(1), flags);
+    await mintInvite(lab.host(1));
+    const [code, line] = await complaint(lab.host(1), 'join', invite);
+    expect(code).toBe(1);
+    expect(line).toMatch(/already belongs to a real mesh.*mycel leave/);
+  });
+
+  test.each(['hello', 'mycel:1:abcd'])('that is none (%s) is refused', async (invite) => {
+    const [line, code] = await refusals(lab.host(1), invite);
+    expect(line).toContain('not a whole invite');
+    expect(code).toBe('MYCEL_INVITE_MALFORMED');
   });
 });
 
