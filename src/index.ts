@@ -61,6 +61,7 @@ export { MycelError, errorCatalogue } from './kernel/errors.ts';
 export type { ErrorCode } from './kernel/errors.ts';
 export { isNodeId, parseNodeId } from './kernel/ids.ts';
 export type { MeshId, NodeId } from './kernel/ids.ts';
+export type { BlobInfo, BlobOptions, Blobs } from './runtime/blobs/blobs.ts';
 export type {
   AdvertisedService,
   ChannelOptions,

@@ -8,6 +8,7 @@ import { createMdnsRung } from './adapters/bonjour/rung.ts';
 import { startStallResponder } from './adapters/dgram/responder.ts';
 import { createStallProbe, isStallAnswer } from './adapters/dgram/stall-probe.ts';
 import { createUdpDatagrams } from './adapters/dgram/udp.ts';
+import { createBlobFiles } from './adapters/disk/blob-files.ts';
 import { nextBoot, raiseBoot } from './adapters/disk/counters.ts';
 import { createDiskReplicaLogs } from './adapters/disk/replica-log.ts';
 import { openDiskStore } from './adapters/disk/disk-store.ts';
@@ -97,6 +98,7 @@ export function createSystemAdapters(options: NodeOptions): NodeAdapters {
     openResponder: (responder) => startStallResponder({ ...responder, port: 0 }),
     watchLoop: (spike) => startLoopMonitor({ spike }),
     watchSuspend: (woke) => startSuspendWatch(woke),
+    blobFiles: (dataDir) => createBlobFiles(join(dataDir, 'blobs')),
     hardware: (dataDir) => createHardware({ dataDir }),
     // Loaded when it is used: an idle node needs no HTTP.
     serveText: async (page) => (await import('./adapters/http/text-server.ts')).serveText(page),

@@ -8,6 +8,8 @@ import { createLlm } from './llm.ts';
 import type { LlmHandle } from './llm.ts';
 import { furnishWork } from './work.ts';
 import type { WorkHandles } from './work.ts';
+import { createBlobs } from '../runtime/blobs/blobs.ts';
+import type { Blobs } from '../runtime/blobs/blobs.ts';
 import type { Hardware } from '../ports/hardware.ts';
 import type { Furniture } from '../runtime/node.ts';
 import { lazyPart } from '../runtime/parts.ts';
@@ -15,6 +17,8 @@ import type { NodePart, PartWorld } from '../runtime/parts.ts';
 
 /** What the parts add to a node. */
 export interface AgentHandles extends WorkHandles, DecisionHandles {
+  /** Content named by its hash, kept here and fetched from whoever has it. */
+  readonly blobs: Blobs;
   /** The board under the node. */
   readonly device: DeviceHandle;
   /** Language models, asked through the mesh. */
@@ -27,10 +31,17 @@ export function furnish(world: PartWorld): Furniture<AgentHandles> {
   const work = furnishWork(world);
   const decisions = createDecisions(world);
   const llm = createLlm(world);
+  const blobs = createBlobs({ ...world, files: world.adapters.blobFiles(world.dataDir) });
   const device = createDeviceHandle(hardware);
   return {
-    parts: [...work.parts, decisions.part, llm.part, ...boardParts(world, hardware)],
-    handles: { device, llm: llm.handle, ...work.handles, ...decisions.handles },
+    parts: [blobs, ...work.parts, decisions.part, llm.part, ...boardParts(world, hardware)],
+    handles: {
+      device,
+      llm: llm.handle,
+      blobs: blobs.handle,
+      ...work.handles,
+      ...decisions.handles,
+    },
   };
 }
 

@@ -32,6 +32,16 @@ export const errorCatalogue = {
     text: 'This topic or filter cannot be used.',
     fix: 'Use 1 to 1024 printable characters, no wildcard in a topic, and nothing below "$mycel".',
   },
+  MYCEL_BLOB_DAMAGED: {
+    retryable: true,
+    text: 'The content is not what its name says.',
+    fix: 'Get it again: a damaged copy is not used.',
+  },
+  MYCEL_BLOB_UNKNOWN: {
+    retryable: true,
+    text: 'No member that can be reached has this content.',
+    fix: 'Check the hash, and that a node that has it is up ("mycel members").',
+  },
   MYCEL_CALL_BUSY: {
     retryable: true,
     text: 'More calls are open than the node takes.',

@@ -4,6 +4,7 @@ import type { Address } from '../kernel/address.ts';
 import type { NodeId } from '../kernel/ids.ts';
 import type { Broker, BrokerHandlers } from '../ports/broker.ts';
 import type { Clock } from '../ports/clock.ts';
+import type { BlobFiles } from '../ports/blobs.ts';
 import type { Datagrams } from '../ports/datagram.ts';
 import type { Rung } from '../ports/discovery.ts';
 import type { Hardware } from '../ports/hardware.ts';
@@ -187,6 +188,8 @@ export interface NodeAdapters {
   watchSuspend(woke: (gapMs: number) => void): { stop(): void };
   /** Facts of the board; the data directory is the disk that matters. */
   hardware(dataDir: string): Hardware;
+  /** Files of blobs, below the data directory. */
+  blobFiles(dataDir: string): BlobFiles;
   /** Serves one page of text over HTTP. @throws {MycelError} MYCEL_PORT_TAKEN, MYCEL_BAD_OPTION */
   serveText(page: {
     readonly host: string;
