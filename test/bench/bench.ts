@@ -1,10 +1,11 @@
 /**
  * The bench: figures of this node beside what they are compared with, measured in one run.
- * Run: `npm run bench -- [--json FILE] [--quick] [--only footprint|throughput]`. Needs root for the footprint.
+ * Run: `npm run bench -- [--json FILE] [--quick] [--only footprint|throughput|nodes]`. Needs root for the footprint.
  */
 
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
+import { betweenNodes } from './between-nodes.ts';
 import { footprint } from './footprint.ts';
 import { table, type Row } from './row.ts';
 import { throughput } from './throughput.ts';
@@ -17,22 +18,24 @@ const { values } = parseArgs({
   },
 });
 
+const wants = (part: string): boolean => values.only === undefined || values.only === part;
 const rows: Row[] = [];
-if (values.only !== 'throughput') {
+if (wants('throughput')) {
+  const sizes = values.quick ? [64] : [64, 1024, 64 * 1024];
+  const pace = values.quick ? { rounds: 1, seconds: 1 } : { rounds: 3, seconds: 4 };
+  rows.push(...(await throughput({ ...pace, isWhole: !values.quick, bytes: sizes })));
+}
+if (wants('nodes')) {
+  rows.push(
+    ...(await betweenNodes(values.quick ? { rounds: 1, seconds: 1 } : { rounds: 3, seconds: 4 })),
+  );
+}
+if (wants('footprint')) {
   rows.push(
     ...(await footprint(
       values.quick
-        ? { rounds: 1, settleMs: 5_000, trafficMs: 10_000 }
-        : { rounds: 5, settleMs: 15_000, trafficMs: 60_000 },
-    )),
-  );
-}
-if (values.only !== 'footprint') {
-  rows.push(
-    ...(await throughput(
-      values.quick
-        ? { rounds: 1, seconds: 2, bytes: [64] }
-        : { rounds: 3, seconds: 4, bytes: [64] },
+        ? { rounds: 1, settleMs: 2_000, calmMs: 2_000, trafficMs: 3_000 }
+        : { rounds: 5, settleMs: 15_000, calmMs: 20_000, trafficMs: 60_000 },
     )),
   );
 }

@@ -14,6 +14,8 @@ export interface FootprintOptions {
   readonly rounds: number;
   /** Time from a complete mesh to the reading, in ms. */
   readonly settleMs: number;
+  /** Time after which the bursts of discovery and the first push-pulls are over, in ms. */
+  readonly calmMs: number;
   /** Time over which idle traffic is counted, in ms. */
   readonly trafficMs: number;
 }
@@ -42,7 +44,7 @@ export async function footprint(options: FootprintOptions): Promise<readonly Row
   const readyMs = median(rounds.map((round) => round.readyMs));
   const bare = { name: 'bare node', value: bareRss };
   const meshed = rounds.flatMap((round) => round.meshed);
-  const traffic = await idleTraffic(options.trafficMs);
+  const traffic = await idleTraffic(options);
   return [
     row('idle-rss', 0, median(meshed.map(({ rss }) => rss)), 'MB', bare),
     row('idle-rss-worst', 0, Math.max(...meshed.map(({ rss }) => rss)), 'MB', bare),
@@ -104,18 +106,17 @@ function sees(program: Program, id: string): Promise<string> {
 
 /** Bytes a second that one idle node sends, in a small and in a large mesh. */
 async function idleTraffic(
-  ms: number,
+  options: FootprintOptions,
 ): Promise<{ readonly small: number; readonly large: number }> {
   await using lab = await createLab({ hosts: largeMesh, name: 't' });
-  const small = await trafficOf(lab, await startMesh(lab, smallMesh), ms);
-  const large = await trafficOf(lab, await startMesh(lab, largeMesh), ms);
+  const small = await trafficOf(lab, await startMesh(lab, smallMesh), options);
+  const large = await trafficOf(lab, await startMesh(lab, largeMesh), options);
   return { small, large };
 }
 
-async function trafficOf(lab: Lab, mesh: LabMesh, ms: number): Promise<number> {
+async function trafficOf(lab: Lab, mesh: LabMesh, options: FootprintOptions): Promise<number> {
   await mesh.viewsComplete();
-  // The bursts of discovery and the first push-pulls are over after this.
-  await sleep(20_000);
+  await sleep(options.calmMs);
   const sent = (): Promise<number[]> =>
     Promise.all(
       mesh.nodes.map(async ({ host }) => {
@@ -125,7 +126,7 @@ async function trafficOf(lab: Lab, mesh: LabMesh, ms: number): Promise<number> {
     );
   const before = await sent();
   const from = performance.now();
-  await sleep(ms);
+  await sleep(options.trafficMs);
   const after = await sent();
   const seconds = (performance.now() - from) / 1000;
   await mesh.stop();

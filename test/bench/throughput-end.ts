@@ -1,32 +1,58 @@
-/** One end of a throughput run, as a process of its own: a node of the built library, or plain mqtt.js and aedes. */
+/** One end of a run between two processes: a node of the built library, mqtt.js and a broker, or a bare socket. */
 
 import { once } from 'node:events';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
+import type { AddressInfo, Server } from 'node:net';
 import { Aedes } from 'aedes';
 import { connectAsync } from 'mqtt';
 import { createNode, type MeshNode } from 'mycel';
-import type { RunPlan } from './throughput.ts';
+import type { Count, RunPlan } from './throughput.ts';
 
 /** Messages handed over and not yet taken, at most. */
 const windowMax = 512;
 
+/** Delays kept; a run at half load has fewer. */
+const delaysMax = 1_000_000;
+
 const plan = JSON.parse(process.argv[2] ?? '') as RunPlan;
 const { qos, bytes, target } = plan;
 const topic = 'bench/speed';
-const payload = Buffer.alloc(bytes, 'x');
+const payload = Buffer.alloc(Math.max(8, bytes), 'x');
 let received = 0;
+let delays: number[] = [];
 process.on('message', (message) => {
-  if (message === 'count') process.send?.(received);
+  if (message !== 'count') return;
+  const { user, system } = process.cpuUsage();
+  const count: Count = { received, cpuMs: (user + system) / 1_000, delays };
+  delays = [];
+  process.send?.(count);
 });
 // The bench may die first.
 process.on('disconnect', () => process.exit());
 
-if (plan.way === 'mesh') await (plan.role === 'receiver' ? meshReceiver() : meshSender());
-else await (plan.role === 'receiver' ? rawReceiver() : rawSender());
+const roles = {
+  mesh: { receiver: meshReceiver, sender: meshSender },
+  aedes: { receiver: aedesReceiver, sender: mqttSender },
+  mosquitto: { receiver: mqttReceiver, sender: mqttSender },
+  socket: { receiver: socketReceiver, sender: socketSender },
+};
+await roles[plan.way][plan.role]();
+
+/** Both ends read one clock: the machine's. */
+function now(): number {
+  return Number(process.hrtime.bigint() / 1_000n) / 1_000;
+}
+
+function took(message: Uint8Array): void {
+  received += 1;
+  if (plan.rate === undefined || delays.length >= delaysMax) return;
+  const view = new DataView(message.buffer, message.byteOffset);
+  delays.push(now() - view.getFloat64(0));
+}
 
 async function meshReceiver(): Promise<void> {
   const node = await startNode();
-  node.subscribe(topic, () => (received += 1));
+  node.subscribe(topic, (message) => took(message.payload));
   process.send?.((await node.invite()).invite);
 }
 
@@ -56,24 +82,30 @@ async function startNode(join?: string): Promise<MeshNode> {
   return node;
 }
 
-async function rawReceiver(): Promise<void> {
+async function aedesReceiver(): Promise<void> {
   const broker = await Aedes.createBroker();
   await new Promise<void>((resolve) => {
     broker.subscribe(
       topic,
-      (_packet, done) => {
-        received += 1;
+      (packet, done) => {
+        took(packet.payload as Buffer);
         done();
       },
       resolve,
     );
   });
-  const server = createServer((socket) => broker.handle(socket)).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  process.send?.(String((server.address() as { port: number }).port));
+  process.send?.(await listening(createServer((socket) => broker.handle(socket))));
 }
 
-async function rawSender(): Promise<void> {
+/** The broker is a process of its own; `target` is its port. */
+async function mqttReceiver(): Promise<void> {
+  const client = await connectAsync(`mqtt://127.0.0.1:${target}`);
+  client.on('message', (_topic, message) => took(message));
+  await client.subscribeAsync(topic, { qos });
+  process.send?.(target);
+}
+
+async function mqttSender(): Promise<void> {
   const client = await connectAsync(`mqtt://127.0.0.1:${target}`);
   process.send?.('connected');
   await once(process, 'message');
@@ -82,8 +114,67 @@ async function rawSender(): Promise<void> {
   );
 }
 
-/** Keeps `windowMax` messages on their way for ever. */
+/** Frames of a length in 4 bytes and the payload, many in one write: what a wire can carry at best. */
+async function socketReceiver(): Promise<void> {
+  const server = createServer({ noDelay: true }, (socket) => {
+    let rest = Buffer.alloc(0);
+    socket.on('error', () => {});
+    socket.on('data', (chunk) => {
+      let data = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
+      while (data.length >= 4) {
+        const end = 4 + data.readUInt32BE(0);
+        if (data.length < end) break;
+        took(data.subarray(4, end));
+        data = data.subarray(end);
+      }
+      rest = data;
+    });
+  });
+  process.send?.(await listening(server));
+}
+
+async function socketSender(): Promise<void> {
+  const socket = connect({ host: '127.0.0.1', port: Number(target), noDelay: true });
+  await once(socket, 'connect');
+  process.send?.('connected');
+  await once(process, 'message');
+  let batch: Buffer[] = [];
+  let waiting: (() => void)[] = [];
+  let isPlanned = false;
+  const head = Buffer.alloc(4);
+  head.writeUInt32BE(payload.length);
+  const flush = (): void => {
+    isPlanned = false;
+    const dones = waiting;
+    waiting = [];
+    const frames = Buffer.concat(batch);
+    batch = [];
+    socket.write(frames, () => {
+      for (const done of dones) done();
+    });
+  };
+  send((done) => {
+    batch.push(head, Buffer.from(payload));
+    waiting.push(done);
+    if (isPlanned) return;
+    isPlanned = true;
+    setImmediate(flush);
+  });
+}
+
+async function listening(server: Server): Promise<string> {
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return String((server.address() as AddressInfo).port);
+}
+
 function send(publish: (done: () => void) => void): void {
+  if (plan.rate === undefined) sendFlood(publish);
+  else sendPaced(publish, plan.rate);
+}
+
+/** Keeps `windowMax` messages on their way for ever. */
+function sendFlood(publish: (done: () => void) => void): void {
   let underWay = 0;
   let isPumping = false;
   const pump = (): void => {
@@ -98,6 +189,23 @@ function send(publish: (done: () => void) => void): void {
     underWay -= 1;
     // In batches, so that neither side pays for a turn of the loop per message.
     if (!isPumping && underWay === windowMax / 2) setImmediate(pump);
+  };
+  pump();
+}
+
+/** So many messages a second, each with the instant it is sent at. */
+function sendPaced(publish: (done: () => void) => void, rate: number): void {
+  const from = now();
+  let sent = 0;
+  const pump = (): void => {
+    const due = Math.floor(((now() - from) * rate) / 1_000);
+    // What a stalled machine missed is not sent in one heap.
+    if (due - sent > 1_000) sent = due - 1_000;
+    for (; sent < due; sent += 1) {
+      payload.writeDoubleBE(now(), 0);
+      publish(() => {});
+    }
+    setTimeout(pump, 1);
   };
   pump();
 }
