@@ -1,5 +1,7 @@
 /** A running gateway: targets, policy and the HTTP server, started and stopped together. */
 
+import { join } from 'node:path';
+
 import type { AgentHandles, MeshNode, NodeId } from 'mycel';
 
 import { plainModel } from './config/load.ts';
@@ -12,6 +14,8 @@ import { createDesk } from './policy/desk.ts';
 import type { Desk } from './policy/desk.ts';
 import { createEngine } from './policy/engine.ts';
 import type { Engine } from './policy/engine.ts';
+import { openSpendLog } from './policy/spend-log.ts';
+import type { SpendLog } from './policy/spend-log.ts';
 import { openTarget } from './targets/open.ts';
 
 /** Between two looks at the models of a target that does not state them, in ms. */
@@ -34,6 +38,8 @@ export interface GatewayOptions {
   readonly config: GatewayConfig;
   /** The node it belongs to; without one it serves HTTP alone. */
   readonly node?: MeshNode & AgentHandles;
+  /** Where it remembers what was spent; without one a restart forgets it. */
+  readonly dataDir?: string;
   /** Tells the owner what went wrong inside, in one line. */
   report(text: string): void;
 }
@@ -49,6 +55,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     desks.push(createDesk(target, await openTarget(target), config.queueMax));
   }
   const engine = createEngine(config, desks);
+  const spend = options.dataDir === undefined ? undefined : remember(engine, options.dataDir);
   const controller = new AbortController();
   const looks = desks.flatMap((desk) =>
     desk.config.models === undefined ? [watchModels(desk, controller.signal, report)] : [],
@@ -73,6 +80,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
         for (const stop of looks) stop();
         await http.close();
         engine.close();
+        await spend?.close();
       },
     };
   } catch (error) {
@@ -80,6 +88,16 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     engine.close();
     throw error;
   }
+}
+
+/** Books what was spent before, and writes down what is spent from now on. Accounts without a limit need no memory. */
+function remember({ accounts }: Engine, dataDir: string): SpendLog {
+  const log = openSpendLog(join(dataDir, 'gateway', 'spend'), accounts.stamp());
+  for (const { account, amounts, stamp } of log.before) accounts.restore(account, amounts, stamp);
+  accounts.onSettled((account, amounts, stamp) => {
+    if (accounts.isBounded(account)) log.append({ account, amounts, stamp });
+  });
+  return log;
 }
 
 /** Serves the members of the node's mesh, and tells the other gateways what is under way here. */

@@ -34,6 +34,7 @@ async function attend(
     const gateway = await openGateway({
       config,
       node,
+      dataDir: context.dataDir,
       report: (text) => terminal.note(harmless(text)),
     });
     return { told: { http: gateway.http }, stop: () => gateway.close() };

@@ -79,6 +79,8 @@ export interface GatewayConfig {
   readonly queueMax: number;
   readonly cache: { readonly bytes: number; readonly scope: 'principal' | 'mesh' };
   readonly offline: readonly OfflineStep[];
+  /** Gateways that share the budgets: each may spend its part, whatever it hears of the others. */
+  readonly gateways: number;
 }
 
 /**
@@ -170,7 +172,8 @@ export function resolveConfig(file: ConfigFile, environment: NodeJS.ProcessEnv):
     prices: file.prices ?? {},
     queueMax: file.queue?.max ?? 512,
     cache: { bytes: file.cache?.bytes ?? 33_554_432, scope: file.cache?.scope ?? 'principal' },
-    offline: file.offline ?? ['local', 'stale-cache', 'fail'],
+    offline: file.offline ?? ['stale-cache', 'fail'],
+    gateways: file.gateways ?? 1,
   };
 }
 
@@ -181,6 +184,12 @@ function resolveTarget(target: TargetEntry, environment: NodeJS.ProcessEnv): Tar
     throw bad(
       `The ${owner} has no url.`,
       'Add url: with the address of its API, as "https://api.openai.com/v1".',
+    );
+  }
+  if ((target.kind === 'anthropic' || target.kind === 'gemini') && target.models === undefined) {
+    throw bad(
+      `The ${owner} names no models.`,
+      'Add models: with the names of those that may be asked for.',
     );
   }
   const isLocal = url !== undefined && isLocalUrl(url);

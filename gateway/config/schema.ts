@@ -84,7 +84,7 @@ export interface PrincipalEntry {
 }
 
 /** What to do when no target can be reached. */
-export type OfflineStep = 'local' | 'stale-cache' | 'queue' | 'fail';
+export type OfflineStep = 'stale-cache' | 'fail';
 
 /** A parsed file. */
 export interface ConfigFile {
@@ -113,6 +113,8 @@ export interface ConfigFile {
       }
     | undefined;
   readonly offline?: readonly OfflineStep[] | undefined;
+  /** Gateways of the mesh with these same budgets; each may spend one part of them. @default 1 */
+  readonly gateways?: number | undefined;
 }
 
 const name = z
@@ -217,7 +219,6 @@ export const configSchema: z.ZodMiniType<ConfigFile> = z.strictObject({
       scope: z.optional(z.enum(['principal', 'mesh'])),
     }),
   ),
-  offline: z.optional(
-    z.array(z.enum(['local', 'stale-cache', 'queue', 'fail'])).check(z.maxLength(4)),
-  ),
+  gateways: z.optional(z.int().check(z.minimum(1), z.maximum(64))),
+  offline: z.optional(z.array(z.enum(['stale-cache', 'fail'])).check(z.maxLength(2))),
 });

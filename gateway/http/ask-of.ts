@@ -32,8 +32,10 @@ export function askOf(
       'x-mycel-class',
     );
   }
+  const id = headerOf(headers['idempotency-key'])?.slice(0, idLengthMax);
   return {
-    id: headerOf(headers['idempotency-key'])?.slice(0, idLengthMax) ?? randomUUID(),
+    id: id ?? randomUUID(),
+    isIdGiven: id !== undefined,
     kind,
     body,
     principal,

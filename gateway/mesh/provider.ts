@@ -71,6 +71,7 @@ export function createMeshProvider({
     if (ask.kind === 'chat') checkChat(ask.body);
     const request: Ask = {
       id: ask.id,
+      isIdGiven: true,
       kind: ask.kind,
       body: ask.body,
       principal: principalOf(caller),

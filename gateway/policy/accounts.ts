@@ -45,21 +45,28 @@ export interface Accounts {
   hold(ask: Ask, forecast: Forecast, signal: AbortSignal): Promise<Hold>;
   /** Books what was used. */
   settle(hold: Hold, usage: Usage, price: Price | undefined): void;
+  /** Called with every settlement, once for each account. */
+  onSettled(listener: (account: string, amounts: Amounts, stamp: PeriodStamp) => void): void;
   /** What stands against the budgets of a principal. */
   lines(principal: PrincipalConfig): readonly BudgetLine[];
   /** Books what was spent before a restart. */
   restore(account: string, amounts: Amounts, stamp: PeriodStamp): void;
   accountsOf(principal: PrincipalConfig): readonly string[];
+  /** Whether the account has any limit. */
+  isBounded(account: string): boolean;
   stamp(): PeriodStamp;
 }
 
 /** Opens the books. */
 export function createAccounts(config: GatewayConfig): Accounts {
+  const limitsOf = (account: string, budget: BudgetConfig): BudgetLimit[] =>
+    shareOf(account, budget, config.gateways);
   const ledger = createLedger([
     ...config.principals.flatMap(({ name, budget }) => limitsOf(`principal:${name}`, budget)),
     ...config.groups.flatMap(({ name, budget }) => limitsOf(`group:${name}`, budget)),
     ...limitsOf(everybody, config.budget),
   ]);
+  const settledListeners: ((account: string, amounts: Amounts, stamp: PeriodStamp) => void)[] = [];
   let waiters: (() => void)[] = [];
   const names = new Map<string, readonly string[]>();
 
@@ -155,11 +162,17 @@ export function createAccounts(config: GatewayConfig): Accounts {
       }
     },
     settle({ reservation }, usage, price) {
-      ledger.settle(reservation, amountsOf(usage, price));
+      const amounts = amountsOf(usage, price);
+      ledger.settle(reservation, amounts);
+      for (const account of reservation.accounts) {
+        for (const listener of settledListeners) listener(account, amounts, reservation.stamp);
+      }
       const waking = waiters;
       waiters = [];
       for (const wake of waking) wake();
     },
+    isBounded: (account) => ledger.lines(account, stamp()).length > 0,
+    onSettled: (listener) => void settledListeners.push(listener),
     lines: (principal) =>
       accountsOf(principal).flatMap((account) => ledger.lines(account, stamp())),
     restore: (account, amounts, at) => ledger.book(account, amounts, at),
@@ -187,13 +200,21 @@ function isLine(value: Hold | BudgetLine): value is BudgetLine {
   return 'max' in value;
 }
 
-function limitsOf(account: string, budget: BudgetConfig): BudgetLimit[] {
+/** This gateway's part of a budget. What it holds in escrow nobody else can spend: partitions change nothing. */
+function shareOf(account: string, budget: BudgetConfig, gateways: number): BudgetLimit[] {
   return (['tokens', 'usd', 'requests'] as const).flatMap((unit) =>
     (['minute', 'day', 'month', 'total'] as const).flatMap((period) => {
       const max = budget[unit]?.[period];
       return max === undefined
         ? []
-        : [{ account, unit, period, max: unit === 'usd' ? Math.round(max * nanoPerUsd) : max }];
+        : [
+            {
+              account,
+              unit,
+              period,
+              max: Math.floor((unit === 'usd' ? Math.round(max * nanoPerUsd) : max) / gateways),
+            },
+          ];
     }),
   );
 }

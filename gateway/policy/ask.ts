@@ -9,6 +9,8 @@ import type { JsonObject } from '../events.ts';
 export interface Ask {
   /** Chosen by the caller once; a repeat with the same id is the same request. */
   readonly id: string;
+  /** Whether the caller chose the id, so that it may come again. */
+  readonly isIdGiven: boolean;
   readonly kind: 'chat' | 'embeddings';
   /** The request in OpenAI's chat or embeddings format. */
   readonly body: JsonObject;

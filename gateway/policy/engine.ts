@@ -117,7 +117,7 @@ export function createEngine(config: GatewayConfig, desks: readonly Desk[]): Eng
   }
 
   function take(ask: Ask, candidates: readonly Candidate[], from: Place | undefined): Answer {
-    const same = byId.get(idOf(ask));
+    const same = ask.isIdGiven ? byId.get(idOf(ask)) : undefined;
     if (same !== undefined) {
       assertSame(same, ask);
       // A failed one may be tried again: whatever could be told of it was told.
@@ -133,14 +133,14 @@ export function createEngine(config: GatewayConfig, desks: readonly Desk[]): Eng
       const running = isShareable(ask) ? shared.get(key) : undefined;
       if (running !== undefined) {
         usage.spared(ownerOf(ask, modelOf(ask.body)), 'coalesced');
-        byId.set(idOf(ask), running);
+        if (ask.isIdGiven) byId.set(idOf(ask), running);
         return follow(running, 'coalesced', undefined);
       }
     }
     admit(ask);
     const flight = startFlight(ask, key, candidates, world);
     flights.add(flight);
-    byId.set(idOf(ask), flight);
+    if (ask.isIdGiven) byId.set(idOf(ask), flight);
     if (key !== undefined && isShareable(ask)) shared.set(key, flight);
     const answer = follow(flight, 'miss', undefined);
     return key === undefined ? answer : withStale(answer, key);

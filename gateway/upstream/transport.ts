@@ -7,7 +7,7 @@ import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
 import { LlmFailure } from '../failure.ts';
 
 /** Connections kept open to one target while idle. */
-const idleSocketsMax = 64;
+const idleSocketsMax = 256;
 
 /** Largest answer that is not a stream, in bytes. */
 export const answerBytesMax: number = 32 * 1024 * 1024;

@@ -25,6 +25,9 @@ const searchMs = 10_000;
 /** Between two looks, in ms. */
 const searchEveryMs = 200;
 
+/** Longest wait for gateways that all ask for patience, in ms. */
+const patienceMs = 10_000;
+
 /** Gateways that are known at once. */
 const gatewaysMax = 64;
 
@@ -124,13 +127,18 @@ export function createAsker({ node, calls, clock, metrics }: PartWorld): Asker {
     let hasTold = false;
     let last: NodeId | undefined;
     let lastError: MycelError | undefined;
+    /** Gateways that answered and could not help. */
+    const helpless = new Set<NodeId>();
     for (let attempt = 1; ; attempt += 1) {
       signal?.throwIfAborted();
       const leftMs = until - clock.now();
       if (leftMs <= 0) throw lastError ?? new MycelError('MYCEL_DEADLINE');
       const { order, models } = await offer(request, leftMs);
       // The one that failed comes last: it may be the only one.
-      const gateway = order.find((id) => id !== last) ?? order[0];
+      const gateway =
+        order.find((id) => id !== last && !helpless.has(id)) ??
+        order.find((id) => !helpless.has(id)) ??
+        order[0];
       if (gateway === undefined) {
         if (models.length > 0 && lastError === undefined)
           throw unknownModel(request.body['model'], models);
@@ -160,6 +168,13 @@ export function createAsker({ node, calls, clock, metrics }: PartWorld): Asker {
       } catch (error) {
         if (!MycelError.is(error) || !isPassing(error)) throw error;
         lastError = error;
+        if (error.code === 'MYCEL_LLM_FAILED') helpless.add(gateway);
+        if (order.every((id) => helpless.has(id))) {
+          const waitMs = patienceOf(error);
+          if (clock.now() + waitMs >= until) throw error;
+          helpless.clear();
+          await pause(waitMs, signal);
+        }
       }
       known.delete(gateway);
       last = gateway;
@@ -216,6 +231,12 @@ export function createAsker({ node, calls, clock, metrics }: PartWorld): Asker {
       stopped?.addEventListener('abort', onAbort, { once: true });
     });
   }
+}
+
+/** How long the gateways ask to wait, in ms; Infinity: no waiting helps. */
+function patienceOf(error: MycelError): number {
+  const waitMs = Number(error.details['retryAfterMs'] ?? Infinity);
+  return waitMs <= patienceMs ? waitMs : Infinity;
 }
 
 /** Whether another gateway, or the same one later, may do better. */

@@ -1,0 +1,155 @@
+/** The command: a gateway as people run it, a question from the terminal, budgets that survive a kill, and no key anywhere. */
+
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { afterAll, beforeAll, expect, test } from 'vitest';
+
+import { bundleMycel } from '../device/live-mycel.ts';
+import type { Live, Mycel } from '../device/live-mycel.ts';
+import { chatOf, plantedKey } from './live-gateway.ts';
+import { startProvider } from './provider.ts';
+import type { Provider } from './provider.ts';
+
+let mycel: Mycel;
+let provider: Provider;
+beforeAll(async () => {
+  mycel = await bundleMycel();
+  provider = await startProvider();
+}, 60_000);
+afterAll(async () => {
+  await mycel.stop();
+  await provider.close();
+});
+
+const token = 'tk-planted-8812b3';
+const env = { LAB_KEY: plantedKey, BENCH_TOKEN: token };
+
+async function up(config: string, name: string): Promise<{ live: Live; url: string }> {
+  const live = mycel.start(
+    [
+      'gateway',
+      'up',
+      '--config',
+      config,
+      '--json',
+      '--log-level',
+      'debug',
+      '--data-dir',
+      mycel.dir(name),
+      '--port',
+      '0',
+      '--interface',
+      'lo',
+      '--profile',
+      'loopback',
+    ],
+    env,
+  );
+  const ready = await Promise.race([
+    live.line({ event: 'ready' }),
+    live.ended.then(({ err }) => {
+      throw new Error(err);
+    }),
+  ]);
+  const { host, port } = ready['http'] as { host: string; port: number };
+  return { live, url: `http://${host}:${port}` };
+}
+
+test('serves, answers the terminal, remembers what was spent, and shows no key', async () => {
+  const config = join(mycel.home, 'gateway.yaml');
+  await writeFile(
+    config,
+    `http: { host: 127.0.0.1, port: 0 }
+targets:
+  - { name: lab, kind: openai, url: "${provider.url}", apiKeyEnv: LAB_KEY, models: [small, large] }
+principals:
+  - { name: bench, tokenEnv: BENCH_TOKEN, budget: { tokens: { total: 40 } } }
+`,
+  );
+  const first = await up(config, 'g');
+  const ask = (url: string): Promise<Response> =>
+    fetch(`${url}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${token}` },
+      body: JSON.stringify(chatOf('hello there')),
+    });
+  expect((await ask(first.url)).status).toBe(200);
+  const asked = await mycel.run(['llm', 'ask', 'hello', 'there', '--data-dir', mycel.dir('g')]);
+  expect([asked.code, asked.out]).toEqual([0, expect.stringContaining('hello-0 there-1')]);
+  const targets = await mycel.run(['llm', 'targets', '--json', '--data-dir', mycel.dir('g')]);
+  expect(targets.out).toContain('"lab"');
+  const usage = await mycel.run(['llm', 'usage', '--data-dir', mycel.dir('g')]);
+  expect(usage.out).toContain('bench');
+  provider.script({
+    kind: 'status',
+    status: 401,
+    body: { error: { message: `bad key ${plantedKey}` } },
+  });
+  const refused = await mycel.run([
+    'llm',
+    'ask',
+    'x',
+    '--model',
+    'large',
+    '--data-dir',
+    mycel.dir('g'),
+  ]);
+  expect(refused.code).toBe(1);
+
+  // No goodbye: what was settled is remembered all the same.
+  first.live.child.kill('SIGKILL');
+  const killed = await first.live.ended;
+  const second = await up(config, 'g');
+  const statuses = [
+    (await ask(second.url)).status,
+    (await ask(second.url)).status,
+    (await ask(second.url)).status,
+  ];
+  expect(statuses.at(-1)).toBe(402);
+  second.live.child.kill('SIGTERM');
+  const stopped = await second.live.ended;
+  expect(stopped.code).toBe(0);
+
+  const texts = [asked, targets, usage, refused, killed, stopped].map(({ out, err }) => out + err);
+  for (const entry of await readdir(mycel.dir('g'), { recursive: true, withFileTypes: true })) {
+    if (entry.isFile()) texts.push(await readFile(join(entry.parentPath, entry.name), 'latin1'));
+  }
+  const everything = texts.join('\n');
+  expect(everything).not.toContain(plantedKey);
+  expect(everything).not.toContain(token);
+}, 120_000);
+
+test('says in one line what is wrong with a configuration, and with a target', async () => {
+  const config = join(mycel.home, 'bad.yaml');
+  const fails = async (text: string): Promise<string> => {
+    await writeFile(config, text);
+    const { code, err } = await mycel.run([
+      'gateway',
+      'up',
+      '--config',
+      config,
+      '--data-dir',
+      mycel.dir('bad'),
+    ]);
+    expect(code).toBe(2);
+    expect(err.trimEnd().split('\n')).toHaveLength(1);
+    return err;
+  };
+  expect(await fails('targets: [')).toContain('is not YAML');
+  expect(await fails('targets: []\nport: 1\n')).toContain("does not know 'port'");
+  expect(await fails('targets: [{ name: a, kind: openia, url: "http://h/v1" }]')).toContain(
+    'targets[0].kind',
+  );
+  expect(
+    await fails(
+      'targets: [{ name: a, kind: openai, url: "http://h/v1", apiKeyEnv: NOT_SET_AT_ALL }]',
+    ),
+  ).toContain('NOT_SET_AT_ALL');
+  await writeFile(
+    config,
+    'targets: [{ name: gone, kind: openai, url: "http://127.0.0.1:1/v1", models: [m] }]',
+  );
+  const check = await mycel.run(['gateway', 'check', '--config', config]);
+  expect([check.code, check.out]).toEqual([1, expect.stringContaining('cannot be reached')]);
+}, 60_000);
