@@ -39,7 +39,7 @@ const switchPaces: Readonly<
   wired: { bridgeMs: 15_000, abortMs: 45_000 },
   fast: { bridgeMs: 10_000, abortMs: 40_000 },
   wifi: { bridgeMs: 45_000, abortMs: 120_000 },
-  loopback: { bridgeMs: 2_000, abortMs: 15_000, cooldownMs: 5_000 },
+  loopback: { bridgeMs: 2_000, abortMs: 45_000, cooldownMs: 5_000 },
 };
 
 /** Parents of a node that is no hub. In `pub-sub` all its traffic takes one way. */

@@ -25,8 +25,11 @@ export const linkPacketBytesMax: number = frameBytesMax + 64;
 /** Time between the handshake and the login, in ms. */
 const loginMs = 3000;
 
-/** Connections of one peer open at once; the oldest is closed beyond it. The overlay leaves one, after a moment. */
-const linksOfPeerMax = 4;
+/**
+ * Connections of one peer open at once; the oldest is closed beyond it. The link, one more while the topology is switched
+ * or two have crossed, and those of channels.
+ */
+const linksOfPeerMax = 6;
 
 /** What both ends of links need. */
 export interface LinkWorld {

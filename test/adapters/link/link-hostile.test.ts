@@ -301,13 +301,13 @@ test('a lost link does not come back by itself: dialling again, with back-off, i
   expect(ann.heard.closed.length).toBe(1);
 });
 
-test('a member that opens one link after another keeps no more than four', async () => {
+test('a member that opens one link after another keeps no more than six', async () => {
   const [ann, bob] = [await host(), await host()];
   for (let at = 0; at < 10; at += 1) {
     await ann.transport.dial(bob.node, [bob.address], AbortSignal.timeout(5000));
   }
-  await bob.heard.until(() => bob.heard.closed.length === bob.heard.opened.length - 4);
-  expect(bob.transport.sessions().length).toBe(4);
+  await bob.heard.until(() => bob.heard.closed.length === bob.heard.opened.length - 6);
+  expect(bob.transport.sessions().length).toBe(6);
   expect(new Set(bob.heard.closed.map(({ reason }) => reason))).toEqual(
     new Set(['too many links of one node']),
   );
