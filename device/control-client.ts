@@ -22,7 +22,17 @@ const answerMs = 15_000;
 /** The calls that talk to other nodes first, or end this one, may take longer, in ms. */
 const slowAnswerMs = 60_000;
 
-const slowCalls: ReadonlySet<CallName> = new Set(['join', 'leave', 'revoke', 'invite', 'approve']);
+const slowCalls: ReadonlySet<CallName> = new Set([
+  'join',
+  'leave',
+  'revoke',
+  'invite',
+  'approve',
+  'kv-get',
+  'kv-put',
+  'kv-cas',
+  'leader',
+]);
 
 /** A longest line of the node: a message of the largest payload with its topic fits, and so do 500 members. */
 const replyBytesMax: number = 8 * controlLineBytesMax;

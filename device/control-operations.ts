@@ -4,6 +4,8 @@ import type { MemberInfo, MeshEvents, MeshNode, NodeId } from 'mycel';
 
 import { isAgentRequest, runAgentCall } from './control-agents.ts';
 import type { AgentRequest } from './control-agents.ts';
+import { isDecisionRequest, openLock, runDecisionCall } from './control-decisions.ts';
+import type { DecisionRequest } from './control-decisions.ts';
 import { isLlmRequest, openLlmStream, runLlmCall } from './control-llm.ts';
 import type { LlmRequest } from './control-llm.ts';
 import type { CallName, ControlCalls, ControlRequest, ControlStreams } from './control-protocol.ts';
@@ -18,7 +20,12 @@ export type StreamRequest = Exclude<ControlRequest, CallRequest>;
 
 /** Whether the request opens a stream. */
 export function isStreamRequest(request: ControlRequest): request is StreamRequest {
-  return request.op === 'subscribe' || request.op === 'events' || request.op === 'llm-ask';
+  return (
+    request.op === 'subscribe' ||
+    request.op === 'events' ||
+    request.op === 'lock' ||
+    request.op === 'llm-ask'
+  );
 }
 
 /**
@@ -31,6 +38,7 @@ export async function runCall(
   down: () => void,
 ): Promise<ControlCalls[CallName]['result']> {
   if (isAgentRequest(request)) return runAgentCall(node, request);
+  if (isDecisionRequest(request)) return runDecisionCall(node, request);
   if (isLlmRequest(request))
     return runLlmCall(node, request) as Promise<ControlCalls[CallName]['result']>;
   switch (request.op) {
@@ -71,6 +79,7 @@ async function runMeshCall(
     {
       op:
         | AgentRequest['op']
+        | DecisionRequest['op']
         | LlmRequest['op']
         | 'status'
         | 'members'
@@ -148,6 +157,7 @@ export function openStream(
     signal.addEventListener('abort', stop, { once: true });
     return;
   }
+  if (request.op === 'lock') return openLock(node, request.args, emit, signal);
   for (const name of eventNames) {
     const stop = node.on(name, (value) =>
       emit({ name, value } as ControlStreams['events']['event']),

@@ -12,6 +12,8 @@ import type {
 } from 'mycel';
 
 import { agentChecks } from './control-agents.ts';
+import { decisionChecks } from './control-decisions.ts';
+import type { DecisionCalls, DecisionStreams } from './control-decisions.ts';
 import type { AgentCalls } from './control-agents.ts';
 import { llmChecks } from './control-llm.ts';
 import type { LlmCalls, LlmStreams } from './control-llm.ts';
@@ -55,7 +57,7 @@ export type ControlEvent = {
 }[keyof MeshEvents];
 
 /** The requests with one answer: what they take and what they give. */
-export interface ControlCalls extends AgentCalls, LlmCalls {
+export interface ControlCalls extends AgentCalls, LlmCalls, DecisionCalls {
   status: { args: NoArgs; result: NodeStatus };
   members: { args: NoArgs; result: readonly MemberInfo[] };
   discover: { args: NoArgs; result: DiscoveryReport };
@@ -119,7 +121,7 @@ export interface ControlCalls extends AgentCalls, LlmCalls {
 }
 
 /** The requests that are answered by `ok` and then a stream of events. */
-export interface ControlStreams extends LlmStreams {
+export interface ControlStreams extends LlmStreams, DecisionStreams {
   subscribe: { args: { readonly filter: string }; event: ControlMessage };
   events: { args: NoArgs; event: ControlEvent };
 }
@@ -192,6 +194,7 @@ const filters = optional(list(text(1024), 64));
 
 const checks: Readonly<Record<CallName | StreamName, Readonly<Record<string, Check>>>> = {
   ...agentChecks({ text, whole, optional }),
+  ...decisionChecks({ text, whole, optional }),
   ...llmChecks({ text, whole, optional }),
   status: {},
   members: {},

@@ -40,6 +40,17 @@ export class Failure extends Error {
   }
 }
 
+/** Ends the command with the exit code of the program that it ran, without a word of its own. */
+export class Exit extends Error {
+  override readonly name = 'Exit';
+  readonly exitCode: number;
+
+  constructor(exitCode: number) {
+    super(`exit ${exitCode}`);
+    this.exitCode = exitCode;
+  }
+}
+
 /** A mistake in the command line. Exit code 2. */
 export function usageFailure(text: string, fix: string): Failure {
   return new Failure('MYCEL_USAGE', text, fix);

@@ -2,7 +2,7 @@
 
 import { CommanderError } from 'commander';
 
-import { toFailure, usageFailure, type Failure } from './failure.ts';
+import { Exit, toFailure, usageFailure, type Failure } from './failure.ts';
 import { createProgram } from './program.ts';
 import { createTerminal, harmless, type Terminal } from './terminal.ts';
 
@@ -29,6 +29,7 @@ async function run(given: readonly string[], to: Terminal): Promise<number> {
     await program.parseAsync(given, { from: 'user' });
     return 0;
   } catch (error) {
+    if (error instanceof Exit) return error.exitCode;
     if (error instanceof CommanderError) {
       if (error.exitCode === 0) return 0;
       if (error.code === 'commander.help') return 2;

@@ -8,6 +8,7 @@ import { usageFailure } from './failure.ts';
 import { addAgentCommands } from './program-agents.ts';
 import { addBoardCommands } from './program-board.ts';
 import { addGatewayCommands } from './program-gateway.ts';
+import { addDecisionCommands } from './program-decisions.ts';
 import { addMeshCommands } from './program-mesh.ts';
 import { addNodeCommands } from './program-node.ts';
 import { addTopologyCommands } from './program-topology.ts';
@@ -37,6 +38,7 @@ export function createProgram(terminal: Terminal): Command {
   addMeshCommands(program, withContext);
   addAgentCommands(program, withContext);
   addTopologyCommands(program, withContext);
+  addDecisionCommands(program, withContext);
   addBoardCommands(program, withContext);
   addGatewayCommands(program, withContext);
   return program;

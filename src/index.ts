@@ -51,6 +51,15 @@ export type {
   LlmReading,
   LlmUsage,
 } from './ports/language-model.ts';
+export type {
+  ClusterWideOptions,
+  Config,
+  ConfigChange,
+  ConfigDeclaration,
+  ConfigSchema,
+  ConsensusReadOptions,
+} from './agent/config.ts';
+export type { ConfigAnswer, ConfigRecord, ConflictStrategy } from './agent/config-book.ts';
 export type { LeaderView, Singleton, SingletonTask } from './agent/elect.ts';
 export type { JsonValue } from './agent/json.ts';
 export type { Kv, KvEntry, KvExpectation, KvSwap } from './agent/kv.ts';

@@ -3,6 +3,8 @@
 import type { Clock } from '../ports/clock.ts';
 import { createConsensus } from '../runtime/consensus/part.ts';
 import type { NodePart, PartWorld } from '../runtime/parts.ts';
+import { createConfig } from './config.ts';
+import type { Config } from './config.ts';
 import { createElections } from './elect.ts';
 import type { Elections, LeaderView, Singleton, SingletonTask } from './elect.ts';
 import { createKv } from './kv.ts';
@@ -17,6 +19,8 @@ import type { AskOptions } from '../runtime/consensus/client.ts';
 export interface DecisionHandles {
   /** Keys that are decided together. */
   readonly kv: Kv;
+  /** Settings of this node and of the mesh. Only what is set for the whole mesh by decision needs a majority. */
+  readonly config: Config;
   /** Takes a lock; at most one holder in the mesh. @throws {MycelError} MYCEL_LOCK_BUSY, MYCEL_NO_QUORUM, MYCEL_BAD_OPTION */
   lock(name: string, options?: LockOptions): Promise<Held>;
   /** Takes one of `permits` places. Throws as `lock` does. */
@@ -44,16 +48,22 @@ export function createDecisions(world: PartWorld): { part: NodePart; handles: De
     world.log,
     pauseOf(world.clock),
   );
+  const config = createConfig(world, consensus);
   return {
     part: {
-      start: () => consensus.start(),
+      async start() {
+        await consensus.start();
+        await config.part.start();
+      },
       async stop() {
+        await config.part.stop();
         await elections.stop();
         await consensus.stop();
       },
     },
     handles: {
       kv: createKv(consensus),
+      config: config.handle,
       lock: (name, options = {}) => locksmith.take(name, 1, options),
       semaphore: (name, options) => locksmith.take(name, options.permits, options),
       barrier: (name, options) => meet(consensus, random, name, options),

@@ -87,6 +87,11 @@ export const errorCatalogue = {
     text: 'The node cannot listen on this address.',
     fix: 'Use an address of this computer, and a port above 1023 unless the node runs as root.',
   },
+  MYCEL_CONFLICT: {
+    retryable: false,
+    text: 'The key does not hold what was expected.',
+    fix: 'Read it again and decide anew.',
+  },
   MYCEL_GROUP_FULL: {
     retryable: false,
     text: 'What the group decides about has reached its bound, or the key or value is too large.',

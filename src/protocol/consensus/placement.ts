@@ -81,7 +81,10 @@ export function nextPlacement(
   const voters = group.voters.filter((seat) => !isLost(seat));
   const lostVoters = group.voters.filter(isLost);
   const learners = group.learners.filter((seat) => !isLost(seat));
-  const wanted = votersWanted(members);
+  // Whoever has only just said goodbye may be back in a moment.
+  const wanted = votersWanted(
+    members.map((one) => (one.forMs < config.deadMs ? { ...one, state: 'alive' } : one)),
+  );
   const ready = learners.filter((seat) => {
     return factsOf(seat)?.state === 'alive' && (caughtUpMs.get(seat) ?? -1) >= config.caughtUpMs;
   });

@@ -142,6 +142,11 @@ describe('repair', () => {
     expect(step(config, all('dead'))).toBeUndefined();
   });
 
+  test('a node that only starts anew costs the group nothing', () => {
+    const all = [member(1), member(2), member(3, { state: 'gone', forMs: 5_000 })];
+    expect(step(configuration([1, 2, 3]), all)).toBeUndefined();
+  });
+
   test('one change at a time, and only by a leader that has decided something', () => {
     const config = configuration([1], [2, 3]);
     const caughtUpMs = new Map([
