@@ -12,6 +12,7 @@ import { createBlobFiles } from './adapters/disk/blob-files.ts';
 import { nextBoot, raiseBoot } from './adapters/disk/counters.ts';
 import { createDiskReplicaLogs } from './adapters/disk/replica-log.ts';
 import { openDiskStore } from './adapters/disk/disk-store.ts';
+import { openDiskEventLog } from './adapters/disk/event-log.ts';
 import { openGround } from './adapters/ground.ts';
 import { createHardware } from './adapters/hardware/hardware.ts';
 import { createMulticastRung } from './adapters/multicast/rung.ts';
@@ -48,6 +49,7 @@ export function createSystemAdapters(options: NodeOptions): NodeAdapters {
     seed,
     openStore: (directory) => openDiskStore(directory, { log }),
     replicaLogs: (dataDir) => createDiskReplicaLogs(join(dataDir, 'consensus')),
+    openEventLog: (directory) => openDiskEventLog(join(directory, 'outbox')),
     nextBoot,
     raiseBoot,
     openGround,

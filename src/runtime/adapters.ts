@@ -12,6 +12,7 @@ import type { LinkHandlers, LinkSession, LinkTransport } from '../ports/link.ts'
 import type { Log } from '../ports/log.ts';
 import type { Metrics } from '../ports/metrics.ts';
 import type { ReplicaLogs } from '../ports/replica-log.ts';
+import type { EventLog } from '../ports/event-log.ts';
 import type { Store } from '../ports/store.ts';
 import type { Conversation } from '../wire/conversation.ts';
 import type { EpochKey, EpochKeys } from '../wire/datagram-seal.ts';
@@ -165,6 +166,8 @@ export interface NodeAdapters {
   openStore(directory: string): Promise<Store>;
   /** Where replicas of the mesh's group keep themselves, in a data directory. */
   replicaLogs(dataDir: string): ReplicaLogs;
+  /** What the outbox keeps in this data directory. */
+  openEventLog(directory: string): Promise<EventLog>;
   nextBoot(store: Store): Promise<number>;
   /** Makes the next boot count higher than this one: the data directory is older than the mesh remembers. */
   raiseBoot(store: Store, boot: number): Promise<void>;

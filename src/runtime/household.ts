@@ -5,6 +5,7 @@ import { MycelError } from '../kernel/errors.ts';
 import { createRandom } from '../kernel/random.ts';
 import type { NodeId } from '../kernel/ids.ts';
 import type { BeaconState } from '../ports/discovery.ts';
+import type { EventLog } from '../ports/event-log.ts';
 import type { Store } from '../ports/store.ts';
 import type { MemberMeta } from '../protocol/membership/messages.ts';
 import { meshTagOf } from '../wire/authority-entry.ts';
@@ -43,6 +44,7 @@ export interface HouseholdWorld {
   readonly emitter: Emitter<MeshEvents>;
   readonly subscriptions: Subscriptions;
   readonly interest: LocalInterest;
+  readonly journal: EventLog | undefined;
   /** A parcel for the floors above. */
   parcel(from: NodeId, protocol: string, bytes: Uint8Array): void;
   /** This node belongs to another mesh now. */
@@ -91,6 +93,8 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
   let probationCode: string | undefined;
   let expulsion: string | undefined;
   let isOpen = false;
+  /** Only the first life goes on with what the last one of another process owed. */
+  const found = [...(world.journal?.found ?? [])];
 
   const interfaces: Interfaces = adapters.watchInterfaces(
     isLoopbackOnly(options) ? ['lo'] : options.interfaces,
@@ -166,6 +170,8 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
         book,
         subscriptions: world.subscriptions,
         interest: world.interest,
+        journal: isKept ? world.journal : undefined,
+        found: found.splice(0),
         ground,
         datagramHost: isLoopbackOnly(options) ? loopbackHost : '0.0.0.0',
         addresses,

@@ -3,6 +3,7 @@
 import type { Address } from '../kernel/address.ts';
 import type { NodeId } from '../kernel/ids.ts';
 import type { Random } from '../kernel/random.ts';
+import type { EventLog } from '../ports/event-log.ts';
 import type { Sighting } from '../ports/discovery.ts';
 import type { Log } from '../ports/log.ts';
 import type { Metrics } from '../ports/metrics.ts';
@@ -41,6 +42,10 @@ export interface LifeWorld {
   readonly book: PeerBook;
   readonly subscriptions: Subscriptions;
   readonly interest: LocalInterest;
+  /** Keeps events over a power cut; undefined: nothing does. */
+  readonly journal: EventLog | undefined;
+  /** What was in it when this process began, for its first life. */
+  readonly found: readonly Uint8Array[];
   ground(): Ground;
   /** Local address for membership datagrams. */
   readonly datagramHost: string;

@@ -25,6 +25,7 @@ import type { MemberState } from './mesh-node.ts';
 import { createMessaging } from './messaging.ts';
 import type { Messaging } from './messaging.ts';
 import { createMoves } from './moves.ts';
+import { readLeftover } from './routing/durable-outbox.ts';
 import { selfRefusal, startPeering } from './peering.ts';
 import type { Peering } from './peering.ts';
 import { roleOf } from './overlays.ts';
@@ -249,6 +250,10 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     subscriptions: world.subscriptions,
     interest: world.interest,
     channels: world.channels,
+    journal: world.journal,
+    leftover: readLeftover(world.found, trust.meshId, clock.now()),
+    mesh: trust.meshId,
+    alert: (code, text) => world.alert(code, text),
     transmit(peer, raw, kind) {
       const record = porter.isOnProbation(peering.links.current(peer))
         ? allowedRecord(peer, raw)
@@ -378,9 +383,10 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
       for (const link of peering.links.all()) {
         peering.links.controlOn(link.id, { kind: 'bye', reason: 'stopping' });
       }
-      messaging.stop();
+      const written = messaging.stop();
       peering.stop();
       trust.stop();
+      await written;
       await membershipStarting?.catch(() => {});
       await membership?.stop();
     },

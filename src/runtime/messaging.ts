@@ -5,12 +5,12 @@ import type { ProfileName } from '../protocol/membership/profiles.ts';
 import type { Millis } from '../kernel/core.ts';
 import { MycelError } from '../kernel/errors.ts';
 import { createHybridClock } from '../kernel/hlc.ts';
-import type { Hlc } from '../kernel/hlc.ts';
-import type { NodeId } from '../kernel/ids.ts';
+import type { MeshId, NodeId } from '../kernel/ids.ts';
 import type { Random } from '../kernel/random.ts';
 import { isReservedTopic, topicMatches, topicProblem } from '../kernel/topic.ts';
 import type { Broker, BrokerMessage } from '../ports/broker.ts';
 import type { Clock } from '../ports/clock.ts';
+import type { EventLog } from '../ports/event-log.ts';
 import type { Log } from '../ports/log.ts';
 import type { Metrics } from '../ports/metrics.ts';
 import type { InterestMessage } from '../protocol/routing/interest-gossip.ts';
@@ -19,6 +19,7 @@ import type { ChannelTable } from '../protocol/channels/channel-table.ts';
 import type { DeliveryClass, Envelope, Letter } from '../protocol/routing/messages.ts';
 import type { RetainedEntry } from '../protocol/routing/retained-map.ts';
 import { createRouter } from '../protocol/routing/router.ts';
+import type { Leftover } from '../protocol/routing/leftover.ts';
 import type { Router, RouterView } from '../protocol/routing/router-world.ts';
 import {
   addressEnvelope,
@@ -28,8 +29,11 @@ import {
   writeTtl,
 } from '../wire/envelope.ts';
 import type { MeshMessage, PublishOptions } from './mesh-node.ts';
+import { createDurableOutbox } from './routing/durable-outbox.ts';
 import type { LocalInterest } from './routing/local-interest.ts';
 import { createTreeRelay } from './routing/tree-relay.ts';
+import { fromRetained, toMessage } from './routing/mesh-message.ts';
+import { observeHlc } from './routing/observe-hlc.ts';
 import { createRetainedSync } from './retained-sync.ts';
 import type { Subscriptions } from './subscriptions.ts';
 
@@ -39,10 +43,6 @@ import type { Subscriptions } from './subscriptions.ts';
  */
 export const waitingMax = 16_384;
 const waitingBytesMax: number = 16 * 1024 * 1024;
-
-/** A wall clock before 2026 has not been set (the software is younger than that); one after 2100 never will be right. */
-const clockUnsetBeforeMs = 1_767_225_600_000;
-const clockAbsurdMs = 4_102_444_800_000;
 
 /** What the node around it provides. */
 export interface MessagingWorld {
@@ -56,6 +56,12 @@ export interface MessagingWorld {
   readonly subscriptions: Subscriptions;
   readonly interest: LocalInterest;
   readonly channels: ChannelTable;
+  /** What keeps events over a power cut; undefined: nothing does. */
+  readonly journal: EventLog | undefined;
+  /** What the life before this one still owed; undefined: nothing. */
+  readonly leftover: Leftover | undefined;
+  readonly mesh: MeshId;
+  alert(code: string, text: string): void;
   transmit(peer: NodeId, record: Uint8Array, kind: DeliveryClass): boolean;
   /** Whether this topic may go to the mesh; what may not stays with the local subscribers. */
   mayLeave(topic: string): boolean;
@@ -92,7 +98,18 @@ export interface Messaging {
   /** Runs a step of the router and sets its alarm anew. */
   step<Result>(act: (router: Router, now: Millis) => Result): Result;
   view(): RouterView;
-  stop(): void;
+  /** Why events would not survive a power cut now. */
+  trouble(): string | undefined;
+  /** Answers whoever waits; what is owed is on disk when it resolves. */
+  stop(): Promise<void>;
+}
+
+/** Somebody who publishes. */
+interface Publisher {
+  /** The message is in the outbox: local subscribers may have it. */
+  readonly accepted?: () => void;
+  /** It is safe, or why it is not taken. */
+  readonly taken: (refusal?: string) => void;
 }
 
 /** A message of this node, and the channel that its publisher chose. */
@@ -102,7 +119,7 @@ interface OwnMessage extends BrokerMessage {
 
 interface Waiting {
   readonly message: OwnMessage;
-  readonly taken: (refusal?: string) => void;
+  readonly by: Publisher;
 }
 
 /** Builds the message floor. */
@@ -133,8 +150,9 @@ export function createMessaging(world: MessagingWorld): Messaging {
       boot: world.boot,
       relay: trees.policy,
       random: world.random,
+      leftover: world.leftover,
       codec: { encode: encodeEnvelope, writeTtl, address: addressEnvelope, writeSkipped },
-      observeHlc: observe,
+      observeHlc: (remote) => observeHlc(hlc, clock.wallMs(), remote),
     },
     {
       deliver(envelope, isRetained) {
@@ -166,9 +184,21 @@ export function createMessaging(world: MessagingWorld): Messaging {
       },
       forgetRetained: (topic) => broker.keep(topic, new Uint8Array(0)),
       drop: (reason, count) => metrics.drop('router', reason, count),
+      settled: (seq) => durable.settled(seq),
       roomAgain: () => setImmediate(retry),
     },
   );
+
+  const durable = createDurableOutbox({
+    clock,
+    log,
+    metrics,
+    mesh: world.mesh,
+    journal: world.journal,
+    leftover: world.leftover,
+    router: () => router,
+    alert: (code, text) => world.alert(code, text),
+  });
 
   const sync = createRetainedSync({
     clock,
@@ -176,25 +206,6 @@ export function createMessaging(world: MessagingWorld): Messaging {
     send: (peer, entries) => world.sendRetained(peer, entries),
     queuedBytes: (peer) => world.queuedBytes(peer),
   });
-
-  /** A board that boots in the past has no clock to judge others by: it believes whatever could be a date at all. */
-  function observe(remote: Hlc): boolean {
-    const wallMs = clock.wallMs();
-    const isUnset = wallMs < clockUnsetBeforeMs;
-    const judge = isUnset ? Math.min(remote.wallMs, clockAbsurdMs) : wallMs;
-    return hlc.observe(judge, remote) === 'merged';
-  }
-
-  function toMessage(envelope: Envelope): MeshMessage {
-    return {
-      topic: envelope.topic,
-      payload: envelope.payload.slice(),
-      origin: envelope.origin,
-      qos: envelope.class === 'event' ? 1 : 0,
-      retain: false,
-      at: envelope.hlc.wallMs,
-    };
-  }
 
   function rearm(): void {
     cancelAlarm();
@@ -244,7 +255,7 @@ export function createMessaging(world: MessagingWorld): Messaging {
       const next = waiting[0] as Waiting;
       if (offer(next.message) === 'full') return;
       forget(next);
-      next.taken();
+      accepted(next.message, next.by);
     }
   }
 
@@ -255,25 +266,35 @@ export function createMessaging(world: MessagingWorld): Messaging {
     waitingBytes -= one.message.payload.byteLength;
   }
 
+  function accepted({ qos }: BrokerMessage, by: Publisher): void {
+    by.accepted?.();
+    if (qos === 1) durable.whenSafe(router.lastSeq(), by.taken);
+    else by.taken();
+  }
+
   /** @returns what takes a message that has to wait back. */
-  function take(message: OwnMessage, taken: (refusal?: string) => void): () => void {
+  function take(message: OwnMessage, by: Publisher): () => void {
     const refusal = refusalOf(message);
     const isTaken = refusal === undefined && waiting.length === 0 && offer(message) === 'taken';
-    if (refusal !== undefined || isTaken) {
-      taken(refusal);
+    if (isTaken) {
+      accepted(message, by);
+      return () => {};
+    }
+    if (refusal !== undefined) {
+      by.taken(refusal);
       return () => {};
     }
     if (message.qos === 0) {
       // A signal need not wait, but must not overtake an event of the same client either: it is dropped when it would.
       metrics.drop('outbox', 'signal behind a full outbox');
-      taken();
+      by.taken();
       return () => {};
     }
     if (!world.channels.mayWait(message)) {
-      taken('the outbox is full');
+      by.taken('the outbox is full');
       return () => {};
     }
-    const one: Waiting = { message, taken };
+    const one: Waiting = { message, by };
     waiting.push(one);
     waitingBytes += message.payload.byteLength;
     return () => forget(one);
@@ -317,14 +338,21 @@ export function createMessaging(world: MessagingWorld): Messaging {
         reject(signal?.reason as Error);
       };
       let isSettled = false;
-      const takeBack = take(message, (refusal) => {
+      const settle = (): void => {
         isSettled = true;
         signal?.removeEventListener('abort', abort);
-        if (refusal === undefined) {
+      };
+      const takeBack = take(message, {
+        accepted() {
+          settle();
           broker.deliver(message);
-          resolve();
-        } else if (isStopped) reject(new MycelError('MYCEL_NOT_RUNNING'));
-        else reject(new MycelError('MYCEL_OUTBOX_FULL', { reason: refusal }));
+        },
+        taken(refusal) {
+          settle();
+          if (refusal === undefined) resolve();
+          else if (isStopped) reject(new MycelError('MYCEL_NOT_RUNNING'));
+          else reject(new MycelError('MYCEL_OUTBOX_FULL', { reason: refusal }));
+        },
       });
       if (!isSettled) signal?.addEventListener('abort', abort, { once: true });
     });
@@ -338,7 +366,8 @@ export function createMessaging(world: MessagingWorld): Messaging {
     router,
     step,
     view: () => router.view(),
-    fromClient: (message, taken) => void take(message, taken),
+    fromClient: (message, taken) => void take(message, { taken }),
+    trouble: () => durable.trouble(),
     publish,
     received(from, envelope, raw) {
       metrics.count('mesh.received');
@@ -356,17 +385,14 @@ export function createMessaging(world: MessagingWorld): Messaging {
       else trees.received(from, message);
     },
     retainedAsked: (peer, digest) => sync.asked(peer, digest),
-    stop() {
+    async stop() {
       isStopped = true;
       unfollow();
       cancelAlarm();
       trees.stop();
       sync.stop();
-      for (const { taken } of waiting.splice(0)) taken('the node is stopping');
+      for (const { by } of waiting.splice(0)) by.taken('the node is stopping');
+      await durable.stop();
     },
   };
-}
-
-function fromRetained({ topic, payload, origin, hlc }: RetainedEntry): MeshMessage {
-  return { topic, payload: payload.slice(), origin, qos: 1, retain: true, at: hlc.wallMs };
 }

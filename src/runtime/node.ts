@@ -11,6 +11,7 @@ import { homeAssistantLabel } from './device/home-assistant-messages.ts';
 import { createEmitter } from './events.ts';
 import { guestPortDefault } from './guests.ts';
 import { openHousehold } from './household.ts';
+import type { EventLog } from '../ports/event-log.ts';
 import type { Household } from './household.ts';
 import { loadIdentity } from './identity.ts';
 import type { Identity } from './identity.ts';
@@ -61,6 +62,7 @@ export async function createMeshNode<Handles extends object = object>(
     throw error;
   }
   let household: Household | undefined;
+  let eventLog: EventLog | undefined;
   let parts: readonly NodePart[] = [];
   let endCalls = (): void => {};
   let starting: Promise<void> | undefined;
@@ -86,8 +88,19 @@ export async function createMeshNode<Handles extends object = object>(
     return household;
   }
 
+  async function openEventLog(): Promise<EventLog | undefined> {
+    try {
+      return await adapters.openEventLog(dataDir);
+    } catch (error) {
+      log.error({ error }, 'the event log cannot be opened: events do not survive a power cut');
+      return undefined;
+    }
+  }
+
   async function start(): Promise<void> {
+    eventLog = await openEventLog();
     const world = {
+      journal: eventLog,
       name,
       options,
       adapters,
@@ -102,6 +115,7 @@ export async function createMeshNode<Handles extends object = object>(
     try {
       household = await openHousehold(world);
     } catch (error) {
+      await eventLog?.close();
       await store.close();
       throw error;
     }
@@ -118,6 +132,7 @@ export async function createMeshNode<Handles extends object = object>(
     subscriptions.end();
     interest.stop();
     await open?.close();
+    await eventLog?.close();
     await store.close();
     emitter.clear();
   }

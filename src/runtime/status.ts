@@ -117,6 +117,8 @@ function warningsOf(world: StatusWorld, isOnProbation: boolean): string[] {
       `This node is on probation: only guest/ topics pass.${shown} Run "mycel approve" on an admin node.`,
     );
   }
+  const kept = household.life().messaging.trouble();
+  if (kept !== undefined) warnings.push(kept);
   warnings.push(...household.missingInterfaces().map(missingInterfaceText));
   for (const { rung, trouble: problem } of lookout.report().rungs) {
     if (problem !== undefined)

@@ -5,6 +5,7 @@ import { createMemoryBroker } from '../../src/adapters/memory/broker.ts';
 import { createMemoryLog } from '../../src/adapters/memory/log.ts';
 import { createSystemClock } from '../../src/adapters/system/clock.ts';
 import { createMetrics } from '../../src/adapters/system/metrics.ts';
+import type { MeshId } from '../../src/kernel/ids.ts';
 import { createRandom } from '../../src/kernel/random.ts';
 import { createMessaging, waitingMax } from '../../src/runtime/messaging.ts';
 import type { Messaging } from '../../src/runtime/messaging.ts';
@@ -58,6 +59,10 @@ function stage(): Stage {
       wanted: () => undefined,
     }),
     interest: createLocalInterest(createSystemClock()),
+    journal: undefined,
+    leftover: undefined,
+    mesh: 'mesh' as MeshId,
+    alert: () => undefined,
     mayLeave: () => true,
     transmit(_to, raw) {
       sent.push(new TextDecoder().decode(readEnvelope(raw)?.payload));
@@ -173,7 +178,7 @@ describe('the message floor', () => {
     const one = stage();
     void publish(one.messaging, 0, outboxMax);
     const waiting = one.messaging.publish('t', new Uint8Array(1), {});
-    one.messaging.stop();
+    void one.messaging.stop();
     await expect(waiting).rejects.toMatchObject({ code: 'MYCEL_NOT_RUNNING' });
   });
 });

@@ -7,6 +7,7 @@ import { createRandom } from '../../src/kernel/random.ts';
 import type { Random } from '../../src/kernel/random.ts';
 import type { Envelope, Letter } from '../../src/protocol/routing/messages.ts';
 import { createRouter } from '../../src/protocol/routing/router.ts';
+import type { Leftover } from '../../src/protocol/routing/leftover.ts';
 import type { Router, RouterConfig } from '../../src/protocol/routing/router-world.ts';
 import {
   addressEnvelope,
@@ -187,6 +188,27 @@ export class RoutingMesh {
     }
   }
 
+  /**
+   * A node loses power and starts again with what its disk had: the events up to `writtenTo`, and nothing else. Its links
+   * were cut before.
+   */
+  powerCut(at: number, writtenTo: number): void {
+    const node = this.node(at);
+    const events: Leftover['events'][number][] = [];
+    node.router.unsettled(0, writtenTo, (raw, owed) => {
+      const envelope = readEnvelope(raw);
+      if (envelope !== undefined) events.push({ seq: envelope.seq, owed, raw: raw.slice() });
+    });
+    const [first] = events;
+    const boot = readEnvelope(first?.raw ?? new Uint8Array())?.boot ?? 0;
+    const nextSeq = node.router.lastSeq() + 2 ** 38;
+    const leftover = first && { boot, nextSeq, at: this.now, events };
+    node.boot += 1;
+    node.router = this.#createRouter(at, node.boot, leftover);
+    node.log = emptyLog();
+    node.backlog.length = 0;
+  }
+
   /** Publishes the next event of a node: its payload is the count. */
   publishEvent(at: number, retain?: { readonly topic: string; readonly payload: string }): void {
     const node = this.node(at);
@@ -302,7 +324,7 @@ export class RoutingMesh {
     return trees;
   }
 
-  #createRouter(at: number, boot: number): Router {
+  #createRouter(at: number, boot: number, leftover?: Leftover): Router {
     const self = simNodeId(at);
     const count = (reason: string, by: number): void => {
       this.drops.set(reason, (this.drops.get(reason) ?? 0) + by);
@@ -313,6 +335,7 @@ export class RoutingMesh {
       random: this.random.split(),
       codec: { encode: encodeEnvelope, writeTtl, address: addressEnvelope, writeSkipped },
       observeHlc: () => true,
+      leftover,
       ...(this.#options.isTree === true ? { relay: this.#createTrees(at).policy } : {}),
       ...this.#options.router,
     };
@@ -342,6 +365,7 @@ export class RoutingMesh {
         log.shown.push({ origin, seq, text });
       },
       forgetRetained: () => undefined,
+      settled: () => undefined,
       drop: count,
       roomAgain: () => this.at(this.now, () => this.#drainBacklog(at)),
     });

@@ -272,6 +272,7 @@ export class SwitchMesh {
         showRetained: () => undefined,
         forgetRetained: () => undefined,
         drop: () => undefined,
+        settled: () => undefined,
         roomAgain: () => this.at(this.now, () => this.#retry(at)),
       },
     );

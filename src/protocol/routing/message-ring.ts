@@ -19,7 +19,7 @@ export interface MessageRing {
   last(): number;
   /** The one that the next event gets: `last() + 1` unless numbers are left out. */
   nextSeq(): number;
-  /** The sequence number that follows this one. */
+  /** The next sequence number after this one that is, or may come to be, held. */
   next(seq: number): number;
   count(): number;
   bytes(): number;
@@ -61,6 +61,7 @@ export function createMessageRing(countMax: number, bytesMax: number): MessageRi
   }
 
   function next(seq: number): number {
+    if (seq + 1 < first) return first;
     if (holes.length > 0) {
       for (const { from, to } of holes) if (seq + 1 >= from && seq + 1 <= to) return to + 1;
     }

@@ -167,12 +167,26 @@ export function createOrderBuffer(
     outputs.deliver(envelope);
   }
 
+  /**
+   * The lowest held message before which nothing is missing. It need not be the lowest of all: what it says to skip may
+   * hold something that came all the same, and a hole before that is none.
+   */
+  function dueIn({ held, lowest }: Stream, next: number): number | undefined {
+    const first = held.get(lowest);
+    if (first === undefined || first.from <= next) return first?.envelope.seq;
+    let due: number | undefined;
+    for (const [seq, { from }] of held) {
+      if (from <= next && (due === undefined || seq < due)) due = seq;
+    }
+    return due;
+  }
+
   /** Delivers what has become due after `next` moved. */
   function advance(now: Millis, origin: NodeId, stream: Stream): void {
     while (stream.next !== undefined) {
-      const due = stream.held.get(stream.lowest);
-      if (due === undefined || due.from > stream.next) break;
-      deliverLowest(stream);
+      const due = dueIn(stream, stream.next);
+      if (due === undefined) break;
+      while (stream.lowest <= due) deliverLowest(stream);
     }
     stream.holeSince = stream.held.size === 0 ? Infinity : now;
     if (stream.held.size === 0) blocked.delete(origin);

@@ -11,8 +11,11 @@ import type { NodeId } from '../../kernel/ids.ts';
 import type { Random } from '../../kernel/random.ts';
 import { holds, isOwedTo, moveTo, openDestination, owedCount, sampleRtt } from './destination.ts';
 import type { Destination } from './destination.ts';
+import { restore, showUnsettled } from './leftover.ts';
+import type { Leftover } from './leftover.ts';
 import { createMessageRing } from './message-ring.ts';
 import type { Excluded } from './message-ring.ts';
+
 import type { SeqRange } from './messages.ts';
 
 /** Knobs of an outbox. */
@@ -56,6 +59,15 @@ export type GoneReason = 'dead' | 'left' | 'evicted';
 /** Owed events and who is owed them. */
 export interface Outbox {
   nextSeq(): number;
+  lastSeq(): number;
+  /** Takes what an earlier life still owed; its members have the retention time to come back. Before anything else. */
+  restore(leftover: Leftover): void;
+  /** Shows the events after one and up to another that somebody is still owed. */
+  unsettled(
+    after: number,
+    upTo: number,
+    visit: (raw: Uint8Array, owed: readonly NodeId[]) => void,
+  ): void;
   /** Whether an event of this many encoded bytes can be taken; gives up dead members' share for it. */
   admits(bytes: number): boolean;
   /**
@@ -238,6 +250,9 @@ export function createOutbox(config: OutboxConfig, random: Random, outputs: Outb
 
   return {
     nextSeq: () => ring.nextSeq(),
+    lastSeq: () => ring.last(),
+    restore: (leftover) => restore(ring, destinations, leftover),
+    unsettled: (after, upTo, visit) => showUnsettled(ring, destinations, after, upTo, visit),
     admits(bytes) {
       while (!ring.hasRoom(bytes)) if (!squeeze()) return false;
       return true;

@@ -7,7 +7,7 @@ import type { NodeId } from '../../kernel/ids.ts';
 export interface ReceiptsConfig {
   /** Messages that one acknowledgement may cover. @default 64 */
   readonly countMax?: number;
-  /** How long an acknowledgement may wait for more to cover, in ms. @default 20 */
+  /** How long an acknowledgement may wait for more to cover, in ms: publishers wait for it. @default 2 */
   readonly delayMs?: Millis;
 }
 
@@ -38,7 +38,7 @@ const owedMax = 4096;
 /** Builds the list of owed acknowledgements. */
 export function createReceipts(config: ReceiptsConfig = {}): Receipts {
   const countMax = config.countMax ?? 64;
-  const delayMs = Math.max(1, config.delayMs ?? 20);
+  const delayMs = Math.max(1, config.delayMs ?? 2);
   const owed = new Map<NodeId, Owed>();
 
   return {

@@ -6,6 +6,7 @@ import type { NodeId } from '../../kernel/ids.ts';
 import type { Random } from '../../kernel/random.ts';
 import type { DropReason, Transmit } from './forwarder.ts';
 import type { InterestMessage } from './interest-gossip.ts';
+import type { Leftover } from './leftover.ts';
 import type { Envelope, Letter, Passage } from './messages.ts';
 import type { OrderBufferConfig } from './order-buffer.ts';
 import type { GoneReason, OutboxConfig, OutboxView } from './outbox.ts';
@@ -42,6 +43,7 @@ export interface RouterConfig {
   readonly queue?: PeerQueueConfig;
   /** Who of those a message is relayed to gets it now. @default all */
   readonly relay?: RelayPolicy;
+  readonly leftover?: Leftover | undefined;
 }
 
 /** What a router does to the world; plain callbacks, called synchronously and in order. */
@@ -74,6 +76,8 @@ export interface RouterOutputs {
   forgetRetained(topic: string): void;
   /** Something was lost or refused; for counters. */
   drop(reason: DropReason, count: number): void;
+  /** Everybody has what it was owed up to this event. */
+  settled(seq: number): void;
   /** After `publish` said `full`: there is room again. */
   roomAgain(): void;
 }
@@ -133,6 +137,14 @@ export interface Router {
   repeat(peer: NodeId, raw: Uint8Array, isEvent: boolean): void;
   /** Whether this message has been here. */
   hasSeen(origin: NodeId, boot: number, seq: number, isEvent: boolean): boolean;
+  /** The highest number of an own event that was taken. */
+  lastSeq(): number;
+  /** Shows the own events after one and up to another that somebody is still owed, and who. */
+  unsettled(
+    after: number,
+    upTo: number,
+    visit: (raw: Uint8Array, owed: readonly NodeId[]) => void,
+  ): void;
   tick(now: Millis): void;
   deadline(): Millis;
   view(): RouterView;

@@ -45,7 +45,8 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
   const evicted = new Set<NodeId>();
   const receipts = createReceipts(config.receipts);
   const retained = createRetainedMap(config.retained, (topic) => outputs.forgetRetained(topic));
-  const forwarder = createForwarder(config, near, outputs);
+  const passagesBefore = config.leftover?.nextSeq ?? 0;
+  const forwarder = createForwarder({ ...config, passagesBefore }, near, outputs);
   const interest = createInterestTable();
   const gossip = createInterestGossip({
     self,
@@ -57,6 +58,8 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
   });
   const recent = createRecent();
   const heard: Wish[] = [];
+  /** The stream of events may have begun in an earlier life. */
+  const stream = config.leftover?.boot ?? boot;
   let signalSeq = 0;
   let isFull = false;
 
@@ -77,15 +80,16 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
     send: (to, raw, skipped) => transmit(to, raw, skipped, false),
     resend: (to, raw, skipped) => transmit(to, raw, skipped, to.attempts > 1),
     tellBase(to) {
-      const body = { kind: 'base', boot, seq: to.base, isLoss: to.isLoss } as const;
+      const body = { kind: 'base', boot: stream, seq: to.base, isLoss: to.isLoss } as const;
       forwarder.mail(to.node, body, to.attempts > 1);
     },
     forfeited(_node, count, reason) {
       outputs.drop(`outbox-${reason}`, count);
     },
-    settled: () => undefined,
+    settled: (seq) => outputs.settled(seq),
   });
   const audience = createAudience(interest, outbox);
+  if (config.leftover !== undefined) outbox.restore(config.leftover);
 
   function transmit(to: Destination, raw: Uint8Array, skipped: number, isFlood: boolean): boolean {
     if (to.isLinked) return forwarder.send(to.node, raw, skipped);
@@ -106,7 +110,7 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
       class: publication.qos === 1 ? 'event' : 'signal',
       retain: publication.retain,
       origin: self,
-      boot,
+      boot: publication.qos === 1 ? stream : boot,
       seq,
       skipped: 0,
       hlc: publication.hlc,
@@ -119,8 +123,10 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
 
   function keepRetained({ topic, hlc, payload, retain, qos }: Publication): void {
     if (!retain) return;
-    const seq = qos === 1 ? outbox.nextSeq() - 1 : 0;
-    retained.merge([{ topic, hlc, origin: self, boot, seq, payload }]);
+    const isEvent = qos === 1;
+    const seq = isEvent ? outbox.lastSeq() : 0;
+    const life = isEvent ? stream : boot;
+    retained.merge([{ topic, hlc, origin: self, boot: life, seq, payload }]);
   }
 
   /** A member has subscribed to something a moment before it was published, and this node hears of it only now. */
@@ -248,7 +254,7 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
         order.startAt(now, letter.from, body.boot, body.seq, body.isLoss);
         late.review(now);
         acknowledge(letter.from);
-      } else if (body.boot === boot) {
+      } else if (body.boot === stream) {
         outbox.acknowledged(now, letter.from, letter.fromBoot, body.upTo, body.ranges);
         tellRoom();
       }
@@ -323,6 +329,8 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
     },
     repeat: (peer, raw, isEvent) => forwarder.repeat(peer, raw, isEvent),
     hasSeen: (origin, life, seq, isEvent) => (isEvent ? events : signals).has(origin, life, seq),
+    lastSeq: () => outbox.lastSeq(),
+    unsettled: (after, upTo, visit) => outbox.unsettled(after, upTo, visit),
     tick(now) {
       order.tick(now);
       late.review(now);

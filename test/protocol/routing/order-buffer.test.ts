@@ -154,4 +154,33 @@ describe('an order buffer', () => {
     expect(log).toEqual(['0:gap 1-1', '0:2']);
     expect(buffer.view()).toEqual({ streams: 2, held: 0, heldBytes: 0 });
   });
+
+  test('takes what is not owed to it as there, in whatever order it is told so', () => {
+    const owed = fc.uniqueArray(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 20 });
+    fc.assert(
+      fc.property(owed, fc.array(fc.nat(1_000), { maxLength: 60 }), (some, picks) => {
+        const seqs = some.sort((left, right) => left - right);
+        const { buffer, log } = watch();
+        buffer.startAt(0, ann, 1, 1, false);
+        const copies = seqs.map((seq, at) => ({ seq, skipped: seq - 1 - (seqs[at - 1] ?? 0) }));
+        // First copies in any order, some without the word about what may be skipped, then each with it.
+        for (const pick of picks) {
+          const { seq, skipped } = copies[pick % copies.length] ?? { seq: 1, skipped: 0 };
+          buffer.accept(0, { ...eventOf(ann, seq), skipped: pick % 2 === 0 ? skipped : 0 });
+        }
+        for (const { seq, skipped } of copies) buffer.accept(0, { ...eventOf(ann, seq), skipped });
+        expect(log).toEqual(seqs.map((seq) => `0:${seq}`));
+        expect(buffer.view().held).toBe(0);
+      }),
+    );
+  });
+
+  test('delivers what came though it was not owed, when the next one says to skip it and the hole before it', () => {
+    const { buffer, log } = watch();
+    buffer.startAt(0, ann, 1, 1, false);
+    buffer.accept(0, eventOf(ann, 3));
+    buffer.accept(0, eventOf(ann, 9));
+    buffer.accept(0, { ...eventOf(ann, 9), skipped: 8 });
+    expect(log).toEqual(['0:3', '0:9']);
+  });
 });

@@ -60,6 +60,7 @@ function watch(config: Partial<RouterConfig> = {}): Watched {
       keepRetained: ({ seq }) => void all.kept.push(seq),
       showRetained: ({ seq }) => void all.shown.push(seq),
       forgetRetained: () => undefined,
+      settled: () => undefined,
       drop: (reason, count) => void all.drops.push(`${reason} ${count}`),
       roomAgain: () => void all.rooms.push(1),
     },
