@@ -1,8 +1,9 @@
 /** What commands ask of a node about services and agents: the requests, their checks, and what each does. */
 
-import type { AgentHandles, MeshNode, ServiceInfo } from 'mycel';
+import type { AgentHandles, AgentInfo, Deployed, MeshNode, ServiceInfo } from 'mycel';
 
 import { Failure } from './failure.ts';
+import { resolveMember } from './member-choice.ts';
 
 /** The requests with one answer. */
 export interface AgentCalls {
@@ -17,6 +18,29 @@ export interface AgentCalls {
     result: unknown;
   };
   services: { args: Readonly<Record<string, never>>; result: readonly ServiceInfo[] };
+  deploy: {
+    args: {
+      /** JavaScript: types are taken out where the file is. */
+      readonly source: string;
+      readonly name?: string;
+      readonly replicas?: number;
+      readonly require?: readonly string[];
+      readonly select?: string;
+      /** Only on the node that is asked. */
+      readonly here?: boolean;
+    };
+    result: Deployed;
+  };
+  undeploy: { args: { readonly name: string }; result: Readonly<Record<string, never>> };
+  agents: { args: Readonly<Record<string, never>>; result: readonly AgentInfo[] };
+  drain: {
+    args: { readonly who: string; readonly undo?: boolean };
+    result: { readonly node: string; readonly moved: number };
+  };
+  migrate: {
+    args: { readonly instance: string; readonly who: string };
+    result: { readonly instance: string; readonly node: string };
+  };
 }
 
 type Check = (value: unknown) => string | undefined;
@@ -26,7 +50,12 @@ export interface CheckKit {
   text(lengthMax: number, lengthMin?: number): Check;
   whole(low: number, high: number): Check;
   optional(check: Check): Check;
+  list(item: Check, lengthMax: number): Check;
+  oneOf(...allowed: readonly unknown[]): Check;
 }
+
+/** Longest module on the command line, in characters: what a control line carries. */
+export const moduleLengthMax: number = 768 * 1024;
 
 /** Longest input of an action on the command line, in characters. */
 export const callInputLengthMax: number = 512 * 1024;
@@ -36,6 +65,8 @@ export function agentChecks({
   text,
   whole,
   optional,
+  list,
+  oneOf,
 }: CheckKit): Readonly<Record<keyof AgentCalls, Readonly<Record<string, Check>>>> {
   return {
     call: {
@@ -45,6 +76,18 @@ export function agentChecks({
       select: optional(text(512)),
     },
     services: {},
+    deploy: {
+      source: text(moduleLengthMax),
+      name: optional(text(64)),
+      replicas: optional(whole(1, 256)),
+      require: optional(list(text(64), 16)),
+      select: optional(text(512)),
+      here: optional(oneOf(true, false)),
+    },
+    undeploy: { name: text(64) },
+    agents: {},
+    drain: { who: text(64), undo: optional(oneOf(true, false)) },
+    migrate: { instance: text(128), who: text(64) },
   };
 }
 
@@ -53,9 +96,22 @@ export type AgentRequest = {
   readonly [Op in keyof AgentCalls]: { readonly op: Op; readonly args: AgentCalls[Op]['args'] };
 }[keyof AgentCalls];
 
+/** Their names; the compiler insists that none is missing. */
+const agentOps: ReadonlySet<string> = new Set(
+  Object.keys({
+    call: true,
+    services: true,
+    deploy: true,
+    undeploy: true,
+    agents: true,
+    drain: true,
+    migrate: true,
+  } satisfies Record<keyof AgentCalls, true>),
+);
+
 /** Whether a request is one of these. */
 export function isAgentRequest(request: { readonly op: string }): request is AgentRequest {
-  return request.op === 'call' || request.op === 'services';
+  return agentOps.has(request.op);
 }
 
 /** Runs one. */
@@ -71,6 +127,25 @@ export async function runAgentCall(node: MeshNode, request: AgentRequest): Promi
         ...(select === undefined ? {} : { select }),
       });
       return answer ?? null;
+    }
+    case 'deploy': {
+      const { source, here, ...options } = request.args;
+      return agents.agents.deploy(source, here === true ? { ...options, node: node.id } : options);
+    }
+    case 'undeploy':
+      await agents.agents.undeploy(request.args.name);
+      return {};
+    case 'agents':
+      return agents.agents.list();
+    case 'drain': {
+      const { id } = resolveMember(node, request.args.who);
+      const { moved } = await agents.agents.drain(id, request.args.undo !== true);
+      return { node: id, moved };
+    }
+    case 'migrate': {
+      const { id } = resolveMember(node, request.args.who);
+      await agents.agents.migrate(request.args.instance, id);
+      return { instance: request.args.instance, node: id };
     }
   }
 }

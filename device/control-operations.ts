@@ -1,7 +1,8 @@
 /** What each request of the control socket does to the node. */
 
-import type { MemberInfo, MeshEvents, MeshNode, NodeId } from 'mycel';
+import type { MeshEvents, MeshNode, NodeId } from 'mycel';
 
+import { pick, resolveMember } from './member-choice.ts';
 import { isAgentRequest, runAgentCall } from './control-agents.ts';
 import type { AgentRequest } from './control-agents.ts';
 import { isDecisionRequest, openLock, runDecisionCall } from './control-decisions.ts';
@@ -9,7 +10,6 @@ import type { DecisionRequest } from './control-decisions.ts';
 import { isLlmRequest, openLlmStream, runLlmCall } from './control-llm.ts';
 import type { LlmRequest } from './control-llm.ts';
 import type { CallName, ControlCalls, ControlRequest, ControlStreams } from './control-protocol.ts';
-import { Failure } from './failure.ts';
 import { autoTopology, setTopology } from './topology-operations.ts';
 
 /** A request that has one answer. */
@@ -178,17 +178,6 @@ const eventNames = Object.keys({
   expelled: true,
 } satisfies Record<keyof MeshEvents, true>) as (keyof MeshEvents)[];
 
-/**
- * Finds the member a person means by its whole id, a unique prefix of the id, or its name.
- * @throws {Failure} MYCEL_UNKNOWN_MEMBER, or MYCEL_AMBIGUOUS when more than one fits.
- */
-function resolveMember<Candidate extends Pick<MemberInfo, 'id' | 'name'>>(
-  node: { members(): readonly Candidate[] },
-  who: string,
-): Candidate {
-  return pick(node.members(), who, 'member', 'See "mycel members" for the ids and names.');
-}
-
 async function approve(node: MeshNode, who: string): Promise<{ id: NodeId; name: string }> {
   const waiting = node.pending();
   const digits = who.replace(/[\s-]/g, '');
@@ -199,37 +188,6 @@ async function approve(node: MeshNode, who: string): Promise<{ id: NodeId; name:
       : pick(waiting, who, 'newcomer', 'See "mycel pending" for who waits.');
   await node.approve(found.id);
   return { id: found.id, name: found.name };
-}
-
-/** Fewest characters of an id that name a member: a slip of the finger must not revoke a board. */
-const prefixLengthMin = 4;
-
-function pick<Candidate extends { readonly id: string; readonly name: string }>(
-  candidates: readonly Candidate[],
-  who: string,
-  noun: string,
-  fix: string,
-): Candidate {
-  const wanted = who.trim().toLowerCase();
-  const whole = candidates.find(({ id }) => id === wanted);
-  if (whole !== undefined) return whole;
-  const named = candidates.filter(({ name }) => name === who.trim());
-  const isPrefix = wanted.length >= prefixLengthMin;
-  const found =
-    named.length > 0 ? named : candidates.filter(({ id }) => isPrefix && id.startsWith(wanted));
-  if (found.length > 1) {
-    const ids = found.slice(0, 4).map(({ id }) => id.slice(0, 12));
-    throw new Failure(
-      'MYCEL_AMBIGUOUS',
-      `'${who}' fits ${found.length} of them: ${ids.join(', ')}${found.length > 4 ? ', …' : ''}.`,
-      'Give more characters of the id.',
-    );
-  }
-  const [only] = found;
-  if (only === undefined) {
-    throw new Failure('MYCEL_UNKNOWN_MEMBER', `There is no ${noun} '${who}'.`, fix);
-  }
-  return only;
 }
 
 function meshOf(node: MeshNode): { id: string; name: string } {

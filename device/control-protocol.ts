@@ -193,9 +193,9 @@ const spanMaxMs = 30 * 86_400_000;
 const filters = optional(list(text(1024), 64));
 
 const checks: Readonly<Record<CallName | StreamName, Readonly<Record<string, Check>>>> = {
-  ...agentChecks({ text, whole, optional }),
-  ...decisionChecks({ text, whole, optional }),
-  ...llmChecks({ text, whole, optional }),
+  ...agentChecks({ text, whole, optional, list, oneOf }),
+  ...decisionChecks({ text, whole, optional, list, oneOf }),
+  ...llmChecks({ text, whole, optional, list, oneOf }),
   status: {},
   members: {},
   discover: {},

@@ -4,10 +4,20 @@ import type { Command } from 'commander';
 
 import type { WithContext } from './context.ts';
 import { parseDuration } from './duration.ts';
+import { collect, parseWhole } from './options.ts';
 
 /** Flags of `call`; times in ms. */
 export interface CallFlags {
   readonly timeout?: number;
+  readonly select?: string;
+}
+
+/** Flags of `deploy`. */
+export interface DeployFlags {
+  readonly name?: string;
+  readonly replicas?: number;
+  readonly require?: readonly string[];
+  readonly label?: readonly string[];
   readonly select?: string;
 }
 
@@ -33,6 +43,67 @@ export function addAgentCommands(program: Command, withContext: WithContext): vo
     .action(
       withContext(async (context, target: string, input: string | undefined, flags: CallFlags) =>
         (await services()).call(context, target, input, flags),
+      ),
+    );
+  addAgents(program, withContext);
+}
+
+function addAgents(program: Command, withContext: WithContext): void {
+  const agents = () => import('./commands/agents.ts');
+  const name = '--name <name>';
+  program
+    .command('run')
+    .description('run an agent on this node')
+    .argument('<file>', 'a .js or .ts module that exports an agent')
+    .option(name, 'another name than the one in the module')
+    .action(
+      withContext(async (context, file: string, flags: DeployFlags) =>
+        (await agents()).deploy(context, file, flags, true),
+      ),
+    );
+  program
+    .command('deploy')
+    .description('run an agent on the mesh, where it fits')
+    .argument('<file>', 'a .js or .ts module that exports an agent')
+    .option(name, 'another name than the one in the module')
+    .option('--replicas <n>', 'how many instances (default: 1)', parseWhole('--replicas', 1, 256))
+    .option('--require <capability>', 'only nodes that have it (repeatable)', collect)
+    .option('--label <k=v>', 'only nodes with this label (repeatable)', collect)
+    .option('--select <selector>', 'only nodes that fit, like "location:lab/*, !battery"')
+    .action(
+      withContext(async (context, file: string, flags: DeployFlags) =>
+        (await agents()).deploy(context, file, flags, false),
+      ),
+    );
+  program
+    .command('undeploy')
+    .description('end an agent everywhere')
+    .argument('<name>')
+    .action(
+      withContext(async (context, agent: string) => (await agents()).undeploy(context, agent)),
+    );
+  program
+    .command('agents')
+    .description('the agents that run on the mesh')
+    .action(withContext(async (context) => (await agents()).agents(context)));
+  program
+    .command('drain')
+    .description('move all agents off a node, with their state, and keep it empty')
+    .argument('<node>', 'its id, a part of it, or its name')
+    .option('--undo', 'let it take agents again')
+    .action(
+      withContext(async (context, who: string, flags: { readonly undo?: boolean }) =>
+        (await agents()).drain(context, who, flags.undo === true),
+      ),
+    );
+  program
+    .command('migrate')
+    .description('move one instance to another node, with its state')
+    .argument('<instance>', 'as "mycel agents" shows it, like beat#0')
+    .argument('<node>', 'its id, a part of it, or its name')
+    .action(
+      withContext(async (context, instance: string, who: string) =>
+        (await agents()).migrate(context, instance, who),
       ),
     );
 }

@@ -9,6 +9,9 @@ export { capabilitiesOf } from './runtime/device/capabilities.ts';
 export type { DeviceFacts, Hardware } from './ports/hardware.ts';
 export type { DeviceHandle } from './agent/device.ts';
 export type { AgentHandles } from './agent/furniture.ts';
+export { defineAgent } from './agent/agent.ts';
+export type { AgentDefinition, AgentMessage, AgentSelf, AgentsHandle } from './agent/agent.ts';
+export type { AgentInfo, Deployed, DeployOptions } from './runtime/agents/deploy-options.ts';
 export { action, defineService, streamAction } from './agent/service.ts';
 export type {
   Action,

@@ -14,6 +14,7 @@ import { createDiskReplicaLogs } from './adapters/disk/replica-log.ts';
 import { openDiskStore } from './adapters/disk/disk-store.ts';
 import { openDiskEventLog } from './adapters/disk/event-log.ts';
 import { openGround } from './adapters/ground.ts';
+import { createCells } from './adapters/agents/cells.ts';
 import { createHardware } from './adapters/hardware/hardware.ts';
 import { createMulticastRung } from './adapters/multicast/rung.ts';
 import { createDiskRung } from './adapters/peers/disk-rung.ts';
@@ -102,6 +103,7 @@ export function createSystemAdapters(options: NodeOptions): NodeAdapters {
     watchSuspend: (woke) => startSuspendWatch(woke),
     blobFiles: (dataDir) => createBlobFiles(join(dataDir, 'blobs')),
     hardware: (dataDir) => createHardware({ dataDir }),
+    cells: createCells(),
     // Loaded when it is used: an idle node needs no HTTP.
     serveText: async (page) => (await import('./adapters/http/text-server.ts')).serveText(page),
     hashPassword: hashGuestPassword,

@@ -7,6 +7,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { BlobFiles } from '../ports/blobs.ts';
 import type { Datagrams } from '../ports/datagram.ts';
 import type { Rung } from '../ports/discovery.ts';
+import type { Cells } from '../ports/agent-cell.ts';
 import type { Hardware } from '../ports/hardware.ts';
 import type { LinkHandlers, LinkSession, LinkTransport } from '../ports/link.ts';
 import type { Log } from '../ports/log.ts';
@@ -193,6 +194,8 @@ export interface NodeAdapters {
   hardware(dataDir: string): Hardware;
   /** Files of blobs, below the data directory. */
   blobFiles(dataDir: string): BlobFiles;
+  /** Where agents run. */
+  readonly cells: Cells;
   /** Serves one page of text over HTTP. @throws {MycelError} MYCEL_PORT_TAKEN, MYCEL_BAD_OPTION */
   serveText(page: {
     readonly host: string;

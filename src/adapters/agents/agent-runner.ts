@@ -1,0 +1,172 @@
+/**
+ * Runs an agent's definition against a port of words. The function is handed to threads and processes as text, so it
+ * uses nothing but what is inside it.
+ */
+
+import type { FromCell, ToCell } from '../../ports/agent-cell.ts';
+
+/** What the runner needs of an agent's module. */
+export interface RunnableAgent {
+  init?(self: unknown, saved: unknown): unknown;
+  handle?(state: unknown, message: unknown, self: unknown): unknown;
+  stop?(state: unknown, self: unknown): unknown;
+}
+
+/** Takes words; the agent's are given to `say`. */
+export type Runner = (word: ToCell) => void;
+
+/** Builds a runner. Self-contained: it is turned into text. */
+export function createRunner(agent: RunnableAgent, say: (word: FromCell) => void): Runner {
+  const asks = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
+  const timers = new Set<ReturnType<typeof setTimeout>>();
+  let nextAsk = 1;
+  let state: unknown;
+  let isOver = false;
+  let turn: Promise<unknown> = Promise.resolve();
+
+  const fail = (error: unknown): void => {
+    if (isOver) return;
+    isOver = true;
+    for (const timer of timers) clearTimeout(timer);
+    const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    say({ t: 'failed', reason: reason.slice(0, 2_000) });
+  };
+
+  const ask = (op: string, ...args: unknown[]): Promise<unknown> => {
+    if (isOver) return Promise.reject(new Error('the agent has stopped'));
+    const id = nextAsk;
+    nextAsk += 1;
+    return new Promise((resolve, reject) => {
+      asks.set(id, { resolve, reject });
+      say({ t: 'ask', id, op, args });
+    });
+  };
+
+  /** One thing at a time: a message is handled before the next one, and timers take turns with messages. */
+  const inTurn = (run: () => unknown): Promise<unknown> => {
+    const mine = turn.then(() => (isOver ? undefined : run()));
+    turn = mine.catch(fail);
+    return mine;
+  };
+
+  const start = (saved: unknown, info: object): void => {
+    const every = (ms: number, run: () => unknown): (() => void) => {
+      let timer: ReturnType<typeof setTimeout>;
+      const arm = (): void => {
+        timer = setTimeout(() => {
+          timers.delete(timer);
+          void inTurn(run).then(() => {
+            if (!isOver) arm();
+          }, fail);
+        }, ms);
+        timers.add(timer);
+      };
+      arm();
+      return () => {
+        clearTimeout(timer);
+        timers.delete(timer);
+      };
+    };
+    const after = (ms: number, run: () => unknown): (() => void) => {
+      const timer = setTimeout(() => {
+        timers.delete(timer);
+        inTurn(run).catch(fail);
+      }, ms);
+      timers.add(timer);
+      return () => {
+        clearTimeout(timer);
+        timers.delete(timer);
+      };
+    };
+    const self = {
+      ...info,
+      every,
+      after,
+      publish: (topic: string, payload: unknown, options?: unknown) =>
+        ask('publish', topic, payload, options),
+      subscribe: (filter: string) => ask('subscribe', filter),
+      call: (target: string, input?: unknown, options?: unknown) =>
+        ask('call', target, input, options),
+      send: (to: string, body: unknown) => ask('send', to, body),
+      checkpoint: (saving: unknown) => ask('checkpoint', saving),
+      monitor: (instance: string) => ask('monitor', instance),
+      link: (instance: string) => ask('link', instance),
+      log: (text: string) => void ask('log', String(text)).catch(() => {}),
+    };
+    inTurn(async () => {
+      state = await agent.init?.(self, saved);
+      say({ t: 'ready' });
+    }).catch(fail);
+    deliver = (id, message) => {
+      inTurn(async () => {
+        const next = await agent.handle?.(state, message, self);
+        if (next !== undefined) state = next;
+      }).then(() => say({ t: 'handled', id }), fail);
+    };
+    stop = () => {
+      for (const timer of timers) clearTimeout(timer);
+      void inTurn(() => agent.stop?.(state, self)).then(() => {
+        isOver = true;
+        say({ t: 'stopped' });
+      }, fail);
+    };
+  };
+  let deliver: (id: number, message: unknown) => void = () => {};
+  let stop = (): void => {
+    isOver = true;
+    say({ t: 'stopped' });
+  };
+
+  return (word) => {
+    if (word.t === 'start') start(word.saved, word.info);
+    else if (word.t === 'deliver') deliver(word.id, word.message);
+    else if (word.t === 'ping') say({ t: 'pong', id: word.id });
+    else if (word.t === 'stop') stop();
+    else {
+      const waiting = asks.get(word.id);
+      asks.delete(word.id);
+      if (word.isOk) waiting?.resolve(word.value);
+      else {
+        const { message, code } = word.value as { message: string; code?: string };
+        waiting?.reject(Object.assign(new Error(message), { code }));
+      }
+    }
+  };
+}
+
+/** Takes the agent out of its module: the export `agent`, or the only export that looks like one. */
+export function pickAgent(module: Readonly<Record<string, unknown>>): RunnableAgent | undefined {
+  const isAgent = (value: unknown): value is RunnableAgent =>
+    typeof value === 'object' &&
+    value !== null &&
+    typeof (value as { name?: unknown }).name === 'string' &&
+    (typeof (value as RunnableAgent).init === 'function' ||
+      typeof (value as RunnableAgent).handle === 'function');
+  if (isAgent(module['agent'])) return module['agent'];
+  if (isAgent(module['default'])) return module['default'];
+  const found = Object.values(module).filter(isAgent);
+  return found.length === 1 ? found[0] : undefined;
+}
+
+/** The module as something `import` takes, on every thread and process. */
+export function moduleUrl(code: string): string {
+  return `data:text/javascript;base64,${Buffer.from(code, 'utf8').toString('base64')}`;
+}
+
+/** The program of a thread or process: loads the agent and runs it over `send` and `receive`. */
+export function runnerProgram(code: string, wiring: string): string {
+  return `
+const pickAgent = ${pickAgent.toString()};
+const createRunner = ${createRunner.toString()};
+${wiring}
+process.on('uncaughtException', (error) => say({ t: 'failed', reason: String(error?.stack ?? error).slice(0, 2000) }));
+process.on('unhandledRejection', (error) => say({ t: 'failed', reason: String(error?.stack ?? error).slice(0, 2000) }));
+try {
+  const agent = pickAgent(await import(${JSON.stringify(moduleUrl(code))}));
+  if (agent === undefined) say({ t: 'failed', reason: 'the module exports no agent' });
+  else receive(createRunner(agent, say));
+} catch (error) {
+  say({ t: 'failed', reason: String(error?.stack ?? error).slice(0, 2000) });
+}
+`;
+}

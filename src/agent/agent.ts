@@ -1,0 +1,112 @@
+/** Agents as programs write them, and what a node offers to deploy them. */
+
+import type { NodeId } from '../kernel/ids.ts';
+import type { Agents } from '../runtime/agents/agents.ts';
+import type { AgentInfo, Deployed, DeployOptions } from '../runtime/agents/deploy-options.ts';
+
+/** What an agent knows of itself and may ask of its node. Whatever it asks for is refused once it has lost its fence. */
+export interface AgentSelf {
+  readonly agent: string;
+  /** Its own name: the agent's with a number. */
+  readonly instance: string;
+  readonly node: string;
+  /** Rises with every new holder of this instance: a sink that keeps the highest refuses an old holder. */
+  readonly fence: number;
+  /** Runs it again and again, `ms` after the last run has ended; returns the function that stops it. */
+  every(ms: number, run: () => unknown): () => void;
+  after(ms: number, run: () => unknown): () => void;
+  publish(
+    topic: string,
+    payload: string | Uint8Array,
+    options?: { readonly qos?: 0 | 1; readonly retain?: boolean },
+  ): Promise<void>;
+  /** What is published there comes to `handle` as `{ type: 'message', topic, payload }`. */
+  subscribe(filter: string): Promise<void>;
+  /** Calls an action of a service. */
+  call(
+    target: string,
+    input?: unknown,
+    options?: Readonly<Record<string, unknown>>,
+  ): Promise<unknown>;
+  /** Puts a message into another agent's mailbox: any instance of it, or the one named. Rejects when that is full. */
+  send(to: string, body: unknown): Promise<void>;
+  /** Keeps this state on other nodes; the next run begins with it, here or elsewhere. */
+  checkpoint(state: unknown): Promise<void>;
+  /** When it ends, `{ type: 'down', instance, reason, ref }` comes once. Resolves with `ref`. */
+  monitor(instance: string): Promise<number>;
+  /** When it fails, this agent fails too, and the other way round. */
+  link(instance: string): Promise<void>;
+  log(text: string): void;
+}
+
+/** What comes to `handle`. */
+export type AgentMessage<Mail = unknown> =
+  | {
+      readonly type: 'message';
+      readonly topic: string;
+      readonly payload: Uint8Array;
+      readonly retain: boolean;
+    }
+  | { readonly type: 'mail'; readonly from: string; readonly body: Mail }
+  | {
+      readonly type: 'down';
+      readonly instance: string;
+      readonly reason: string;
+      readonly ref: number;
+    };
+
+/** An agent. */
+export interface AgentDefinition<State = unknown, Mail = unknown> {
+  /** Small letters, digits and -. */
+  readonly name: string;
+  /** Capabilities its node must have. */
+  readonly needs?: readonly string[];
+  /** How far it is kept from the node: an endless loop or a full heap of a `thread` or `process` ends only itself. @default 'thread' */
+  readonly isolation?: 'in-process' | 'thread' | 'process';
+  /** Heap above which its thread or process is ended, in MiB. @default 64 */
+  readonly heapMb?: number;
+  /** Begins a run. `saved` is the last checkpoint, or undefined. What it returns is the state that `handle` is given. */
+  init?(self: AgentSelf, saved: State | undefined): State | Promise<State> | void | Promise<void>;
+  /** Handles one message at a time; timers take turns with it. What it returns is the next state. */
+  handle?(
+    state: State,
+    message: AgentMessage<Mail>,
+    self: AgentSelf,
+  ): State | Promise<State> | void | Promise<void>;
+  /** Ends a run that was asked to end, within two seconds. */
+  stop?(state: State, self: AgentSelf): void | Promise<void>;
+}
+
+/** Keeps the types of a definition. Export what it returns as `agent`. */
+export function defineAgent<State = unknown, Mail = unknown>(
+  definition: AgentDefinition<State, Mail>,
+): AgentDefinition<State, Mail> {
+  return definition;
+}
+
+/** What agents add to a node. */
+export interface AgentsHandle {
+  /**
+   * Deploys an agent on the mesh: its module (plain JavaScript, importing nothing but `mycel` and `node:`) travels, signed, to wherever it runs.
+   * @throws {MycelError} MYCEL_BAD_AGENT, MYCEL_NO_SITE, MYCEL_BAD_OPTION
+   */
+  deploy(source: string, options?: DeployOptions): Promise<Deployed>;
+  /** @throws {MycelError} MYCEL_UNKNOWN_AGENT */
+  undeploy(name: string): Promise<void>;
+  list(): readonly AgentInfo[];
+  drain(node: NodeId, isDraining?: boolean): Promise<{ readonly moved: number }>;
+  migrate(instance: string, to: NodeId): Promise<void>;
+  send(to: string, body: unknown): Promise<void>;
+}
+
+/** Builds the handle. */
+export function createAgentsHandle(agents: Agents): AgentsHandle {
+  return {
+    deploy: agents.deploy,
+    undeploy: agents.undeploy,
+    list: agents.list,
+    drain: (node, isDraining = true) => agents.drain(node, isDraining),
+    migrate: agents.migrate,
+    send: (to, body) => agents.send(to, body),
+  };
+}

@@ -1,0 +1,95 @@
+/** What an agent may ask of its node: publish, subscribe, call, send, checkpoint, watch others, log. */
+
+import { MycelError } from '../../kernel/errors.ts';
+import type { PartWorld } from '../parts.ts';
+import type { ServiceCallOptions } from '../services/caller.ts';
+import type { Services } from '../services/services.ts';
+import type { Checkpoints } from './checkpoints.ts';
+import type { Claims } from './claims.ts';
+
+/** Subscriptions of one agent. */
+export const agentSubscriptionsMax = 32;
+
+/** Who asks. `endsWith`: what ends with this run of it. */
+export interface Asking {
+  readonly agent: string;
+  readonly instance: string;
+  readonly epoch: number;
+  readonly endsWith: (() => void)[];
+}
+
+/** The port. */
+export interface AgentPort {
+  perform(asking: Asking, op: string, args: readonly unknown[]): Promise<unknown>;
+}
+
+/** Builds it. */
+export function createAgentPort(parts: {
+  readonly world: PartWorld;
+  readonly services: Services;
+  readonly checkpoints: Checkpoints;
+  readonly claims: Claims;
+  deliver(instance: string, message: unknown, mayDropOldest: boolean): boolean;
+  send(to: string, body: unknown, from: string): Promise<void>;
+}): AgentPort {
+  const { world, services, checkpoints, claims } = parts;
+
+  return {
+    async perform({ agent, instance, epoch, endsWith }, op, args) {
+      const [first, second, third] = args;
+      switch (op) {
+        case 'publish': {
+          const payload = second instanceof Uint8Array ? second : String(second);
+          const options = (third ?? {}) as { qos?: 0 | 1; retain?: boolean };
+          await world.node.publish(String(first), payload, options);
+          return undefined;
+        }
+        case 'subscribe': {
+          if (endsWith.length >= agentSubscriptionsMax) {
+            throw new MycelError('MYCEL_BAD_OPTION', {
+              reason: `An agent has ${agentSubscriptionsMax} subscriptions at most.`,
+            });
+          }
+          const end = world.node.subscribe(String(first), ({ topic, payload, retain }) => {
+            const message = { type: 'message', topic, payload: Uint8Array.from(payload), retain };
+            if (!parts.deliver(instance, message, true)) world.metrics.drop('agent', 'mailbox');
+          });
+          endsWith.push(end);
+          return undefined;
+        }
+        case 'call':
+          return services.call(String(first), second ?? {}, (third ?? {}) as ServiceCallOptions);
+        case 'send':
+          return parts.send(String(first), second, instance);
+        case 'checkpoint':
+          return checkpoints.save(instance, epoch, first);
+        case 'monitor': {
+          const ref = claims.ties.monitor(instance, String(first));
+          if (ref === undefined)
+            throw new MycelError('MYCEL_BAD_OPTION', { reason: 'Too many monitors.' });
+          if (claims.holder(String(first)) === undefined) {
+            claims.ties.demonitor(ref);
+            parts.deliver(
+              instance,
+              { type: 'down', instance: first, reason: 'unknown', ref },
+              true,
+            );
+          }
+          return ref;
+        }
+        case 'link':
+          if (!claims.ties.link(instance, String(first))) {
+            throw new MycelError('MYCEL_BAD_OPTION', { reason: 'Too many links.' });
+          }
+          return undefined;
+        case 'log':
+          world.log.info({ agent, instance }, String(first).slice(0, 2_000));
+          return undefined;
+        default:
+          throw new MycelError('MYCEL_BAD_OPTION', {
+            reason: `An agent cannot ask for '${op.slice(0, 32)}'.`,
+          });
+      }
+    },
+  };
+}

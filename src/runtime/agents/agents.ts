@@ -1,0 +1,390 @@
+/** Agents of a mesh at work: deployed anywhere, run where they fit, once each, and elsewhere when their node is gone. */
+
+import { MycelError } from '../../kernel/errors.ts';
+import type { NodeId } from '../../kernel/ids.ts';
+import type { AgentFacts, Cells } from '../../ports/agent-cell.ts';
+import { decodeCbor, encodeCbor } from '../../wire/cbor.ts';
+import { loadIdentity } from '../identity.ts';
+import type { NodePart, PartWorld } from '../parts.ts';
+import type { Pages } from '../services/pages.ts';
+import type { Services } from '../services/services.ts';
+import { createAgentPort } from './agent-port.ts';
+import { agentCodeBytesMax, packBundle, standAlone } from './bundle.ts';
+import { createBundles } from './bundles.ts';
+import { createCheckpoints } from './checkpoints.ts';
+import { beats, createClaims } from './claims.ts';
+import type { HeldClaim } from './claims.ts';
+import { createCrew } from './crew.ts';
+import { createMoving } from './moving.ts';
+import { deploymentsMax, isLater, readAgentsPage, readDeployments } from './deployment.ts';
+import type { AgentsPage, Deployment } from './deployment.ts';
+import type { AgentInfo, Deployed, DeployOptions } from './deploy-options.ts';
+import { createGate } from './gate.ts';
+import { place } from './placing.ts';
+
+/** Instances one node runs at once. */
+export const instancesMax = 200;
+
+/** How long a change waits for others of the same moment before it is told, in ms. */
+const tellMs = 10;
+
+/** After a start, how long a node listens before it runs what it remembers, in ms: others may have it by now. */
+const settleMs = 1_500;
+
+/** The agents of a node. */
+export interface Agents extends NodePart {
+  deploy(source: string, options?: DeployOptions): Promise<Deployed>;
+  undeploy(name: string): Promise<void>;
+  list(): readonly AgentInfo[];
+  /** Moves everything off a node and keeps it empty; `false` lets it take part again. */
+  drain(node: NodeId, isDraining: boolean): Promise<{ readonly moved: number }>;
+  migrate(instance: string, to: NodeId): Promise<void>;
+  /** Puts a message into an agent's mailbox, wherever it runs. @throws {MycelError} MYCEL_UNKNOWN_AGENT, MYCEL_MAILBOX_FULL */
+  send(to: string, body: unknown, from?: string): Promise<void>;
+}
+
+/** Builds them. */
+export function createAgents(
+  world: PartWorld,
+  pages: Pages,
+  services: Services,
+  cells: Cells,
+): Agents {
+  const { calls, clock, log, mesh, store } = world;
+  const random = world.random();
+  const claims = createClaims();
+  const checkpoints = createCheckpoints(world);
+  const deployments = new Map<string, Deployment>();
+  const bundles = createBundles(world);
+  let isDraining = false;
+  let isStopped = true;
+  let cancelSoon: (() => void) | undefined;
+  let cancelTell: (() => void) | undefined;
+  let ends: (() => void)[] = [];
+  let gate: ReturnType<typeof createGate> | undefined;
+  const crew = createCrew({
+    world,
+    cells,
+    bundles,
+    checkpoints,
+    claims,
+    port: () => port,
+    pass: () => gate?.pass(),
+    isStopped: () => isStopped,
+    tell: () => tell(),
+    soon,
+  });
+  const { running } = crew;
+  const moving = createMoving({
+    world,
+    crew,
+    claims,
+    checkpoints,
+    deployment: (name) => deployments.get(name),
+    place: (wanted, instance) =>
+      place(world, wanted, livePages(), claims, { moving: instance })[numberOf(instance)],
+    setDraining: (is) => void (isDraining = is),
+    tell: () => tell(),
+    soon,
+  });
+  const port = createAgentPort({
+    world,
+    services,
+    checkpoints,
+    claims,
+    deliver: crew.deliver,
+    send,
+  });
+
+  // What is known, and what is told.
+
+  /** Many changes of one moment are one word to the others. */
+  function tell(): void {
+    if (isStopped) return;
+    refresh();
+    cancelTell ??= clock.alarm(clock.now() + tellMs, () => {
+      cancelTell = undefined;
+      const page: AgentsPage = {
+        isDraining,
+        deployments: [...deployments.values()],
+        claims: crew.claimsHere(),
+      };
+      try {
+        pages.write('agents', page);
+      } catch (error) {
+        log.error({ error }, 'the agents here could not be told');
+      }
+    });
+  }
+
+  function livePages(): { readonly node: NodeId; readonly page: AgentsPage }[] {
+    const others = pages
+      .read('agents')
+      .filter(({ node }) => node !== mesh.self)
+      .map(({ node, value }) => ({ node, page: readAgentsPage(value) }));
+    return [
+      { node: mesh.self, page: { isDraining, deployments: [], claims: crew.claimsHere() } },
+      ...others,
+    ];
+  }
+
+  /** Takes in what the pages say; true when a deployment is new. */
+  function refresh(): boolean {
+    const all = livePages();
+    let isNew = false;
+    for (const { page } of all) {
+      for (const word of page.deployments) {
+        const known = deployments.get(word.name);
+        if (!isLater(word, known)) continue;
+        if (known === undefined && deployments.size >= deploymentsMax) continue;
+        deployments.set(word.name, word);
+        isNew = true;
+      }
+    }
+    const held: HeldClaim[] = all.flatMap(({ node, page }) =>
+      page.claims.map((claim) => ({ ...claim, node })),
+    );
+    for (const effect of claims.update(held)) {
+      if (effect.type === 'tell') {
+        const { watcher, subject, reason, ref } = effect;
+        crew.deliver(watcher, { type: 'down', instance: subject, reason, ref }, true);
+      } else
+        running
+          .get(effect.agent)
+          ?.instance?.fail(`${effect.because}, to which it is linked, failed`);
+    }
+    return isNew;
+  }
+
+  function learned(): void {
+    if (isStopped) return;
+    if (refresh()) {
+      void save();
+      soon(0);
+      tell();
+    } else soon(20);
+  }
+
+  async function save(): Promise<void> {
+    await store
+      .write('agents-deployments', encodeCbor([...deployments.values()]))
+      .catch((error: unknown) => log.warn({ error }, 'the deployments could not be kept'));
+  }
+
+  // What runs here.
+
+  function soon(ms: number): void {
+    cancelSoon ??= clock.alarm(clock.now() + ms, () => {
+      cancelSoon = undefined;
+      reconcile();
+    });
+  }
+
+  function reconcile(): void {
+    if (isStopped) return;
+    for (const [instance, own] of running) {
+      const best = claims.holder(instance);
+      if (
+        best !== undefined &&
+        best.node !== mesh.self &&
+        beats(best, { epoch: own.epoch, node: mesh.self })
+      ) {
+        crew.lose(instance, own);
+        continue;
+      }
+      const wanted = deployments.get(own.agent);
+      const number = numberOf(instance);
+      if (wanted?.hash === undefined || number >= wanted.replicas)
+        void crew.retire(instance, own, true);
+      else if (wanted.hash !== own.hash) void crew.retire(instance, own, false).then(() => soon(0));
+    }
+    const all = livePages();
+    for (const wanted of deployments.values()) {
+      if (wanted.hash === undefined || running.size >= instancesMax) continue;
+      const placed = place(world, wanted, all, claims);
+      for (const [number, node] of placed.entries()) {
+        const instance = `${wanted.name}#${number}`;
+        if (node !== mesh.self || running.has(instance)) continue;
+        void crew.take(wanted, instance);
+      }
+    }
+  }
+
+  // Words of other nodes.
+
+  function serve(): (() => void)[] {
+    return [
+      calls.serve('agents/claims', async () => encodeCbor(claims.all())),
+      calls.serve('agents/mail', async (body) => {
+        const {
+          instance,
+          from,
+          body: mail,
+        } = decodeCbor(body) as { instance: string; from: string; body: unknown };
+        mailHere(String(instance), String(from), mail);
+        return new Uint8Array(0);
+      }),
+      calls.serve('agents/drain', async (body) =>
+        encodeCbor(await moving.drainHere(decodeCbor(body) === true)),
+      ),
+      calls.serve('agents/leave', async (body, { deadlineMs }) => {
+        const { instance, to } = decodeCbor(body) as { instance: string; to: NodeId };
+        await moving.migrateHere(String(instance), to, deadlineMs);
+        return new Uint8Array(0);
+      }),
+      calls.serve('agents/adopt', async (body) => {
+        const { instance, epoch } = decodeCbor(body) as { instance: string; epoch: number };
+        const wanted = deployments.get(instance.slice(0, instance.lastIndexOf('#')));
+        if (wanted?.hash === undefined) throw new MycelError('MYCEL_UNKNOWN_AGENT', { instance });
+        await crew.take(wanted, instance, { epoch });
+        if (running.get(instance)?.instance === undefined) {
+          throw new MycelError('MYCEL_BAD_AGENT', { reason: `'${instance}' did not start there.` });
+        }
+        return new Uint8Array(0);
+      }),
+    ];
+  }
+
+  function mailHere(instance: string, from: string, body: unknown): void {
+    if (!running.has(instance)) throw new MycelError('MYCEL_UNKNOWN_AGENT', { instance });
+    if (crew.deliver(instance, { type: 'mail', from, body }, false)) return;
+    throw new MycelError('MYCEL_MAILBOX_FULL', { instance });
+  }
+
+  async function send(to: string, body: unknown, from: string = ''): Promise<void> {
+    const found = claims.all().filter(({ instance, agent }) => instance === to || agent === to);
+    const here = found.find(({ node }) => node === mesh.self);
+    const target = here ?? found[random.below(found.length)];
+    if (target === undefined) {
+      throw new MycelError('MYCEL_UNKNOWN_AGENT', {
+        reason: `No agent '${to.slice(0, 64)}' runs.`,
+      });
+    }
+    if (target.node === mesh.self) return mailHere(target.instance, from, body);
+    const mail = encodeCbor({ instance: target.instance, from, body });
+    await calls.call(target.node, 'agents/mail', mail, { deadlineMs: 5_000 });
+  }
+
+  // Moving.
+
+  async function inspect(source: string): Promise<{ code: string; facts: AgentFacts }> {
+    if (source.length > agentCodeBytesMax)
+      throw new MycelError('MYCEL_BAD_AGENT', { reason: 'It is too long.' });
+    const code = standAlone(source);
+    return { code, facts: await cells.inspect(code) };
+  }
+
+  return {
+    async start() {
+      isStopped = false;
+      const stored = await store.read('agents-deployments');
+      if (stored !== undefined) {
+        for (const one of readDeployments(decodeCbor(Uint8Array.from(stored))))
+          deployments.set(one.name, one);
+      }
+      checkpoints.start();
+      gate = createGate(clock, crew.recheck);
+      ends = [
+        bundles.serve(),
+        ...serve(),
+        pages.onChange(learned),
+        mesh.onChange((change) => change.kind === 'down' && soon(0)),
+      ];
+      if (deployments.size > 0) tell();
+      cancelSoon = clock.alarm(clock.now() + settleMs, () => {
+        cancelSoon = undefined;
+        reconcile();
+      });
+    },
+    async stop() {
+      isStopped = true;
+      cancelSoon?.();
+      cancelTell?.();
+      gate?.stop();
+      for (const end of ends.splice(0)) end();
+      await crew.stop();
+      checkpoints.stop();
+    },
+    async deploy(source, options = {}) {
+      const { code, facts } = await inspect(source);
+      const name = options.name ?? facts.name;
+      if (!/^[a-z][a-z0-9-]{0,62}$/.test(name)) {
+        throw new MycelError('MYCEL_BAD_OPTION', {
+          reason: `'${name.slice(0, 64)}' cannot name an agent: small letters, digits and -.`,
+        });
+      }
+      const known = deployments.get(name);
+      if (known === undefined && deployments.size >= deploymentsMax) {
+        throw new MycelError('MYCEL_BAD_OPTION', {
+          reason: `A mesh has ${deploymentsMax} deployments at most.`,
+        });
+      }
+      const { keys } = await loadIdentity(store, 0, log);
+      const bundle = packBundle(code, keys);
+      const word: Deployment = {
+        name,
+        count: (known?.count ?? 0) + 1,
+        by: mesh.self,
+        hash: bundle.hash,
+        replicas: options.replicas ?? 1,
+        requires: [...new Set([...facts.needs, ...(options.require ?? [])])].slice(0, 16),
+        select: options.select ?? '',
+        pinned: options.node,
+        isolation: facts.isolation,
+        heapMb: facts.heapMb,
+      };
+      // Refused before anything is told: nothing is half-deployed.
+      place(world, word, livePages(), claims, { mustFit: true });
+      await bundles.keep(bundle);
+      deployments.set(name, word);
+      await save();
+      tell();
+      reconcile();
+      return { name, hash: bundle.hash, replicas: word.replicas };
+    },
+    async undeploy(name) {
+      const known = deployments.get(name);
+      if (known?.hash === undefined) {
+        throw new MycelError('MYCEL_UNKNOWN_AGENT', {
+          reason: `'${name.slice(0, 64)}' is not deployed.`,
+        });
+      }
+      deployments.set(name, { ...known, count: known.count + 1, by: mesh.self, hash: undefined });
+      await save();
+      tell();
+      reconcile();
+    },
+    list: () =>
+      claims.all().map(({ agent, instance, node, state, restarts, since }) => ({
+        agent,
+        instance,
+        node,
+        state,
+        restarts,
+        since,
+      })),
+    send,
+    async drain(node, on) {
+      if (node === mesh.self) return moving.drainHere(on);
+      const answer = await calls.call(node, 'agents/drain', encodeCbor(on), { deadlineMs: 60_000 });
+      return decodeCbor(answer) as { moved: number };
+    },
+    async migrate(instance, to) {
+      const holder = claims.holder(instance);
+      if (holder === undefined) {
+        throw new MycelError('MYCEL_UNKNOWN_AGENT', {
+          reason: `No instance '${instance.slice(0, 64)}' runs.`,
+        });
+      }
+      if (holder.node === mesh.self) return moving.migrateHere(instance, to, 30_000);
+      await calls.call(holder.node, 'agents/leave', encodeCbor({ instance, to }), {
+        deadlineMs: 30_000,
+      });
+    },
+  };
+}
+
+/** The replica that an instance is. */
+function numberOf(instance: string): number {
+  return Number(instance.slice(instance.lastIndexOf('#') + 1));
+}

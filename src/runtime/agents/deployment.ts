@@ -1,0 +1,101 @@
+/** What is to run on a mesh: one record an agent, the later word wins everywhere, and taking one away is a word too. */
+
+import * as z from 'zod/mini';
+
+/** Deployments of one mesh. */
+export const deploymentsMax = 64;
+
+/** One deployment. */
+export interface Deployment {
+  readonly name: string;
+  /** Counts the words about this name; a word of the same count loses to that of the greater node. */
+  readonly count: number;
+  readonly by: string;
+  /** Undefined: undeployed. */
+  readonly hash: string | undefined;
+  readonly replicas: number;
+  readonly requires: readonly string[];
+  /** Selector over the labels of nodes. */
+  readonly select: string;
+  /** Only on this node. */
+  readonly pinned: string | undefined;
+  readonly isolation: 'in-process' | 'thread' | 'process';
+  readonly heapMb: number;
+}
+
+const text = z.string().check(z.maxLength(512));
+
+const deploymentSchema: z.ZodMiniType<Deployment> = z.object({
+  name: text,
+  count: z.int().check(z.gte(0)),
+  by: text,
+  hash: z.union([text, z.undefined()]),
+  replicas: z.int().check(z.gte(0)).check(z.lte(256)),
+  requires: z.array(text).check(z.maxLength(16)),
+  select: text,
+  pinned: z.union([text, z.undefined()]),
+  isolation: z.enum(['in-process', 'thread', 'process']),
+  heapMb: z.int().check(z.gte(4)).check(z.lte(4_096)),
+}) as never;
+
+/** Reads a list of them; what is none is left out. */
+export function readDeployments(section: unknown): Deployment[] {
+  if (!Array.isArray(section)) return [];
+  return section.slice(0, deploymentsMax).flatMap((one) => {
+    const read = z.safeParse(deploymentSchema, one);
+    return read.success ? [read.data] : [];
+  });
+}
+
+/** Whether a word replaces what is known. */
+export function isLater(word: Deployment, known: Deployment | undefined): boolean {
+  if (known === undefined) return true;
+  return word.count > known.count || (word.count === known.count && word.by > known.by);
+}
+
+/** One instance on the page of the node that holds it. */
+export interface Claim {
+  readonly agent: string;
+  readonly instance: string;
+  readonly epoch: number;
+  readonly state: string;
+  readonly restarts: number;
+  readonly since: number;
+}
+
+const claimSchema = z.object({
+  agent: text,
+  instance: text,
+  epoch: z.int().check(z.gte(1)),
+  state: text,
+  restarts: z.int(),
+  since: z.number(),
+});
+
+const pageSchema = z.object({
+  isDraining: z.boolean(),
+  deployments: z.array(z.unknown()),
+  claims: z.array(z.unknown()),
+});
+
+/** The agents' section of a page. */
+export interface AgentsPage {
+  readonly isDraining: boolean;
+  readonly deployments: readonly Deployment[];
+  readonly claims: readonly Claim[];
+}
+
+/** Reads one; a section that is none is empty. */
+export function readAgentsPage(section: unknown): AgentsPage {
+  const read = pageSchema.safeParse(section);
+  if (!read.success) return { isDraining: false, deployments: [], claims: [] };
+  const claims = read.data.claims.slice(0, 512).flatMap((one) => {
+    const claim = claimSchema.safeParse(one);
+    return claim.success ? [claim.data] : [];
+  });
+  return {
+    isDraining: read.data.isDraining,
+    deployments: readDeployments(read.data.deployments),
+    claims,
+  };
+}

@@ -1,0 +1,59 @@
+/** Where the instances of a deployment belong now, given the members, what they can do, and who holds what. */
+
+import { MycelError } from '../../kernel/errors.ts';
+import type { NodeId } from '../../kernel/ids.ts';
+import { placeReplicas } from '../../protocol/placement/place.ts';
+import { parseSelector } from '../../protocol/placement/selector.ts';
+import type { PartWorld } from '../parts.ts';
+import type { Claims } from './claims.ts';
+import type { AgentsPage, Deployment } from './deployment.ts';
+
+/**
+ * The node of each replica.
+ * `moving`: an instance whose holder is to be left out. `mustFit`: throws when no node fits, instead of placing nothing.
+ * @throws {MycelError} MYCEL_NO_SITE
+ */
+export function place(
+  world: PartWorld,
+  wanted: Deployment,
+  all: readonly { readonly node: NodeId; readonly page: AgentsPage }[],
+  claims: Claims,
+  { moving, mustFit }: { readonly moving?: string; readonly mustFit?: boolean } = {},
+): (NodeId | undefined)[] {
+  const selector = parseSelector(wanted.select);
+  if ('problem' in selector) {
+    throw new MycelError('MYCEL_BAD_OPTION', {
+      reason: `The selector is not valid: ${selector.problem}.`,
+    });
+  }
+  const members = world.node
+    .members()
+    .filter(({ state, isSelf }) => isSelf || state === 'alive' || state === 'suspect');
+  const fitting = members.filter(
+    ({ id, labels, capabilities }) =>
+      (wanted.pinned === undefined || wanted.pinned === id) &&
+      wanted.requires.every((need) => capabilities.includes(need)) &&
+      selector.matches({ labels, capabilities }),
+  );
+  if (mustFit === true && fitting.length === 0) {
+    const known = [...new Set(members.flatMap(({ capabilities }) => capabilities))].sort();
+    throw new MycelError('MYCEL_NO_SITE', {
+      reason: `None of ${members.length} nodes has ${wanted.requires.join(', ') || 'the labels asked for'}.`,
+      fix:
+        known.length === 0
+          ? 'No node tells any capability: see "mycel members".'
+          : `There are: ${known.slice(0, 12).join(', ')}.`,
+    });
+  }
+  const draining = new Set(all.filter(({ page }) => page.isDraining).map(({ node }) => node));
+  const sites = fitting.filter(({ id }) => !draining.has(id)).map(({ id }) => ({ id }));
+  const live = new Set(members.map(({ id }) => id));
+  const holders = Array.from({ length: wanted.replicas }, (_, number) => {
+    const instance = `${wanted.name}#${number}`;
+    const holder = claims.holder(instance)?.node;
+    return instance === moving || holder === undefined || !live.has(holder) ? undefined : holder;
+  });
+  const placed = placeReplicas(wanted.name, wanted.replicas, sites, holders);
+  // Whoever holds an instance moves it itself: nobody takes it from a node that is being drained.
+  return placed.map((node, number) => holders[number] ?? node);
+}

@@ -1,0 +1,176 @@
+/** Agents on real nodes: deployed, isolated, supervised, moved, and taken over when their node is gone. */
+
+import { readFile } from 'node:fs/promises';
+import { describe, expect, test } from 'vitest';
+import type { AgentHandles } from '../../../src/agent/furniture.ts';
+import type { MycelError } from '../../../src/kernel/errors.ts';
+import type { MeshNode } from '../../../src/runtime/mesh-node.ts';
+import { startMesh, textOf, until } from '../loopback.ts';
+
+type Node = MeshNode & AgentHandles;
+const mesh = async (...names: string[]): Promise<Node[]> => (await startMesh(...names)) as Node[];
+
+/** What an agent has published, as numbers. */
+function numbers(node: MeshNode, topic: string): number[] {
+  const seen: number[] = [];
+  node.subscribe(topic, (message) => void seen.push(Number(textOf(message))));
+  return seen;
+}
+
+const failure = (promise: Promise<unknown>): Promise<MycelError> =>
+  promise.then(
+    () => {
+      throw new Error('it did not fail');
+    },
+    (error: unknown) => error as MycelError,
+  );
+
+/** An agent that counts fast. */
+const counter = (more = ''): string => `
+import { defineAgent } from 'mycel';
+export const agent = defineAgent({
+  name: 'counter',
+  ${more}
+  init(self, saved = { count: 0 }) {
+    const state = { count: saved.count };
+    self.every(30, async () => {
+      state.count += 1;
+      await self.publish('count/out', String(state.count));
+      await self.checkpoint(state);
+    });
+    return state;
+  },
+  handle(state, message, self) {
+    if (message.type === 'mail' && message.body === 'die') throw new Error('told to');
+    if (message.type === 'mail' && message.body === 'spin') for (;;) {}
+    if (message.type === 'mail' && message.body === 'hoard') {
+      const all = [];
+      for (;;) all.push(new Array(100_000).fill(Math.random()));
+    }
+  },
+});`;
+
+const states = (node: Node): string[] =>
+  node.agents.list().map(({ instance, state }) => `${instance} ${state}`);
+
+test('the example of the docs counts, and goes on where it was on another node', async () => {
+  const [ann, bob] = (await mesh('ann', 'bob')) as [Node, Node];
+  const source = await readFile(
+    new URL('../../../docs/examples/beat-agent.ts', import.meta.url),
+    'utf8',
+  );
+  const seen = numbers(ann, 'beat/out');
+  await ann.agents.deploy(source);
+  await until(() => seen.length >= 3);
+  expect(seen.slice(0, 3)).toEqual([1, 2, 3]);
+  const [first] = ann.agents.list();
+  expect(first).toMatchObject({ agent: 'beat', instance: 'beat#0', state: 'running', restarts: 0 });
+  const other = first?.node === ann.id ? bob : ann;
+  await bob.agents.migrate('beat#0', other.id);
+  await until(() => ann.agents.list()[0]?.node === other.id);
+  const before = seen.at(-1) ?? 0;
+  await until(() => (seen.at(-1) ?? 0) >= before + 2);
+  // It went on: no number begins anew, at most the one of the move comes twice.
+  for (const [at, number] of seen.entries()) {
+    if (at > 0) expect(number - (seen[at - 1] ?? 0)).toBeLessThanOrEqual(1);
+    expect(number).toBeGreaterThanOrEqual(at);
+  }
+  await ann.agents.undeploy('beat');
+  await until(() => bob.agents.list().length === 0);
+});
+
+describe.each(['thread', 'process'] as const)('a %s', (isolation) => {
+  test('that spins or hoards or throws hurts only itself, is ended and begins again with its state', async () => {
+    const [ann] = (await mesh('ann')) as [Node];
+    const seen = numbers(ann, 'count/out');
+    await ann.agents.deploy(counter(`isolation: '${isolation}', heapMb: 24,`));
+    await ann.agents.deploy(counter(`isolation: 'in-process',`), { name: 'calm' });
+    for (const [at, what] of ['die', 'spin', 'hoard'].entries()) {
+      await until(() => states(ann).every((state) => state.endsWith('running')));
+      await until(() => seen.length > 3);
+      await ann.agents.send('counter#0', what);
+      await until(
+        () => (ann.agents.list().find(({ agent }) => agent === 'counter')?.restarts ?? 0) > at,
+        30_000,
+      );
+      // The node is alive all the while.
+      expect(await ann.call('$SRV.ping')).toMatchObject({ node: ann.id });
+    }
+    await until(() => states(ann).every((state) => state.endsWith('running')));
+    expect(ann.agents.list().find(({ agent }) => agent === 'calm')?.restarts).toBe(0);
+  }, 60_000);
+});
+
+test('replicas are spread, a node that goes leaves its agents and their state to the others, once each', async () => {
+  const nodes = await mesh('ann', 'bob', 'cyd');
+  const [ann] = nodes as [Node];
+  await ann.agents.deploy(counter(`isolation: 'in-process',`), { replicas: 6 });
+  await until(() => states(ann).filter((state) => state.endsWith('running')).length === 6);
+  const perNode = new Map<string, number>();
+  for (const { node } of ann.agents.list()) perNode.set(node, (perNode.get(node) ?? 0) + 1);
+  expect([...perNode.values()]).toEqual([2, 2, 2]);
+  const gone = nodes[2] as Node;
+  await until(() => gone.agents.list().length === 6);
+  await gone.stop();
+  await until(
+    () =>
+      ann.agents.list().length === 6 &&
+      ann.agents.list().every(({ node, state }) => node !== gone.id && state === 'running'),
+  );
+  const bob = nodes[1] as Node;
+  await until(() => bob.agents.list().length === 6);
+  expect(
+    bob.agents
+      .list()
+      .map(({ instance, node }) => `${instance} ${node}`)
+      .toSorted(),
+  ).toEqual(
+    ann.agents
+      .list()
+      .map(({ instance, node }) => `${instance} ${node}`)
+      .toSorted(),
+  );
+});
+
+test('a node that is drained gives everything away and takes nothing, until it may again', async () => {
+  const [ann, bob] = (await mesh('ann', 'bob')) as [Node, Node];
+  await ann.agents.deploy(counter(`isolation: 'in-process',`), { replicas: 4 });
+  await until(() => states(bob).filter((state) => state.endsWith('running')).length === 4);
+  const moved = await ann.agents.drain(bob.id);
+  expect(moved).toEqual({ moved: 2 });
+  await until(() => ann.agents.list().every(({ node }) => node === ann.id));
+  await ann.agents.deploy(counter(`isolation: 'in-process',`), { name: 'later', replicas: 2 });
+  await until(() => ann.agents.list().length === 6);
+  expect(new Set(ann.agents.list().map(({ node }) => node))).toEqual(new Set([ann.id]));
+  await ann.agents.drain(bob.id, false);
+  await ann.agents.deploy(counter(`isolation: 'in-process',`), { name: 'after', replicas: 2 });
+  await until(() => ann.agents.list().some(({ node }) => node === bob.id));
+});
+
+test('what cannot be deployed is refused with the reason, and nothing of it stays', async () => {
+  const [ann] = (await mesh('ann')) as [Node];
+  const code = async (source: string, options = {}) => {
+    const error = await failure(ann.agents.deploy(source, options));
+    return `${error.code} ${error.message} ${error.fix}`;
+  };
+  expect(await code('throw new Error("no way")')).toMatch(/MYCEL_BAD_AGENT.*no way/);
+  expect(await code('export const nothing = 1')).toMatch(/MYCEL_BAD_AGENT.*exports no agent/);
+  expect(await code('for (;;) {')).toMatch(/MYCEL_BAD_AGENT/);
+  expect(await code(`import x from 'left-pad';\n${counter()}`)).toMatch(
+    /MYCEL_BAD_AGENT.*'left-pad'/,
+  );
+  expect(await code(counter(`needs: ['camera'],`))).toMatch(/MYCEL_NO_SITE.*camera/);
+  expect(await code(counter(), { name: 'No Name' })).toMatch(/MYCEL_BAD_OPTION/);
+  expect((await failure(ann.agents.undeploy('beet'))).code).toBe('MYCEL_UNKNOWN_AGENT');
+  expect((await failure(ann.agents.send('beet', 1))).code).toBe('MYCEL_UNKNOWN_AGENT');
+  expect((await failure(ann.agents.migrate('beet#0', ann.id))).code).toBe('MYCEL_UNKNOWN_AGENT');
+  expect(ann.agents.list()).toEqual([]);
+});
+
+test('an agent that keeps failing is given up, and the reason is told', async () => {
+  const [ann] = (await mesh('ann')) as [Node];
+  await ann.agents.deploy(
+    `export const agent = { name: 'ill', isolation: 'in-process', init() { throw new Error('always'); } };`,
+  );
+  await until(() => states(ann)[0] === 'ill#0 failed', 30_000);
+});
