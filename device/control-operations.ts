@@ -10,6 +10,8 @@ import type { DecisionRequest } from './control-decisions.ts';
 import { isLlmRequest, openLlmStream, runLlmCall } from './control-llm.ts';
 import type { LlmRequest } from './control-llm.ts';
 import type { CallName, ControlCalls, ControlRequest, ControlStreams } from './control-protocol.ts';
+import { isStateCall, isStateStream, openStateStream, runStateCall } from './control-state.ts';
+import type { StateCalls } from './control-state.ts';
 import { autoTopology, setTopology } from './topology-operations.ts';
 
 /** A request that has one answer. */
@@ -20,12 +22,8 @@ export type StreamRequest = Exclude<ControlRequest, CallRequest>;
 
 /** Whether the request opens a stream. */
 export function isStreamRequest(request: ControlRequest): request is StreamRequest {
-  return (
-    request.op === 'subscribe' ||
-    request.op === 'events' ||
-    request.op === 'lock' ||
-    request.op === 'llm-ask'
-  );
+  const own = ['subscribe', 'events', 'lock', 'llm-ask'];
+  return own.includes(request.op) || isStateStream(request);
 }
 
 /**
@@ -41,6 +39,7 @@ export async function runCall(
   if (isDecisionRequest(request)) return runDecisionCall(node, request);
   if (isLlmRequest(request))
     return runLlmCall(node, request) as Promise<ControlCalls[CallName]['result']>;
+  if (isStateCall(request)) return runStateCall(node, request);
   switch (request.op) {
     case 'status':
       return node.status();
@@ -81,6 +80,7 @@ async function runMeshCall(
         | AgentRequest['op']
         | DecisionRequest['op']
         | LlmRequest['op']
+        | keyof StateCalls
         | 'status'
         | 'members'
         | 'discover'
@@ -136,6 +136,10 @@ export function openStream(
   signal: AbortSignal,
 ): void {
   if (request.op === 'llm-ask') return openLlmStream(node, request.args, emit, signal);
+  if (isStateStream(request)) {
+    signal.addEventListener('abort', openStateStream(node, request, emit), { once: true });
+    return;
+  }
   if (request.op === 'subscribe') {
     const stop = node.subscribe(
       request.args.filter,

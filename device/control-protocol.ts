@@ -17,6 +17,8 @@ import type { DecisionCalls, DecisionStreams } from './control-decisions.ts';
 import type { AgentCalls } from './control-agents.ts';
 import { llmChecks } from './control-llm.ts';
 import type { LlmCalls, LlmStreams } from './control-llm.ts';
+import { stateChecks } from './control-state.ts';
+import type { StateCalls, StateStreams } from './control-state.ts';
 import type { FailureRecord } from './failure.ts';
 import type { TopologySetArgs } from './topology-operations.ts';
 
@@ -57,7 +59,7 @@ export type ControlEvent = {
 }[keyof MeshEvents];
 
 /** The requests with one answer: what they take and what they give. */
-export interface ControlCalls extends AgentCalls, LlmCalls, DecisionCalls {
+export interface ControlCalls extends AgentCalls, LlmCalls, DecisionCalls, StateCalls {
   status: { args: NoArgs; result: NodeStatus };
   members: { args: NoArgs; result: readonly MemberInfo[] };
   discover: { args: NoArgs; result: DiscoveryReport };
@@ -121,7 +123,7 @@ export interface ControlCalls extends AgentCalls, LlmCalls, DecisionCalls {
 }
 
 /** The requests that are answered by `ok` and then a stream of events. */
-export interface ControlStreams extends LlmStreams, DecisionStreams {
+export interface ControlStreams extends LlmStreams, DecisionStreams, StateStreams {
   subscribe: { args: { readonly filter: string }; event: ControlMessage };
   events: { args: NoArgs; event: ControlEvent };
 }
@@ -196,6 +198,7 @@ const checks: Readonly<Record<CallName | StreamName, Readonly<Record<string, Che
   ...agentChecks({ text, whole, optional, list, oneOf }),
   ...decisionChecks({ text, whole, optional, list, oneOf }),
   ...llmChecks({ text, whole, optional, list, oneOf }),
+  ...stateChecks({ text, whole, optional }),
   status: {},
   members: {},
   discover: {},

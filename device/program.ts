@@ -11,6 +11,7 @@ import { addGatewayCommands } from './program-gateway.ts';
 import { addDecisionCommands } from './program-decisions.ts';
 import { addMeshCommands } from './program-mesh.ts';
 import { addNodeCommands } from './program-node.ts';
+import { addStateCommands } from './program-state.ts';
 import { addTopologyCommands } from './program-topology.ts';
 import type { Terminal } from './terminal.ts';
 import { version } from './version.ts';
@@ -41,6 +42,7 @@ export function createProgram(terminal: Terminal): Command {
   addDecisionCommands(program, withContext);
   addBoardCommands(program, withContext);
   addGatewayCommands(program, withContext);
+  addStateCommands(program, withContext);
   return program;
 }
 

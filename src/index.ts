@@ -24,6 +24,26 @@ export type {
 export type { ServiceCallOptions } from './runtime/services/caller.ts';
 export type { ActionContext } from './runtime/services/host.ts';
 export type { ServiceInfo } from './runtime/services/services.ts';
+export type { Cache, CacheHandle, CacheOptions, CacheStats } from './agent/cache.ts';
+export type { MergeReport, PartitionsHandle } from './agent/partitions.ts';
+export type { EmitOptions, EventQuery, EventsHandle, MeshEvent } from './agent/events.ts';
+export type {
+  BoundedCounter,
+  Counter,
+  Extreme,
+  Flag,
+  Json,
+  MultiRegister,
+  Register,
+  StateChange,
+  StateHandle,
+  StateMap,
+  StateQuery,
+  StateRow,
+  StateSchema,
+  StateSet,
+} from './agent/state-types.ts';
+export type { StateStatus } from './runtime/state/state-room.ts';
 export { listInterfaces } from './adapters/system/interfaces.ts';
 export type { InterfaceKind, NetInterface } from './adapters/system/interfaces.ts';
 import { furnish } from './agent/furniture.ts';

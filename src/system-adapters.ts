@@ -13,6 +13,8 @@ import { nextBoot, raiseBoot } from './adapters/disk/counters.ts';
 import { createDiskReplicaLogs } from './adapters/disk/replica-log.ts';
 import { openDiskStore } from './adapters/disk/disk-store.ts';
 import { openDiskEventLog } from './adapters/disk/event-log.ts';
+import { openJournal } from './adapters/disk/journal.ts';
+import { diskFiles } from './adapters/disk/journal-files.ts';
 import { openGround } from './adapters/ground.ts';
 import { createCells } from './adapters/agents/cells.ts';
 import { createHardware } from './adapters/hardware/hardware.ts';
@@ -51,6 +53,8 @@ export function createSystemAdapters(options: NodeOptions): NodeAdapters {
     openStore: (directory) => openDiskStore(directory, { log }),
     replicaLogs: (dataDir) => createDiskReplicaLogs(join(dataDir, 'consensus')),
     openEventLog: (directory) => openDiskEventLog(join(directory, 'outbox')),
+    openJournal: (directory) => (name, replay) =>
+      openJournal({ files: diskFiles(directory), name, clock, log }, replay),
     nextBoot,
     raiseBoot,
     openGround,

@@ -1,10 +1,11 @@
 /** What the node that runs here says about itself. */
 
-import type { NodeStatus } from 'mycel';
+import type { NodeStatus, StateStatus } from 'mycel';
 
 import { connectControl } from '../control-client.ts';
 import { formatDuration } from '../duration.ts';
 import { toFailure } from '../failure.ts';
+import { formatBytes } from '../quantity.ts';
 import { fail, ok, warn, type Finding } from './finding.ts';
 import { checkReach } from './reach-check.ts';
 
@@ -22,9 +23,14 @@ export async function askNode(dataDir: string): Promise<NodeAnswer> {
       const status = await client.call('status', {});
       const members = await client.call('members', {});
       const discovery = await client.call('discover', {});
+      const state = await client.call('state-status', {}).catch(() => undefined);
       return {
         status,
-        findings: [...describe(status), ...checkReach(status, members, discovery)],
+        findings: [
+          ...describe(status),
+          ...(state === undefined ? [] : [wear(state)]),
+          ...checkReach(status, members, discovery),
+        ],
       };
     } finally {
       client.close();
@@ -49,4 +55,23 @@ function describe(status: NodeStatus): Finding[] {
     ),
     ...status.warnings.map((text) => warn('running node', text, 'See "mycel status".')),
   ];
+}
+
+/** What a card of 16 GB bears for ten years if each cell can be written 300 times, with half of that left for others. */
+const flashBytesPerDayMax: number = 600 * 1024 * 1024;
+
+function wear({ journal }: StateStatus): Finding {
+  const check = 'state on disk';
+  const daily = `${formatBytes(journal.flashBytesPerDay)} a day`;
+  if (journal.trouble !== undefined) {
+    return fail(check, journal.trouble, 'Free some space, or remount the disk writable.');
+  }
+  if (journal.flashBytesPerDay > flashBytesPerDayMax) {
+    return warn(
+      check,
+      `it writes ${daily} to flash; a small card bears ${formatBytes(flashBytesPerDayMax)}`,
+      'Write less often, or put the data directory on a disk.',
+    );
+  }
+  return ok(check, `it writes ${daily} to flash, of ${formatBytes(flashBytesPerDayMax)}`);
 }

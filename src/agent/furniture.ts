@@ -6,6 +6,8 @@ import { createDeviceHandle } from './device.ts';
 import type { DeviceHandle } from './device.ts';
 import { createLlm } from './llm.ts';
 import type { LlmHandle } from './llm.ts';
+import { furnishShared } from './shared.ts';
+import type { SharedHandles } from './shared.ts';
 import { furnishWork } from './work.ts';
 import type { WorkHandles } from './work.ts';
 import { createBlobs } from '../runtime/blobs/blobs.ts';
@@ -16,7 +18,7 @@ import { lazyPart } from '../runtime/parts.ts';
 import type { NodePart, PartWorld } from '../runtime/parts.ts';
 
 /** What the parts add to a node. */
-export interface AgentHandles extends WorkHandles, DecisionHandles {
+export interface AgentHandles extends SharedHandles, WorkHandles, DecisionHandles {
   /** Content named by its hash, kept here and fetched from whoever has it. */
   readonly blobs: Blobs;
   /** The board under the node. */
@@ -28,17 +30,26 @@ export interface AgentHandles extends WorkHandles, DecisionHandles {
 /** Furnishes a node. Parts start in this order. */
 export function furnish(world: PartWorld): Furniture<AgentHandles> {
   const hardware = world.adapters.hardware(world.dataDir);
+  const shared = furnishShared(world);
   const work = furnishWork(world);
   const decisions = createDecisions(world);
   const llm = createLlm(world);
   const blobs = createBlobs({ ...world, files: world.adapters.blobFiles(world.dataDir) });
   const device = createDeviceHandle(hardware);
   return {
-    parts: [blobs, ...work.parts, decisions.part, llm.part, ...boardParts(world, hardware)],
+    parts: [
+      blobs,
+      ...shared.parts,
+      ...work.parts,
+      decisions.part,
+      llm.part,
+      ...boardParts(world, hardware),
+    ],
     handles: {
       device,
       llm: llm.handle,
       blobs: blobs.handle,
+      ...shared.handles,
       ...work.handles,
       ...decisions.handles,
     },

@@ -237,6 +237,16 @@ export const errorCatalogue = {
     text: 'There is no such agent.',
     fix: 'See "mycel agents".',
   },
+  MYCEL_STATE_BOUND: {
+    retryable: true,
+    text: 'The budget does not allow it.',
+    fix: 'Spend less, grant more, or try again when the nodes that hold the rest can be reached.',
+  },
+  MYCEL_STATE_INVALID: {
+    retryable: false,
+    text: 'The key or value is not valid.',
+    fix: 'Correct what the message names; nothing was changed.',
+  },
   MYCEL_STORE_FAILED: {
     retryable: true,
     text: 'The data directory could not be read or written.',

@@ -9,6 +9,7 @@ import type { Datagrams } from '../ports/datagram.ts';
 import type { Rung } from '../ports/discovery.ts';
 import type { Cells } from '../ports/agent-cell.ts';
 import type { Hardware } from '../ports/hardware.ts';
+import type { OpenJournal } from '../ports/journal.ts';
 import type { LinkHandlers, LinkSession, LinkTransport } from '../ports/link.ts';
 import type { Log } from '../ports/log.ts';
 import type { Metrics } from '../ports/metrics.ts';
@@ -169,6 +170,8 @@ export interface NodeAdapters {
   replicaLogs(dataDir: string): ReplicaLogs;
   /** What the outbox keeps in this data directory. */
   openEventLog(directory: string): Promise<EventLog>;
+  /** Journals of the data directory. */
+  openJournal(directory: string): OpenJournal;
   nextBoot(store: Store): Promise<number>;
   /** Makes the next boot count higher than this one: the data directory is older than the mesh remembers. */
   raiseBoot(store: Store, boot: number): Promise<void>;

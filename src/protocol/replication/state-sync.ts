@@ -196,7 +196,9 @@ export function createStateSync(
       const joined = state.join(fact);
       if (joined.fresh !== undefined) fresh.push(joined.fresh);
       if (joined.outdated.length > 0) {
-        outdated.push({ address: fact.address, live: [], dead: joined.outdated });
+        // A death is told together with what took the place: whoever refuses the one must not take the other.
+        const { address } = fact;
+        outdated.push({ address, live: state.entries(address), dead: joined.outdated });
       }
     }
     if (refused > 0) {

@@ -1,0 +1,136 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, test } from 'vitest';
+import { createLab } from './lab.ts';
+import type { Lab } from './lab.ts';
+import type { Host } from './lab-host.ts';
+import { startMesh, statesSeen } from './lab-mesh.ts';
+
+/** How long the mesh is split, in ms. @default 6 s; the issue's minute with MYCEL_SPLIT_MS=60000 */
+const splitMs = Number(process.env['MYCEL_SPLIT_MS'] ?? 6_000);
+
+/** All replicas are equal so long after healing, counted from when membership has the others back. */
+const equalMs = 5_000;
+
+async function json(host: Host, ...args: readonly string[]): Promise<unknown> {
+  const { code, json: value, stderr } = await host.cli(...args, '--json');
+  if (code !== 0) throw new Error(`mycel ${args.join(' ')}: exit ${code} ${stderr}`);
+  return value;
+}
+
+async function fingerprints(hosts: readonly Host[]): Promise<Set<unknown>> {
+  const all = await Promise.all(hosts.map((host) => json(host, 'state', 'status')));
+  return new Set(all.map((status) => (status as { fingerprint: string }).fingerprint));
+}
+
+async function within(ms: number, what: string, holds: () => Promise<boolean>): Promise<number> {
+  const from = performance.now();
+  for (;;) {
+    if (await holds()) return performance.now() - from;
+    if (performance.now() - from > ms) throw new Error(`${what}: not within ${ms} ms`);
+    await sleep(20);
+  }
+}
+
+function sideOf(at: number): number {
+  return at < 3 ? 0 : 1;
+}
+
+function block(lab: Lab, isOpen = false): void {
+  for (const from of lab.hosts) {
+    for (const to of lab.hosts) {
+      if (from === to || sideOf(from.at) === sideOf(to.at)) continue;
+      if (isOpen) lab.unblock(from, to);
+      else lab.block(from, to);
+    }
+  }
+}
+
+describe('replicated state across hosts', () => {
+  test('split 3|2 with writes on both sides: equal soon after healing, no add lost, nothing removed comes back', async () => {
+    await using lab = await createLab({ hosts: 5 });
+    const mesh = await startMesh(lab, 5, { flags: ['--profile', 'fast'] });
+    await mesh.viewsComplete();
+    const { hosts } = lab;
+    await json(lab.host(0), 'state', 'add', 'tags', '"early"');
+    await json(lab.host(0), 'state', 'set', 'gone', '1');
+    await within(10_000, 'equal at first', async () => (await fingerprints(hosts)).size === 1);
+
+    block(lab);
+    await within(30_000, 'both sides miss the other', async () =>
+      mesh.nodes.every(({ process, host }) => {
+        const seen = statesSeen(process);
+        return mesh.nodes
+          .filter((other) => sideOf(other.host.at) !== sideOf(host.at))
+          .every(({ id }) => seen.get(id) === 'dead');
+      }),
+    );
+    const until = performance.now() + splitMs;
+    const added: string[] = ['early'];
+    for (let round = 0; performance.now() < until || round < 2; round += 1) {
+      for (const host of hosts) {
+        const tag = `${host.at}-${round}`;
+        await json(host, 'state', 'add', 'tags', JSON.stringify(tag));
+        added.push(tag);
+        await json(host, 'state', 'incr', 'hits', '1');
+      }
+    }
+    await json(lab.host(4), 'state', 'remove', 'gone');
+    await json(lab.host(4), 'state', 'remove', 'tags', '"early"');
+    added.shift();
+    expect((await fingerprints(hosts)).size).toBeGreaterThan(1);
+
+    block(lab, true);
+    await mesh.viewsComplete(5, 60_000);
+    const ms = await within(
+      equalMs,
+      'equal after healing',
+      async () => (await fingerprints(hosts)).size === 1,
+    );
+    for (const host of hosts) {
+      const tags = (await json(host, 'state', 'get', 'tags')) as { value: string[] };
+      expect([...tags.value].sort()).toEqual(added.toSorted());
+      expect(await json(host, 'state', 'get', 'hits')).toMatchObject({ value: added.length });
+      expect((await host.cli('state', 'get', 'gone')).code).toBe(1);
+      // A report is closed when this node is equal with each peer that came back, or after 30 s.
+      await within(40_000, 'a report', async () => {
+        const { reports } = (await json(host, 'partitions')) as { reports: unknown[] };
+        return reports.length > 0;
+      });
+    }
+    console.log(
+      `split for ${splitMs} ms, ${added.length} adds: equal ${Math.round(ms)} ms after healing`,
+    );
+    expect(await mesh.stop()).toEqual([0, 0, 0, 0, 0]);
+  }, 240_000);
+
+  test('a node that is killed under writes has every acknowledged one afterwards', async () => {
+    await using lab = await createLab({ hosts: 1 });
+    const host = lab.host(0);
+    const acknowledged: number[] = [];
+    let serial = 0;
+    for (let life = 0; life < 4; life += 1) {
+      await startMesh(lab, 1, { flags: ['--profile', 'fast'] });
+      let isUp = true;
+      const writer = async (): Promise<void> => {
+        while (isUp) {
+          const mine = serial++;
+          const { code } = await host.cli('state', 'add', 'log', String(mine));
+          if (code === 0) acknowledged.push(mine);
+        }
+      };
+      const writers = [writer(), writer(), writer()];
+      const wanted = acknowledged.length + 6;
+      await within(60_000, 'writes', async () => {
+        await host.exec(['true']);
+        return acknowledged.length >= wanted;
+      });
+      await host.kill();
+      isUp = false;
+      await Promise.all(writers);
+    }
+    await startMesh(lab, 1, { flags: ['--profile', 'fast'] });
+    const { value } = (await json(host, 'state', 'get', 'log')) as { value: number[] };
+    expect(acknowledged.filter((one) => !value.includes(one))).toEqual([]);
+    expect(value.length).toBeGreaterThanOrEqual(24);
+  }, 240_000);
+});
