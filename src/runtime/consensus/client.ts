@@ -103,7 +103,7 @@ export function createGroupClient(group: Group, service: Service, random: Random
     ): Promise<LeaderReply<Result> | undefined> {
       if (at === undefined) return undefined;
       if (at === mesh.self) {
-        const reply = await local();
+        const reply = await within(local(), deadlineMs);
         if (reply.type !== 'ok') return reply;
         const result = resultOf(reply.result ?? null);
         return result === undefined ? undefined : { type: 'ok', result };
@@ -142,6 +142,14 @@ export function createGroupClient(group: Group, service: Service, random: Random
     if (founder !== undefined && attempt % 2 === 0) return founder;
     const everybody = [mesh.self, ...mesh.peers()].sort();
     return everybody[Math.floor(attempt / 2) % everybody.length];
+  }
+
+  /** This node's own group may be unable to decide: its caller's patience ends all the same. */
+  function within<Result>(work: Promise<Result>, ms: Millis): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      const cancel = clock.alarm(clock.now() + ms, () => reject(new MycelError('MYCEL_DEADLINE')));
+      work.then(resolve, reject).finally(cancel);
+    });
   }
 
   function pause(ms: Millis): Promise<void> {

@@ -200,6 +200,7 @@ export function startReplica(world: ReplicaWorld): Replica {
       }
       case 'announce':
         if (effect.role === 'leader' && !wasLeader) stampedAt = clock.now();
+        if (effect.role !== 'leader' && wasLeader) deposed();
         wasLeader = effect.role === 'leader';
         return world.changed();
       case 'note':
@@ -281,6 +282,15 @@ export function startReplica(world: ReplicaWorld): Replica {
     const change = changes.get(ref);
     changes.delete(ref);
     if (change !== undefined) placedChanges.set(index, { term, waiter: change });
+  }
+
+  /** Whether what it has placed will be decided is up to the next leader, if there ever is one: whoever waits asks again. */
+  function deposed(): void {
+    for (const { waiter } of [...placed.values(), ...placedChanges.values()]) {
+      waiter.reject(new RefusedError('unknown'));
+    }
+    placed.clear();
+    placedChanges.clear();
   }
 
   function refused(ref: number, reason: Refusal): void {
