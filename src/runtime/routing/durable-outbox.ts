@@ -225,7 +225,8 @@ export function createDurableOutbox(world: DurableOutboxWorld): DurableOutbox {
     },
     settled(seq) {
       settledTo = seq;
-      if (head < seqs.length) release(seq);
+      // Also when nobody waits: what nobody is owed is settled before its publisher asks.
+      release(seq);
       if (owedBytes > 0 && seq >= writtenTo) schedule(markMs);
     },
     trouble: () => failure,
