@@ -26,7 +26,17 @@ test('a busy channel gets a connection of its own, in which nothing overtakes, a
     seen.set(topic, list);
   });
   const events: string[] = [];
-  bob.subscribe('event', ({ payload }) => events.push(new TextDecoder().decode(payload)));
+  let isHeard = false;
+  bob.subscribe('event', ({ payload }) => {
+    const text = new TextDecoder().decode(payload);
+    if (text === 'probe') isHeard = true;
+    else events.push(text);
+  });
+  // A subscription reaches its publishers a moment after it is made; a flood outruns what they keep for it.
+  await until(() => {
+    void ann.publish('event', 'probe');
+    return isHeard;
+  });
   const payload = new Uint8Array(32 * 1024);
   let count = 0;
   let eventCount = 0;
