@@ -148,7 +148,8 @@ function listenForKeys(actions: Readonly<Record<string, () => void>>): () => voi
     stdin.off('data', onData);
     if (stdin.isTTY) stdin.setRawMode(false);
     stdin.pause();
-    stdin.unref();
+    // A file, as /dev/null is, has nothing to let go of.
+    if ('unref' in stdin) stdin.unref();
   };
 }
 
