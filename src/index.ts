@@ -1,7 +1,7 @@
 /** The front door of mycel: every public name, listed one by one. */
 
 export { createHardware } from './adapters/hardware/hardware.ts';
-export { mountOf } from './adapters/system/mounts.ts';
+export { blockDeviceOf, mountOf } from './adapters/system/mounts.ts';
 export type { Mount } from './adapters/system/mounts.ts';
 export { listSystemDirectory, readSystemFile } from './adapters/system/system-file.ts';
 export type { SystemRoot } from './adapters/system/system-file.ts';

@@ -1,11 +1,8 @@
 /** Does the disk under the data directory show its age? Only what Linux offers as files is asked. */
 
-import { basename } from 'node:path';
-import { realpathSync } from 'node:fs';
-
 import { formatBytes } from '../quantity.ts';
 import { fail, ok, warn, type Finding } from './finding.ts';
-import { mountOf, listSystemDirectory, readSystemFile, type SystemRoot } from 'mycel';
+import { blockDeviceOf, mountOf, readSystemFile, type SystemRoot } from 'mycel';
 
 const check = 'disk';
 
@@ -17,8 +14,7 @@ const lifeWarn = 0x08;
 export function checkDisk(dataDir: string, root: SystemRoot): Finding[] {
   const mount = mountOf(root, dataDir);
   if (mount?.device.startsWith('/dev/') !== true) return [];
-  const partition = basename(resolveDevice(mount.device));
-  const device = wholeDevice(root, partition);
+  const { partition, disk: device } = blockDeviceOf(root, mount);
   return [...checkErrors(root, partition), checkWear(root, device)];
 }
 
@@ -63,21 +59,4 @@ function checkWear(root: SystemRoot, device: string): Finding {
     return warn(check, `${said}.`, 'Plan to replace it.');
   }
   return ok(check, said);
-}
-
-function resolveDevice(device: string): string {
-  try {
-    return realpathSync(device);
-  } catch {
-    return device;
-  }
-}
-
-/** `mmcblk0p2` lives on `mmcblk0`, `sda1` on `sda`. */
-function wholeDevice(root: SystemRoot, partition: string): string {
-  const blocks = listSystemDirectory(root, 'sys/block');
-  return (
-    blocks.find((block) => listSystemDirectory(root, `sys/block/${block}`).includes(partition)) ??
-    partition
-  );
 }

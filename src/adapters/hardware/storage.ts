@@ -1,11 +1,11 @@
 /** The disk under a path: its kind, its room, its wear. */
 
 import { realpathSync, statfsSync } from 'node:fs';
-import { basename, resolve } from 'node:path';
+import { resolve } from 'node:path';
 
 import type { DiskFacts, DiskKind } from '../../ports/hardware.ts';
-import { mountOf, type Mount } from '../system/mounts.ts';
-import { listSystemDirectory, readSystemFile, type SystemRoot } from '../system/system-file.ts';
+import { blockDeviceOf, mountOf, type Mount } from '../system/mounts.ts';
+import { readSystemFile, type SystemRoot } from '../system/system-file.ts';
 
 const memoryTypes = new Set(['tmpfs', 'ramfs', 'devtmpfs']);
 const networkTypes = new Set(['nfs', 'nfs4', 'cifs', 'smb3', '9p', 'ceph', 'fuse.sshfs']);
@@ -15,8 +15,7 @@ export function readDisk(root: SystemRoot, path: string): DiskFacts | undefined 
   const mount = mountOf(root, resolve(path));
   if (mount === undefined) return undefined;
   const room = roomOf(mount.path);
-  const partition = basename(realDevice(mount.device));
-  const device = wholeDevice(root, partition);
+  const { partition, disk: device } = blockDeviceOf(root, mount);
   const written = Number(readSystemFile(root, `sys/fs/ext4/${partition}/lifetime_write_kbytes`));
   return {
     path: mount.path,
@@ -67,21 +66,4 @@ function readWear(root: SystemRoot, device: string): number | undefined {
     .map(Number)
     .filter((value) => value > 0);
   return tenths.length === 0 ? undefined : Math.min(1, Math.max(...tenths) / 10);
-}
-
-function realDevice(device: string): string {
-  try {
-    return realpathSync(device);
-  } catch {
-    return device;
-  }
-}
-
-/** `mmcblk0p2` lives on `mmcblk0`, `sda1` on `sda`. */
-function wholeDevice(root: SystemRoot, partition: string): string {
-  const blocks = listSystemDirectory(root, 'sys/block');
-  return (
-    blocks.find((block) => listSystemDirectory(root, `sys/block/${block}`).includes(partition)) ??
-    partition
-  );
 }

@@ -1,6 +1,9 @@
 /** Which file system holds a path, as /proc/mounts tells it. */
 
-import { readSystemFile, type SystemRoot } from './system-file.ts';
+import { realpathSync } from 'node:fs';
+import { basename } from 'node:path';
+
+import { listSystemDirectory, readSystemFile, type SystemRoot } from './system-file.ts';
 
 /** A mounted file system. */
 export interface Mount {
@@ -18,6 +21,27 @@ export function mountOf(root: SystemRoot, path: string): Mount | undefined {
     if (isAbove && mount.path.length >= (best?.path.length ?? 0)) best = mount;
   }
   return best;
+}
+
+/** The kernel's names of the partition under a mount and of the disk it lies on: `mmcblk0p2` on `mmcblk0`, `sda1` on `sda`. */
+export function blockDeviceOf(
+  root: SystemRoot,
+  mount: Mount,
+): { readonly partition: string; readonly disk: string } {
+  const partition = basename(realDevice(mount.device));
+  const disks = listSystemDirectory(root, 'sys/block');
+  const disk = disks.find((name) =>
+    listSystemDirectory(root, `sys/block/${name}`).includes(partition),
+  );
+  return { partition, disk: disk ?? partition };
+}
+
+function realDevice(device: string): string {
+  try {
+    return realpathSync(device);
+  } catch {
+    return device;
+  }
 }
 
 function readMounts(root: SystemRoot): Mount[] {
