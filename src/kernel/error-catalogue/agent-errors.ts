@@ -1,0 +1,74 @@
+/** Failures about services, agents and the language models they ask. */
+
+export const agentErrors = {
+  MYCEL_BAD_AGENT: {
+    retryable: false,
+    text: 'The module is no agent that can be deployed.',
+    fix: 'Correct the module: it must load and export "agent".',
+  },
+  MYCEL_BAD_BUNDLE: {
+    retryable: false,
+    text: 'The code of an agent could not be fetched, or is not what was deployed.',
+    fix: 'Deploy it again; if it repeats, a member of the mesh is faulty or hostile.',
+  },
+  MYCEL_BAD_INPUT: {
+    retryable: false,
+    text: 'The input of the action is not what it takes.',
+    fix: 'Correct the field named in the message; "mycel services" shows what there is.',
+  },
+  MYCEL_BAD_OUTPUT: {
+    retryable: false,
+    text: 'The action answered with something its own schema does not allow.',
+    fix: 'Correct the service: its handler or its output schema.',
+  },
+  MYCEL_CALL_LOOP: {
+    retryable: false,
+    text: 'Calls are inside one another too deep.',
+    fix: 'Look for services that call each other in a circle: the trace in the details names the request.',
+  },
+  MYCEL_FENCED: {
+    retryable: false,
+    text: 'Another node holds this agent now.',
+    fix: 'Nothing: this copy ends and the other one goes on.',
+  },
+  MYCEL_LLM_FAILED: {
+    retryable: true,
+    text: 'The language model gave no answer.',
+    fix: 'Read the reason; "mycel llm targets" shows what the gateways can reach.',
+  },
+  MYCEL_LLM_TARGET: {
+    retryable: true,
+    text: 'A target of the gateway cannot be used.',
+    fix: 'Run "mycel gateway check"; it says what is wrong with each target.',
+  },
+  MYCEL_MAILBOX_FULL: {
+    retryable: true,
+    text: 'The agent does not take messages as fast as they come.',
+    fix: 'Send more slowly, or deploy more replicas.',
+  },
+  MYCEL_NO_SITE: {
+    retryable: false,
+    text: 'No node can run this agent.',
+    fix: 'Lower what it requires, or add a node that has it: "mycel members".',
+  },
+  MYCEL_SERVICE_BUSY: {
+    retryable: true,
+    text: 'The service takes no more requests now.',
+    fix: 'Call again later, or run another instance of it.',
+  },
+  MYCEL_UNKNOWN_ACTION: {
+    retryable: false,
+    text: 'The service has no such action.',
+    fix: 'See "mycel services".',
+  },
+  MYCEL_UNKNOWN_AGENT: {
+    retryable: false,
+    text: 'There is no such agent.',
+    fix: 'See "mycel agents".',
+  },
+  MYCEL_UNKNOWN_SERVICE: {
+    retryable: true,
+    text: 'No node offers this service.',
+    fix: 'See "mycel services"; a service of a node that has just joined takes a moment to be known.',
+  },
+} as const;
