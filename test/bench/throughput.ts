@@ -130,7 +130,7 @@ async function delaysAtHalfLoad(
   for (let at = 0; at < options.rounds; at += 1) {
     for (const way of ['aedes', 'mesh'] as const) {
       const run = await measure({ way, qos: 0, bytes, rate: load }, options.seconds);
-      delays[way].push(...run.delays);
+      delays[way] = delays[way].concat(run.delays);
     }
   }
   const baseline = (share: number) => ({ name: names.aedes, value: quantile(delays.aedes, share) });
