@@ -60,6 +60,12 @@ export function addNodeCommands(program: Command, withContext: WithContext): voi
       withContext(async (context) => (await import('./commands/members.ts')).members(context)),
     );
   program
+    .command('channels')
+    .description('the kinds of traffic to other nodes: what waits, what was dropped, and where')
+    .action(
+      withContext(async (context) => (await import('./commands/channels.ts')).channels(context)),
+    );
+  program
     .command('discover')
     .description('what every way of finding nodes sees')
     .action(
@@ -72,7 +78,7 @@ export function addNodeCommands(program: Command, withContext: WithContext): voi
     .argument('[payload]')
     .option('--qos <n>', '0: at most once, 1: acknowledged', toQos, 1)
     .option('--retain', "keep it as the topic's last value")
-    .option('--channel <name>', 'the channel it takes ("mycel status --json" shows them)')
+    .option('--channel <name>', 'the channel it takes ("mycel channels" shows them)')
     .option('--urgent', 'at most 4 KiB that must not wait behind others')
     .action(
       withContext(async (context, topic: string, payload: string | undefined, flags: PubFlags) =>
@@ -126,11 +132,13 @@ export function addNodeCommands(program: Command, withContext: WithContext): voi
 }
 
 function addUp(program: Command, withContext: WithContext): void {
-  addNodeOptions(program.command('up').description('run the node in the foreground')).action(
-    withContext(async (context, flags: UpFlags) =>
-      (await import('./commands/up.ts')).up(context, flags),
-    ),
-  );
+  addNodeOptions(program.command('up').description('run the node in the foreground'))
+    .option('--config <file>', 'more options, as JSON (default: config.json in the data directory)')
+    .action(
+      withContext(async (context, flags: UpFlags & { readonly config?: string }) =>
+        (await import('./commands/up.ts')).up(context, flags, flags.config),
+      ),
+    );
 }
 
 /** The flags of everything that runs a node in the foreground. */

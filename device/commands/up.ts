@@ -3,6 +3,7 @@
 import type { AgentHandles, MeshNode, NodeOptions, NodeStatus } from 'mycel';
 
 import type { Context } from '../context.ts';
+import { readConfigFile } from '../config-file.ts';
 import { assertNoLiveNode } from '../control-server.ts';
 import { runDaemon, type Attendant, type DaemonReport } from '../daemon.ts';
 import { findInvite } from '../invite-source.ts';
@@ -16,13 +17,15 @@ import { harmless } from '../terminal.ts';
 const stopMs = 15_000;
 
 /** Runs until a signal or `mycel down`. */
-export function up(context: Context, flags: UpFlags): Promise<void> {
-  return runNode(context, flags, {});
+export function up(context: Context, flags: UpFlags, configFile?: string): Promise<void> {
+  return runNode(context, flags, configFile === undefined ? {} : { configFile });
 }
 
 /** What else runs on the node, and what the node says it can. */
 export interface NodeExtras {
   readonly capabilities?: readonly string[];
+  /** Where the node's options are; the one in the data directory when it is not said. */
+  readonly configFile?: string;
   readonly attend?: (node: MeshNode & AgentHandles) => Promise<Attendant>;
 }
 
@@ -30,13 +33,15 @@ export interface NodeExtras {
 export async function runNode(
   context: Context,
   flags: UpFlags,
-  { capabilities, attend }: NodeExtras,
+  { capabilities, attend, configFile }: NodeExtras,
 ): Promise<void> {
   const { dataDir, json, terminal } = context;
   await assertNoLiveNode(dataDir);
+  const configured = await readConfigFile(configFile, dataDir);
   const invite = await findInvite(flags.join, process.env);
   const { createNode } = await import('mycel');
   const node = await createNode({
+    ...configured,
     ...toNodeOptions(flags, dataDir, invite?.text),
     ...(capabilities === undefined ? {} : { capabilities }),
   });
@@ -75,8 +80,8 @@ export function toNodeOptions(
 ): NodeOptions {
   return {
     dataDir,
-    mdns: flags.mdns,
-    multicast: flags.multicast,
+    ...(flags.mdns ? {} : { mdns: false }),
+    ...(flags.multicast ? {} : { multicast: false }),
     ...(flags.name === undefined ? {} : { name: flags.name }),
     ...(flags.port === undefined ? {} : { port: flags.port }),
     ...(flags.guestPort === undefined ? {} : { guestPort: flags.guestPort }),

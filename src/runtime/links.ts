@@ -359,7 +359,7 @@ export function createLinks(wires: LinkWires): Links {
     data: (peer, record, channel, topicOf) => lanes.send(peer, channel, record, topicOf),
     bulk: (peer, message, channel) => lanes.sendControl(peer, channel, encodeControl(message)),
     queuedBytes: (peer, channel) => lanes.queuedBytes(peer, channel),
-    channels: () => meter.figures(),
+    channels: () => meter.figures(lanes.view),
     ping(peer, answered) {
       const link = chosen.get(peer);
       if (link !== undefined) ask(link, answered);

@@ -52,7 +52,7 @@ export interface PublishOptions {
   readonly retain?: boolean;
   /** The channel it takes, on every node that has one of that name. @default its class, topic and size decide */
   readonly channel?: string;
-  /** It must not wait behind others: at most 4 KiB on the link's own connection. @default false */
+  /** It must not wait behind others: an `urgent` channel that fits, else at most 4 KiB on the link's own. @default false */
   readonly urgent?: boolean;
   /** Gives up a publish that still waits for room in the outbox: it rejects with the signal's reason. */
   readonly signal?: AbortSignal;
@@ -305,6 +305,8 @@ export interface ChannelOptions {
   readonly bytesMin?: number;
   /** Only messages with at most so many. @default no bound */
   readonly bytesMax?: number;
+  /** Only messages published as `urgent`, instead of `coordination` and without its 4 KiB. @default false */
+  readonly urgent?: boolean;
 }
 
 /** Options of `createNode`, after validation and defaults. */

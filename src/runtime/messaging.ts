@@ -14,7 +14,6 @@ import type { EventLog } from '../ports/event-log.ts';
 import type { Log } from '../ports/log.ts';
 import type { Metrics } from '../ports/metrics.ts';
 import type { InterestMessage } from '../protocol/routing/interest-gossip.ts';
-import { coordination } from '../protocol/channels/channel.ts';
 import type { ChannelTable } from '../protocol/channels/channel-table.ts';
 import type { DeliveryClass, Envelope, Letter } from '../protocol/routing/messages.ts';
 import type { RetainedEntry } from '../protocol/routing/retained-map.ts';
@@ -312,7 +311,6 @@ export function createMessaging(world: MessagingWorld): Messaging {
 
   function publish(topic: string, payload: Uint8Array, options: PublishOptions): Promise<void> {
     const { qos = 1, retain = false, signal } = options;
-    const channel = options.urgent === true ? coordination.name : options.channel;
     // Programs in plain JavaScript have no compiler to tell them.
     if (!(payload instanceof Uint8Array) || (qos !== 0 && qos !== 1)) {
       const reason = 'A payload is a string or a Uint8Array, a qos 0 or 1.';
@@ -327,6 +325,7 @@ export function createMessaging(world: MessagingWorld): Messaging {
     if (payload.byteLength > payloadBytesMax) {
       return Promise.reject(new MycelError('MYCEL_TOO_LARGE', { bytes: payload.byteLength }));
     }
+    const channel = world.channels.wished(options, qos, topic, payload.byteLength);
     const misfit = channel && world.channels.problemOf(channel, qos, payload.byteLength);
     if (misfit) return Promise.reject(new MycelError('MYCEL_BAD_OPTION', { reason: misfit }));
     if (signal?.aborted === true) return Promise.reject(signal.reason as Error);

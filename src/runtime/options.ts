@@ -107,6 +107,7 @@ const schema = z.strictObject({
         ),
         bytesMin: z.optional(z.number('must be a number')),
         bytesMax: z.optional(z.number('must be a number')),
+        urgent: z.optional(flag),
       }),
     ),
   ),
@@ -126,7 +127,7 @@ export function checkOptions(given: unknown): NodeOptions {
     const issue = result.error.issues[0];
     const field = issue === undefined ? '' : issue.path.join('.');
     if (issue?.code === 'unrecognized_keys' && field !== '') {
-      const reason = `'${field}' has no '${issue.keys[0] ?? ''}'; a channel has class, overflow, priority, queueBytes, compressAbove, topics, bytesMin and bytesMax.`;
+      const reason = `'${field}' has no '${issue.keys[0] ?? ''}'; a channel has class, overflow, priority, queueBytes, compressAbove, topics, bytesMin, bytesMax and urgent.`;
       throw new MycelError('MYCEL_BAD_OPTION', { field, reason });
     }
     if (issue?.code === 'unrecognized_keys') {

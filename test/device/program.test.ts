@@ -76,12 +76,9 @@ describe('flags', () => {
       profile: 'wifi',
       dev: true,
       mdns: false,
-      multicast: true,
     });
     expect(toNodeOptions(parse('up', []) as unknown as UpFlags, '/d', undefined)).toEqual({
       dataDir: '/d',
-      mdns: true,
-      multicast: true,
     });
   });
 

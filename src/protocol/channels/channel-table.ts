@@ -27,7 +27,6 @@ export interface ChannelTable {
   byName(name: string): Channel | undefined;
   /** Whether topics and sizes decide anything: if not, the class alone does. */
   readonly hasRules: boolean;
-  /** The channel of a message: the first of the node's own whose rule fits and whose class is the message's. */
   /** Why a message cannot take the channel that its publisher names; undefined: it can. */
   problemOf(name: string, qos: 0 | 1, payloadBytes: number): string | undefined;
   /** Whether a message that finds the outbox full waits there; if not, its publisher is told at once. */
@@ -36,7 +35,15 @@ export interface ChannelTable {
     readonly payload: Uint8Array;
     readonly channel?: string | undefined;
   }): boolean;
+  /** The channel of a message: the first of the node's own whose rule fits and whose class is the message's. */
   choose(kind: MessageClass, topic: string, payloadBytes: number): Channel;
+  /** What the publisher wishes: for an urgent message the first urgent channel whose rule fits, else `coordination`. */
+  wished(
+    how: { readonly channel?: string; readonly urgent?: boolean },
+    qos: 0 | 1,
+    topic: string,
+    payloadBytes: number,
+  ): string | undefined;
 }
 
 /** Builds the table from a node's own channels; one with the name of a built-in takes its place. */
@@ -55,14 +62,22 @@ export function createChannelTable(own: readonly Channel[]): ChannelTable {
   };
   const byClass = { signal: builtIn.data, event: builtIn.events };
 
-  function choose(kind: MessageClass, topic: string, payloadBytes: number): Channel {
+  function find(
+    kind: MessageClass,
+    topic: string,
+    payloadBytes: number,
+    isUrgent: boolean,
+  ): Channel | undefined {
     for (const channel of ruled) {
-      if (channel.class !== kind) continue;
+      if (channel.class !== kind || channel.isUrgent !== isUrgent) continue;
       if (payloadBytes < channel.bytesMin || payloadBytes > channel.bytesMax) continue;
       if (channel.topics.some((filter) => topicMatches(filter, topic))) return channel;
     }
-    return byClass[kind];
+    return undefined;
   }
+
+  const choose = (kind: MessageClass, topic: string, payloadBytes: number): Channel =>
+    find(kind, topic, payloadBytes, false) ?? byClass[kind];
 
   return {
     all,
@@ -70,6 +85,11 @@ export function createChannelTable(own: readonly Channel[]): ChannelTable {
     byName: (name) => byName.get(name),
     hasRules: ruled.length > 0,
     choose,
+    wished({ channel, urgent }, qos, topic, payloadBytes) {
+      if (urgent !== true) return channel;
+      const found = find(qos === 1 ? 'event' : 'signal', topic, payloadBytes, true);
+      return (found ?? builtIn.coordination).name;
+    },
     problemOf(name, qos, payloadBytes) {
       const channel = byName.get(name);
       const kind = qos === 1 ? 'event' : 'signal';

@@ -27,9 +27,17 @@ export interface Channel {
   /** Only messages with at least and at most so many payload bytes. */
   readonly bytesMin: number;
   readonly bytesMax: number;
+  /** Only messages whose publisher calls them urgent; those that no such channel takes have `coordination`. */
+  readonly isUrgent: boolean;
 }
 
-const anySize = { topics: [], bytesMin: 0, bytesMax: Infinity, compressAboveBytes: undefined };
+const anySize = {
+  topics: [],
+  bytesMin: 0,
+  bytesMax: Infinity,
+  isUrgent: false,
+  compressAboveBytes: undefined,
+};
 
 /** Small parcels and what nodes say of the link itself: never opens a connection, it has the link's own. */
 export const coordination: Channel = {

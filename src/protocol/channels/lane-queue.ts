@@ -11,6 +11,8 @@ export interface Pushed {
   readonly isTaken: boolean;
   /** Entries lost by it, itself included. */
   readonly lost: number;
+  /** Of these, the ones that gave way to a newer value of their own topic. */
+  readonly superseded: number;
 }
 
 /** A queue. */
@@ -31,9 +33,10 @@ interface Entry {
   readonly at: number;
 }
 
-const taken: Pushed = { isTaken: true, lost: 0 };
-const superseded: Pushed = { isTaken: true, lost: 1 };
-const refused: Pushed = { isTaken: false, lost: 0 };
+const taken: Pushed = { isTaken: true, lost: 0, superseded: 0 };
+const replaced: Pushed = { isTaken: true, lost: 1, superseded: 1 };
+const passedOver: Pushed = { isTaken: true, lost: 1, superseded: 0 };
+const refused: Pushed = { isTaken: false, lost: 0, superseded: 0 };
 
 /** Builds an empty queue for at most `bytesMax` bytes; one entry alone may exceed it. */
 export function createLaneQueue(policy: OverflowPolicy, bytesMax: number): LaneQueue {
@@ -76,21 +79,21 @@ export function createLaneQueue(policy: OverflowPolicy, bytesMax: number): LaneQ
         same.bytes = own;
         let lost = 1;
         for (; bytes > bytesMax && count() > 1; lost += 1) shift();
-        return lost === 1 ? superseded : { isTaken: true, lost };
+        return lost === 1 ? replaced : { isTaken: true, lost, superseded: 1 };
       }
       if (!isFull(own.length)) {
         add(own, key, at);
         return taken;
       }
       if (policy === 'block' || policy === 'reject') return refused;
-      if (policy === 'drop-newest') return superseded;
+      if (policy === 'drop-newest') return passedOver;
       let lost = 0;
       while (isFull(own.length)) {
         shift();
         lost += 1;
       }
       add(own, key, at);
-      return { isTaken: true, lost };
+      return { isTaken: true, lost, superseded: 0 };
     },
     peek: () => entries[head],
     count,

@@ -1,7 +1,23 @@
 /** What `status` says of each channel. */
 
 import type { Millis } from '../../kernel/core.ts';
+import type { NodeId } from '../../kernel/ids.ts';
 import type { Channel } from '../../protocol/channels/channel.ts';
+
+/**
+ * Why a record was lost: a newer value of its topic came, the queue was full (the `oldest`, the `newest`, or what had to be
+ * `refused` because nobody waits for it), or the link was `unlinked` while it waited.
+ */
+export type ChannelDrop = 'superseded' | 'oldest' | 'newest' | 'refused' | 'unlinked';
+
+/** One channel towards one linked peer, now. */
+export interface ChannelLane {
+  readonly peer: NodeId;
+  /** Whether the channel has a connection of its own, shares the link's, or is changing to its own. */
+  readonly connection: 'shared' | 'opening' | 'own';
+  readonly queuedCount: number;
+  readonly queuedBytes: number;
+}
 
 /** One channel in figures, all peers together, since the start. */
 export interface ChannelFigures {
@@ -14,29 +30,42 @@ export interface ChannelFigures {
   readonly bytes: number;
   /** Frame bytes handed to connections, after compression. */
   readonly sentBytes: number;
-  /** Records lost to the overflow policy. */
+  /** Records lost, and why. */
   readonly dropped: number;
+  readonly drops: Readonly<Partial<Record<ChannelDrop, number>>>;
+  /** What waits now, and how much may for each peer. */
+  readonly queuedCount: number;
+  readonly queuedBytes: number;
+  readonly queueBytesMax: number;
   /** How long records waited that had to, in ms: smoothed, and the longest. */
   readonly waitMs: number;
   readonly waitMsMax: number;
   /** Connections of its own that are open. */
   readonly connections: number;
+  /** The peers to which something was sent on it, while they are linked. */
+  readonly lanes: readonly ChannelLane[];
 }
 
 /** Counts. */
 export interface ChannelMeter {
   took(channel: Channel, bytes: number): void;
   sent(channel: Channel, bytes: number): void;
-  dropped(channel: Channel, count: number): void;
+  dropped(channel: Channel, reason: ChannelDrop, count: number): void;
   waited(channel: Channel, ms: Millis): void;
   connected(channel: Channel, by: 1 | -1): void;
-  figures(): readonly ChannelFigures[];
+  /** `lanes`: what the channel has open towards peers. */
+  figures(lanes: (channel: Channel) => readonly ChannelLane[]): readonly ChannelFigures[];
 }
 
 /** Builds a meter for these channels. */
 export function createChannelMeter(channels: readonly Channel[]): ChannelMeter {
   const fresh = { count: 0, bytes: 0, sentBytes: 0, dropped: 0, waitMs: 0, waitMsMax: 0 };
-  const counts = new Map(channels.map((one) => [one, { ...fresh, connections: 0 }]));
+  const counts = new Map(
+    channels.map((one) => [
+      one,
+      { ...fresh, connections: 0, drops: {} as Partial<Record<ChannelDrop, number>> },
+    ]),
+  );
 
   return {
     took(channel, bytes) {
@@ -49,9 +78,11 @@ export function createChannelMeter(channels: readonly Channel[]): ChannelMeter {
       const at = counts.get(channel);
       if (at !== undefined) at.sentBytes += bytes;
     },
-    dropped(channel, count) {
+    dropped(channel, reason, count) {
       const at = counts.get(channel);
-      if (at !== undefined) at.dropped += count;
+      if (at === undefined || count === 0) return;
+      at.dropped += count;
+      at.drops[reason] = (at.drops[reason] ?? 0) + count;
     },
     waited(channel, ms) {
       const at = counts.get(channel);
@@ -63,13 +94,22 @@ export function createChannelMeter(channels: readonly Channel[]): ChannelMeter {
       const at = counts.get(channel);
       if (at !== undefined) at.connections += by;
     },
-    figures: () =>
-      [...counts].map(([{ name, class: kind, overflow, priority }, at]) => ({
-        name,
-        class: kind,
-        overflow,
-        priority,
-        ...at,
-      })),
+    figures: (lanesOf) =>
+      [...counts].map(([channel, at]) => {
+        const { name, class: kind, overflow, priority, queueBytesMax } = channel;
+        const lanes = lanesOf(channel);
+        return {
+          name,
+          class: kind,
+          overflow,
+          priority,
+          queueBytesMax,
+          ...at,
+          drops: { ...at.drops },
+          queuedCount: lanes.reduce((sum, one) => sum + one.queuedCount, 0),
+          queuedBytes: lanes.reduce((sum, one) => sum + one.queuedBytes, 0),
+          lanes,
+        };
+      }),
   };
 }

@@ -61,12 +61,15 @@ function channelOf(name: string, options: ChannelOptions): Channel {
     if (problem !== undefined)
       throw refusal(name, `MQTT filters in 'topics'; '${filter}': ${problem}`);
   }
-  const { bytesMin = 0, bytesMax = Infinity } = options;
+  const { bytesMin = 0, bytesMax = Infinity, urgent = false } = options;
   if (bytesMin > bytesMax) {
     throw refusal(name, `a 'bytesMin' (${bytesMin}) that is not above 'bytesMax' (${bytesMax})`);
   }
   if (topics.length === 0 && (bytesMin > 0 || bytesMax < Infinity)) {
     throw refusal(name, "'topics' besides 'bytesMin' and 'bytesMax': [\"#\"] for all");
+  }
+  if (topics.length === 0 && urgent) {
+    throw refusal(name, "'topics' besides 'urgent': [\"#\"] for all");
   }
   return {
     name,
@@ -75,6 +78,7 @@ function channelOf(name: string, options: ChannelOptions): Channel {
     topics,
     bytesMin,
     bytesMax,
+    isUrgent: urgent,
     ...figures(name, options, {
       priority: 5,
       queueBytesMax: queueBytes.usual,
@@ -86,7 +90,7 @@ function channelOf(name: string, options: ChannelOptions): Channel {
 /** A built-in channel keeps what others rely on: its class, its rule and how it overflows. */
 function changed(usual: Channel, options: ChannelOptions): Channel {
   const { name } = usual;
-  for (const key of ['class', 'overflow', 'topics', 'bytesMin', 'bytesMax'] as const) {
+  for (const key of ['class', 'overflow', 'topics', 'bytesMin', 'bytesMax', 'urgent'] as const) {
     if (options[key] === undefined) continue;
     throw refusal(
       name,

@@ -12,7 +12,7 @@ import type { FrameWriter } from '../../wire/frame.ts';
 import { barrierFrame, controlFrame } from '../../wire/special-frame.ts';
 import { createDeflater } from './deflater.ts';
 import type { Deflater } from './deflater.ts';
-import type { ChannelMeter } from './channel-meter.ts';
+import type { ChannelLane, ChannelMeter } from './channel-meter.ts';
 
 /** Traffic of one lane within a second, and bytes waiting on the shared connection, for which a connection is opened. */
 export const laneOpensAtBytes: number = 256 * 1024;
@@ -54,6 +54,8 @@ export interface Lanes {
   /** Copies a control record into the lane, to be read as one at the other end. False: not taken, and lost. */
   sendControl(peer: NodeId, channel: Channel, record: Uint8Array): boolean;
   queuedBytes(peer: NodeId, channel: Channel): number;
+  /** The channel towards each peer that it was used for. */
+  view(channel: Channel): readonly ChannelLane[];
   flush(): void;
   /** The link's own session takes bytes again. */
   mainDrained(peer: NodeId): void;
@@ -203,9 +205,14 @@ export function createLanes(world: LanesWorld): Lanes {
       write(lane, record, isControl);
       return true;
     }
-    const { isTaken, lost } = queue.push(new Uint8Array(record), keyOf(), clock.now());
+    const own = new Uint8Array(record);
+    const { isTaken, lost, superseded } = queue.push(own, keyOf(), clock.now());
     if (isTaken) meter.took(channel, record.length);
-    if (lost > 0) meter.dropped(channel, lost);
+    if (lost > 0) {
+      meter.dropped(channel, 'superseded', superseded);
+      const victim = channel.overflow === 'drop-newest' ? 'newest' : 'oldest';
+      meter.dropped(channel, victim, lost - superseded);
+    }
     if (!isTaken) lane.hasRefused = true;
     return isTaken;
   }
@@ -226,7 +233,7 @@ export function createLanes(world: LanesWorld): Lanes {
       controlCount += 1;
       const lane = laneOf(peer, channel);
       const isTaken = put(lane, record, true, () => `${controlMark}${controlCount}`);
-      if (!isTaken) meter.dropped(channel, 1);
+      if (!isTaken) meter.dropped(channel, 'refused', 1);
       return isTaken;
     },
     queuedBytes(peer, channel) {
@@ -234,6 +241,15 @@ export function createLanes(world: LanesWorld): Lanes {
       const session = lane?.phase === 'own' ? lane.own : world.main(peer);
       return (lane?.queue.bytes() ?? 0) + (session?.queuedBytes() ?? 0);
     },
+    view: (channel) =>
+      [...byPeer].flatMap(([peer, lanes]) => {
+        const lane = lanes.get(channel);
+        if (lane === undefined) return [];
+        const { queue, phase } = lane;
+        const isOpening = phase === 'dialling' || phase === 'switching';
+        const connection = isOpening ? 'opening' : phase;
+        return [{ peer, connection, queuedCount: queue.count(), queuedBytes: queue.bytes() }];
+      }),
     flush() {
       const lanes = dirty;
       dirty = [];
@@ -292,7 +308,7 @@ export function createLanes(world: LanesWorld): Lanes {
     unlinked(peer) {
       for (const lane of byPeer.get(peer)?.values() ?? []) {
         const lost = lane.queue.clear();
-        if (lost > 0) meter.dropped(lane.channel, lost);
+        meter.dropped(lane.channel, 'unlinked', lost);
       }
       byPeer.delete(peer);
       dirty = dirty.filter((lane) => lane.peer !== peer);

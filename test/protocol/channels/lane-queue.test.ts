@@ -30,7 +30,7 @@ describe('the queue of a lane', () => {
   test('drops the newest', () => {
     const queue = createLaneQueue('drop-newest', 30);
     for (const mark of [1, 2, 3]) queue.push(entry(mark), 'a', 0);
-    expect(queue.push(entry(4), 'a', 0)).toEqual({ isTaken: true, lost: 1 });
+    expect(queue.push(entry(4), 'a', 0)).toEqual({ isTaken: true, lost: 1, superseded: 0 });
     expect(drain(queue)).toEqual([1, 2, 3]);
   });
 
@@ -38,9 +38,9 @@ describe('the queue of a lane', () => {
     const queue = createLaneQueue('latest-per-topic', 30);
     queue.push(entry(1), 'a', 0);
     queue.push(entry(2), 'b', 0);
-    expect(queue.push(entry(3), 'a', 0)).toEqual({ isTaken: true, lost: 1 });
+    expect(queue.push(entry(3), 'a', 0)).toEqual({ isTaken: true, lost: 1, superseded: 1 });
     queue.push(entry(4), 'c', 0);
-    expect(queue.push(entry(5), 'd', 0)).toEqual({ isTaken: true, lost: 1 });
+    expect(queue.push(entry(5), 'd', 0)).toEqual({ isTaken: true, lost: 1, superseded: 0 });
     expect(drain(queue)).toEqual([2, 4, 5]);
     queue.push(entry(6), 'a', 0);
     expect(drain(queue)).toEqual([6]);
@@ -49,7 +49,7 @@ describe('the queue of a lane', () => {
   test.each(['block', 'reject'] as const)('refuses when it is to %s', (policy) => {
     const queue = createLaneQueue(policy, 30);
     for (const mark of [1, 2, 3]) expect(queue.push(entry(mark), 'a', 0).isTaken).toBe(true);
-    expect(queue.push(entry(4), 'a', 0)).toEqual({ isTaken: false, lost: 0 });
+    expect(queue.push(entry(4), 'a', 0)).toEqual({ isTaken: false, lost: 0, superseded: 0 });
     expect(drain(queue)).toEqual([1, 2, 3]);
   });
 
@@ -76,7 +76,8 @@ describe('the queue of a lane', () => {
             if (queue.peek() !== undefined) kept -= 1;
             queue.shift();
           } else {
-            const { isTaken, lost } = queue.push(entry(1, step.size), step.key, 0);
+            const { isTaken, lost, superseded } = queue.push(entry(1, step.size), step.key, 0);
+            expect(superseded).toBeLessThanOrEqual(lost);
             kept += (isTaken ? 1 : 0) - lost;
           }
           expect(queue.count()).toBe(kept);

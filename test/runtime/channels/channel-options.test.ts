@@ -28,6 +28,8 @@ const refused: readonly [string, Record<string, unknown>, string][] = [
     "'bytesMin'",
   ],
   ['sizes without topics', { a: { class: 'signal', bytesMin: 9 } }, "'topics'"],
+  ['urgency without topics', { a: { class: 'signal', urgent: true } }, "'topics' besides 'urgent'"],
+  ['an urgent built-in', { events: { urgent: true } }, "no 'urgent'"],
   ['a queue that holds nothing', { a: { class: 'signal', queueBytes: 1 } }, '65536 to 67108864'],
   [
     'a priority of coordination',
@@ -82,6 +84,19 @@ describe('the channels of a node', () => {
       'video',
       'audit',
     ]);
+  });
+
+  test('give urgent messages a channel of their own, where one fits', () => {
+    const table = channelsOf({
+      alarms: { class: 'event', topics: ['alarm/#'], urgent: true, bytesMax: 9_000 },
+    });
+    const urgent = { urgent: true };
+    expect(table.wished(urgent, 1, 'alarm/fire', 8_000)).toBe('alarms');
+    expect(table.wished(urgent, 1, 'alarm/fire', 9_001)).toBe('coordination');
+    expect(table.wished(urgent, 0, 'alarm/fire', 10)).toBe('coordination');
+    expect(table.wished({ channel: 'events' }, 1, 'alarm/fire', 10)).toBe('events');
+    expect(table.choose('event', 'alarm/fire', 8_000).name).toBe('events');
+    expect(table.problemOf('alarms', 1, 8_000)).toBeUndefined();
   });
 
   test('say what a publisher may name', () => {

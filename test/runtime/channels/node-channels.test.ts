@@ -65,6 +65,7 @@ test('a channel of the own carries its topics, deflated where that pays, and who
     channels: {
       logs: { class: 'event', topics: ['log/#'], compressAbove: 512 },
       side: { class: 'signal' },
+      alarms: { class: 'event', topics: ['alarm/#'], urgent: true },
     },
   });
   const heard: number[] = [];
@@ -82,8 +83,18 @@ test('a channel of the own carries its topics, deflated where that pays, and who
   await ann.publish('log/a', text);
   await ann.publish('other', 'x', { qos: 0, channel: 'side' });
   await ann.publish('other', 'now', { urgent: true });
-  await until(() => heard.length === 3);
-  expect(heard.toSorted((a, b) => b - a)).toEqual([text.length, 3, 1]);
+  await ann.publish('alarm/fire', 'y'.repeat(9_000), { urgent: true });
+  await until(() => heard.length === 4);
+  expect(heard.toSorted((a, b) => b - a)).toEqual([text.length, 9_000, 3, 1]);
+  expect(figures(ann, 'alarms')).toMatchObject({
+    count: 1,
+    priority: 5,
+    queuedCount: 0,
+    drops: {},
+  });
+  expect(figures(ann, 'alarms').lanes).toEqual([
+    { peer: bob.id, connection: 'shared', queuedCount: 0, queuedBytes: 0 },
+  ]);
   expect(figures(ann, 'logs')).toMatchObject({ count: 1, dropped: 0 });
   expect(figures(ann, 'logs').sentBytes).toBeLessThan(text.length / 4);
   expect(figures(ann, 'side').count).toBe(1);
