@@ -83,6 +83,7 @@ export type {
   ConsensusReadOptions,
 } from './agent/config.ts';
 export type { ConfigAnswer, ConfigRecord, ConflictStrategy } from './agent/config-book.ts';
+export type { EffectOptions, EffectRequest, EffectsHandle } from './agent/effects.ts';
 export type { LeaderView, Singleton, SingletonTask } from './agent/elect.ts';
 export type { JsonValue } from './agent/json.ts';
 export type { Kv, KvEntry, KvExpectation, KvSwap } from './agent/kv.ts';

@@ -5,6 +5,9 @@ import { createConsensus } from '../runtime/consensus/part.ts';
 import type { NodePart, PartWorld } from '../runtime/parts.ts';
 import { createConfig } from './config.ts';
 import type { Config } from './config.ts';
+import { createEffects } from '../runtime/effects/effects.ts';
+import { createEffectsHandle } from './effects.ts';
+import type { EffectsHandle } from './effects.ts';
 import { createElections } from './elect.ts';
 import type { Elections, LeaderView, Singleton, SingletonTask } from './elect.ts';
 import { createKv } from './kv.ts';
@@ -19,6 +22,8 @@ import type { AskOptions } from '../runtime/consensus/client.ts';
 export interface DecisionHandles {
   /** Keys that are decided together. */
   readonly kv: Kv;
+  /** What only a holder may do, guarded where it is done. A sink needs no majority. */
+  readonly effects: EffectsHandle;
   /** Settings of this node and of the mesh. Only what is set for the whole mesh by decision needs a majority. */
   readonly config: Config;
   /** Takes a lock; at most one holder in the mesh. @throws {MycelError} MYCEL_LOCK_BUSY, MYCEL_NO_QUORUM, MYCEL_BAD_OPTION */
@@ -48,6 +53,7 @@ export function createDecisions(world: PartWorld): { part: NodePart; handles: De
     world.log,
     pauseOf(world.clock),
   );
+  const effects = createEffects(world);
   const config = createConfig(world, consensus);
   return {
     part: {
@@ -56,6 +62,7 @@ export function createDecisions(world: PartWorld): { part: NodePart; handles: De
         await config.part.start();
       },
       async stop() {
+        effects.stop();
         await config.part.stop();
         await elections.stop();
         await consensus.stop();
@@ -63,6 +70,7 @@ export function createDecisions(world: PartWorld): { part: NodePart; handles: De
     },
     handles: {
       kv: createKv(consensus),
+      effects: createEffectsHandle(effects),
       config: config.handle,
       lock: (name, options = {}) => locksmith.take(name, 1, options),
       semaphore: (name, options) => locksmith.take(name, options.permits, options),

@@ -28,8 +28,8 @@ export const agentErrors = {
   },
   MYCEL_FENCED: {
     retryable: false,
-    text: 'Another node holds this agent now.',
-    fix: 'Nothing: this copy ends and the other one goes on.',
+    text: 'A later holder has taken over: its fencing token is higher.',
+    fix: 'Stop what needs it: the later one goes on. Take the lock again to act anew.',
   },
   MYCEL_LLM_FAILED: {
     retryable: true,
@@ -55,6 +55,11 @@ export const agentErrors = {
     retryable: true,
     text: 'The service takes no more requests now.',
     fix: 'Call again later, or run another instance of it.',
+  },
+  MYCEL_SINK_FULL: {
+    retryable: true,
+    text: 'The sink takes no more effects now.',
+    fix: 'Try again later; a sink remembers 1024 keys for ever, so use few names for many effects.',
   },
   MYCEL_UNKNOWN_ACTION: {
     retryable: false,
