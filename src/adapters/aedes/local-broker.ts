@@ -1,13 +1,12 @@
 /** The MQTT 3.1.1 broker of a node: aedes, with what it needs to stand hostile, frozen and forgetful clients. */
 
 import type { Duplex } from 'node:stream';
-import { Aedes } from 'aedes';
 import type { AuthenticateError, PublishPacket } from 'aedes';
 import { isReservedTopic, topicProblem } from '../../kernel/topic.ts';
 import type { Broker, BrokerHandlers, BrokerMessage } from '../../ports/broker.ts';
 import type { Log } from '../../ports/log.ts';
 import type { Metrics } from '../../ports/metrics.ts';
-import { writeNumbersUncached } from '../mqtt/packet-numbers.ts';
+import { writeNumbersLightly } from '../mqtt/packet-numbers.ts';
 import { adopt, createConnection, describeClient, slownessOf } from './broker-client.ts';
 import type { Connection } from './broker-client.ts';
 import { brokerLimits } from './broker-limits.ts';
@@ -90,7 +89,8 @@ export async function createLocalBroker(config: LocalBrokerConfig): Promise<Loca
   });
   const subscribing = createSubscribing({ limits, log, metrics, evict });
 
-  writeNumbersUncached();
+  await writeNumbersLightly();
+  const { Aedes } = await import('aedes');
   const aedes = await Aedes.createBroker({
     id: config.brokerId,
     persistence: store,

@@ -1,11 +1,17 @@
-/** Keeps mqtt-packet, which mqtt.js and aedes write with, from making 65,536 buffers at its first packet. */
+/** Keeps mqtt-packet, which mqtt.js and aedes write with, from holding memory for numbers. */
 
-import mqttPacket from 'mqtt-packet';
+import { packetLength } from './packet-lengths.ts';
 
 /**
- * Turns mqtt-packet's table of every two-byte number off, for the whole process.
- * Measured: 7.5 MB for the table, 0.15 us of 1.8 us a packet without it; a frame holds many messages (docs/decisions/0009).
+ * For the whole process, and to be awaited before mqtt.js or aedes is loaded: what writes packets takes the functions for
+ * numbers over when it is. A program that has loaded them itself before keeps mqtt-packet's way with lengths.
+ *
+ * The table of every two-byte number is turned off: 7.5 MB, 0.15 us of 1.8 us a packet without it; a frame holds many
+ * messages (docs/decisions/0009).
  */
-export function writeNumbersUncached(): void {
+export async function writeNumbersLightly(): Promise<void> {
+  const { default: numbers } = await import('mqtt-packet/numbers.js');
+  numbers.genBufVariableByteInt = packetLength;
+  const { default: mqttPacket } = await import('mqtt-packet');
   mqttPacket.writeToStream.cacheNumbers = false;
 }
