@@ -2,6 +2,11 @@
 
 import { packetLength } from './packet-lengths.ts';
 
+/** The part of mqtt-packet's numbers that is changed. */
+interface NumbersModule {
+  readonly default: { genBufVariableByteInt: (length: number) => Buffer };
+}
+
 /**
  * For the whole process, and to be awaited before mqtt.js or aedes is loaded: what writes packets takes the functions for
  * numbers over when it is. A program that has loaded them itself before keeps mqtt-packet's way with lengths.
@@ -10,7 +15,8 @@ import { packetLength } from './packet-lengths.ts';
  * messages (docs/decisions/0009).
  */
 export async function writeNumbersLightly(): Promise<void> {
-  const { default: numbers } = await import('mqtt-packet/numbers.js');
+  // @ts-expect-error mqtt-packet has no types for this file
+  const { default: numbers } = (await import('mqtt-packet/numbers.js')) as NumbersModule;
   numbers.genBufVariableByteInt = packetLength;
   const { default: mqttPacket } = await import('mqtt-packet');
   mqttPacket.writeToStream.cacheNumbers = false;
