@@ -14,6 +14,7 @@ import { encodeMeshRecord } from '../wire/mesh-record.ts';
 import type { Ground, Interfaces, NodeAdapters, ServiceBook } from './adapters.ts';
 import { createAlerts } from './alerts.ts';
 import type { Emitter } from './events.ts';
+import { openGroundFloor } from './ground-floor.ts';
 import { loadGuests, openGuestListener } from './guests.ts';
 import type { Guests } from './guests.ts';
 import type { Identity } from './identity.ts';
@@ -27,7 +28,6 @@ import { devRecord, loadRecord, provisionalRecord } from './mesh-founding.ts';
 import { tellMember } from './member-info.ts';
 import type { MemberInfo, MemberState, MeshEvents, NodeOptions } from './mesh-node.ts';
 import { channelsOf } from './channels/channel-options.ts';
-import { portDefault } from './options.ts';
 import { addressesOf, hostsOf, isLoopbackOnly, loopbackHost } from './reach.ts';
 import type { LocalInterest } from './routing/local-interest.ts';
 import { missingInterfaceText } from './status.ts';
@@ -244,39 +244,6 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
     });
   }
 
-  function openGround(): Promise<Ground> {
-    return adapters.openGround({
-      host: isLoopbackOnly(options) ? loopbackHost : '0.0.0.0',
-      port: options.port ?? portDefault,
-      mayMove: options.port === undefined,
-      // Unique per start: aedes numbers what it holds per broker id, from 1 each time.
-      brokerId: `${identity.node}:${identity.instance}`,
-      credentials: {
-        node: identity.node,
-        keys: identity.keys,
-        prologue: () => life().prologue(),
-        certificate: () => rooms.life?.trust.certificate().bytes,
-        admit: (certificate, xPublic) =>
-          rooms.life?.admit(certificate, xPublic) ?? { refusal: 'the node is starting' },
-        refused: (node, proof) => rooms.life?.refusedBy(node, proof),
-      },
-      handlers: {
-        published(message, _client, taken) {
-          if (rooms.life === undefined) taken('the node is starting');
-          else rooms.life.messaging.fromClient(message, taken);
-        },
-        interest: (filter, isWanted) => world.interest.say('broker', filter, isWanted),
-        opened: (session) => void rooms.life?.peering.links.opened(session),
-        frame: (session, lane, bytes) => rooms.life?.peering.links.frame(session, lane, bytes),
-        drained: (session) => rooms.life?.peering.links.drained(session),
-        closed: (session, reason) => rooms.life?.peering.links.closed(session, reason),
-        knocked: (kind, remote) => rooms.life?.door.knocked(kind, remote),
-      },
-      log,
-      metrics,
-    });
-  }
-
   function interfacesChanged(): void {
     if (!isOpen) return;
     log.info({ hosts: hosts() }, 'the network interfaces changed');
@@ -312,7 +279,13 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
     const record = isDev
       ? devRecord(identity.keys)
       : await loadRecord(store, identity.keys, options.mesh, log);
-    rooms.ground = await openGround();
+    rooms.ground = await openGroundFloor({
+      options,
+      adapters,
+      identity,
+      interest: world.interest,
+      life: () => rooms.life,
+    });
     const joining = createJoining({
       identity,
       name,

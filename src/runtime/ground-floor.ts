@@ -1,0 +1,60 @@
+/** The ground floor of a node as its household opens it: what comes in there goes to the life of the moment. */
+
+import type { Ground, NodeAdapters } from './adapters.ts';
+import type { Identity } from './identity.ts';
+import type { Life } from './life-world.ts';
+import { MycelError } from '../kernel/errors.ts';
+import type { NodeOptions } from './mesh-node.ts';
+import { portDefault } from './options.ts';
+import { isLoopbackOnly, loopbackHost } from './reach.ts';
+import type { LocalInterest } from './routing/local-interest.ts';
+
+/** What it belongs to. */
+export interface GroundFloorWorld {
+  readonly options: NodeOptions;
+  readonly adapters: NodeAdapters;
+  readonly identity: Identity;
+  readonly interest: LocalInterest;
+  /** Undefined while the node starts. */
+  life(): Life | undefined;
+}
+
+/** Opens it. @throws {MycelError} MYCEL_PORT_TAKEN */
+export function openGroundFloor(world: GroundFloorWorld): Promise<Ground> {
+  const { options, adapters, identity, life } = world;
+  return adapters.openGround({
+    host: isLoopbackOnly(options) ? loopbackHost : '0.0.0.0',
+    port: options.port ?? portDefault,
+    mayMove: options.port === undefined,
+    // Unique per start: aedes numbers what it holds per broker id, from 1 each time.
+    brokerId: `${identity.node}:${identity.instance}`,
+    credentials: {
+      node: identity.node,
+      keys: identity.keys,
+      prologue() {
+        const current = life();
+        if (current === undefined) throw new MycelError('MYCEL_NOT_RUNNING');
+        return current.prologue();
+      },
+      certificate: () => life()?.trust.certificate().bytes,
+      admit: (certificate, xPublic) =>
+        life()?.admit(certificate, xPublic) ?? { refusal: 'the node is starting' },
+      refused: (node, proof) => life()?.refusedBy(node, proof),
+    },
+    handlers: {
+      published(message, _client, taken) {
+        const current = life();
+        if (current === undefined) taken('the node is starting');
+        else current.messaging.fromClient(message, taken);
+      },
+      interest: (filter, isWanted) => world.interest.say('broker', filter, isWanted),
+      opened: (session) => void life()?.peering.links.opened(session),
+      frame: (session, lane, bytes) => life()?.peering.links.frame(session, lane, bytes),
+      drained: (session) => life()?.peering.links.drained(session),
+      closed: (session, reason) => life()?.peering.links.closed(session, reason),
+      knocked: (kind, remote) => life()?.door.knocked(kind, remote),
+    },
+    log: adapters.log,
+    metrics: adapters.metrics,
+  });
+}
