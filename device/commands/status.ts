@@ -19,7 +19,13 @@ export async function status(context: Context): Promise<void> {
 }
 
 function describe(context: Context, now: NodeStatus): string[] {
-  return [...head(context, now), ...linkTable(now), ...clientTable(now), ...trouble(context, now)];
+  return [
+    ...head(context, now),
+    ...linkTable(now),
+    ...clientTable(now),
+    ...evictionTable(now),
+    ...trouble(context, now),
+  ];
 }
 
 function head(context: Context, now: NodeStatus): string[] {
@@ -55,6 +61,7 @@ function head(context: Context, now: NodeStatus): string[] {
     ],
     ['overlay', describeOverlay(now)],
     ['queued', `${formatBytes(queued)} on ${now.links.length} links`],
+    ['control', describeLine(context, now)],
     [
       'finding',
       now.discovery
@@ -71,6 +78,33 @@ function describeOverlay({ overlay }: NodeStatus): string {
   const { name, active, activeMax, passive } = overlay;
   if (activeMax === undefined) return `${name}, ${active} linked`;
   return `${name}, ${active} of ${activeMax} linked, ${passive} more known`;
+}
+
+/** Whether control ever waited for data: the sign of a channel that should have had a connection of its own. */
+function describeLine(context: Context, { headOfLine }: NodeStatus): string {
+  const { incidents, overMs, longestMs, waits } = headOfLine;
+  const told = `${incidents} waited over ${overMs} ms behind data`;
+  const shown = incidents === 0 ? told : context.terminal.style('yellow', told);
+  return waits === 0 ? shown : `${shown}, the longest of ${waits} for ${longestMs.toFixed(1)} ms`;
+}
+
+function evictionTable({ evictions, evictionCount, links }: NodeStatus): string[] {
+  if (evictions.length === 0) return [];
+  const names = new Map<string, string>(links.map(({ peer, name }) => [peer, name]));
+  return [
+    '',
+    ...formatTable(
+      [`LET GO (${evictionCount})`, 'KIND', 'ADDRESS', 'QUEUED', 'WHEN', 'WHY'],
+      evictions.map((one) => [
+        one.guest ?? names.get(one.who) ?? one.who,
+        one.kind,
+        one.remote,
+        formatBytes(one.queuedBytes),
+        `${formatDuration(one.agoMs)} ago`,
+        one.reason,
+      ]),
+    ),
+  ];
 }
 
 function linkTable({ links }: NodeStatus): string[] {

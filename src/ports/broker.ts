@@ -27,6 +27,8 @@ export interface BrokerHandlers {
   published(message: BrokerMessage, client: BrokerClient, taken: (refusal?: string) => void): void;
   /** A subscription filter appeared on (count became 1) or vanished from (count became 0) this node. */
   interest(filter: string, isWanted: boolean): void;
+  /** The broker disconnects a client by a bound, or because its account is gone. */
+  evicted(client: BrokerClient, reason: string): void;
 }
 
 /** An embedded broker. */

@@ -9,6 +9,25 @@ export type Lane = 'control' | 'data';
 /** Largest frame on a link, in bytes. */
 export const frameBytesMax: number = 256 * 1024;
 
+/**
+ * Why a node lets go of a link by a bound of its own: the beginning of the reason that `closed` reports. Everything else
+ * is the peer's doing, or the overlay's choice.
+ */
+export const linkBounds = {
+  overflow: 'the queue of the link overflowed',
+  tooMany: 'too many links of one node',
+  silent: 'silent for',
+  hostile: 'hostile:',
+} as const;
+
+/** Whether a link was closed by a bound. */
+export function isLinkEviction(reason: string): boolean {
+  return Object.values(linkBounds).some((start) => reason.startsWith(start));
+}
+
+/** A control frame that waits longer than this for data ahead of it is a head-of-line incident, in ms. */
+export const headOfLineMs = 100;
+
 /** An open link. */
 export interface LinkSession {
   readonly peer: NodeId;

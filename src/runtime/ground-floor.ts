@@ -1,6 +1,7 @@
 /** The ground floor of a node as its household opens it: what comes in there goes to the life of the moment. */
 
 import type { Ground, NodeAdapters } from './adapters.ts';
+import type { Evictions } from './evictions.ts';
 import type { Identity } from './identity.ts';
 import type { Life } from './life-world.ts';
 import { MycelError } from '../kernel/errors.ts';
@@ -15,6 +16,7 @@ export interface GroundFloorWorld {
   readonly adapters: NodeAdapters;
   readonly identity: Identity;
   readonly interest: LocalInterest;
+  readonly evictions: Evictions;
   /** Undefined while the node starts. */
   life(): Life | undefined;
 }
@@ -51,7 +53,11 @@ export function openGroundFloor(world: GroundFloorWorld): Promise<Ground> {
       opened: (session) => void life()?.peering.links.opened(session),
       frame: (session, lane, bytes) => life()?.peering.links.frame(session, lane, bytes),
       drained: (session) => life()?.peering.links.drained(session),
-      closed: (session, reason) => life()?.peering.links.closed(session, reason),
+      closed(session, reason) {
+        world.evictions.link(session, reason);
+        life()?.peering.links.closed(session, reason);
+      },
+      evicted: (client, reason) => world.evictions.client(client, reason),
       knocked: (kind, remote) => life()?.door.knocked(kind, remote),
     },
     log: adapters.log,

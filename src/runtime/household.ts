@@ -14,6 +14,8 @@ import { encodeMeshRecord } from '../wire/mesh-record.ts';
 import type { Ground, Interfaces, NodeAdapters, ServiceBook } from './adapters.ts';
 import { createAlerts } from './alerts.ts';
 import type { Emitter } from './events.ts';
+import { createEvictions } from './evictions.ts';
+import type { Evictions } from './evictions.ts';
 import { openGroundFloor } from './ground-floor.ts';
 import { loadGuests, openGuestListener } from './guests.ts';
 import type { Guests } from './guests.ts';
@@ -71,6 +73,8 @@ export interface Household {
   /** Interfaces that were asked for by name and cannot be used now. */
   missingInterfaces(): readonly string[];
   loopLagMs(): number;
+  /** Who was let go by a bound. */
+  readonly evictions: Evictions;
   addresses(): readonly Address[];
   /** Makes a provisional mesh real. @throws {MycelError} MYCEL_ALREADY_MEMBER when it is real under another name */
   found(meshName: string | undefined): Promise<void>;
@@ -88,6 +92,7 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
   const channels = channelsOf(options.channels);
   const random = createRandom(adapters.seed());
   const startedAt = clock.now();
+  const evictions = createEvictions(clock, log);
   const rooms: { ground?: Ground; guests?: Guests; joining?: Joining; life?: Life } = {};
   let guestPort: number | undefined;
   let probationCode: string | undefined;
@@ -284,6 +289,7 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
       adapters,
       identity,
       interest: world.interest,
+      evictions,
       life: () => rooms.life,
     });
     const joining = createJoining({
@@ -330,6 +336,7 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
     lookout,
     services,
     startedAt,
+    evictions,
     ground,
     life,
     addresses,

@@ -3,6 +3,7 @@
 import { BoundedMap } from '../kernel/bounded-map.ts';
 import type { Millis } from '../kernel/core.ts';
 import type { NodeId } from '../kernel/ids.ts';
+import { linkBounds } from '../ports/link.ts';
 import type { Lane, LinkSession } from '../ports/link.ts';
 import { decodeControl, encodeControl } from '../wire/control.ts';
 import type { ControlMessage } from '../wire/control.ts';
@@ -61,7 +62,7 @@ export function createLinks(wires: LinkWires): Links {
     const count = (complaints.get(key) ?? 0) + 1;
     complaints.set(key, count);
     if (count === 1) log.warn({ peer, reason }, 'a peer sent something that cannot be read');
-    if (count === malformedMax) link.info.session.close(`hostile: ${reason}`);
+    if (count === malformedMax) link.info.session.close(`${linkBounds.hostile} ${reason}`);
   }
 
   let dirty: Link[] = [];
@@ -167,7 +168,7 @@ export function createLinks(wires: LinkWires): Links {
     const { heartbeatMs, silentMsMax } = wires.pace;
     const now = clock.now();
     if (now - link.heardAt >= silentMsMax) {
-      link.info.session.close(`silent for ${Math.round((now - link.heardAt) / 1000)} s`);
+      link.info.session.close(`${linkBounds.silent} ${Math.round((now - link.heardAt) / 1000)} s`);
       return;
     }
     const silentMs = now - link.heardAt;

@@ -1,5 +1,6 @@
 /** What a running node offers: the surface that the front door, the command line and tests use. */
 
+import type { Eviction } from './evictions.ts';
 import type { ChannelFigures } from './channels/channel-meter.ts';
 import type { MeshId, NodeId } from '../kernel/ids.ts';
 import type { MetricsSnapshot } from '../ports/metrics.ts';
@@ -141,6 +142,18 @@ export interface NodeStatus {
     readonly remote: string;
     readonly queuedBytes: number;
   }[];
+  /** Clients and links that were let go by a bound, the latest first, and how many there were since the start. */
+  readonly evictions: readonly Eviction[];
+  readonly evictionCount: number;
+  /**
+   * Control records that waited behind data on a link: how many did at all, for longer than `overMs`, and the longest, in ms.
+   */
+  readonly headOfLine: {
+    readonly overMs: number;
+    readonly incidents: number;
+    readonly waits: number;
+    readonly longestMs: number;
+  };
   readonly discovery: readonly { readonly rung: RungName; readonly trouble: string | undefined }[];
   readonly loopLagMs: number;
   readonly rssBytes: number;

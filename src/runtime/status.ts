@@ -4,6 +4,8 @@ import type { NodeId } from '../kernel/ids.ts';
 import type { NodeAdapters } from './adapters.ts';
 import type { Household } from './household.ts';
 import type { MemberState, NodeStatus } from './mesh-node.ts';
+import { headOfLineMs } from '../ports/link.ts';
+import type { MetricsSnapshot } from '../ports/metrics.ts';
 import type { Store } from '../ports/store.ts';
 
 /** What is looked at. */
@@ -69,6 +71,9 @@ export function statusOf(world: StatusWorld): NodeStatus {
       remote,
       queuedBytes,
     })),
+    evictions: household.evictions.recent(),
+    evictionCount: household.evictions.count(),
+    headOfLine: headOfLineOf(adapters.metrics.snapshot()),
     discovery: household.lookout
       .report()
       .rungs.map(({ rung, trouble }) => ({ rung, trouble: trouble?.reason })),
@@ -76,6 +81,15 @@ export function statusOf(world: StatusWorld): NodeStatus {
     rssBytes: adapters.rssBytes(),
     metrics: adapters.metrics.snapshot(),
     warnings: warningsOf(world, isOnProbation),
+  };
+}
+
+function headOfLineOf({ counters, gauges }: MetricsSnapshot): NodeStatus['headOfLine'] {
+  return {
+    overMs: headOfLineMs,
+    incidents: counters['link.head_of_line'] ?? 0,
+    waits: counters['link.control_waits'] ?? 0,
+    longestMs: gauges['link.control_wait_max_ms'] ?? 0,
   };
 }
 

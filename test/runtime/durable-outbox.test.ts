@@ -43,7 +43,11 @@ function stage(journal: EventLog, boot = 1): Stage {
     random: createRandom(1),
     log,
     metrics,
-    broker: createMemoryBroker({ published: () => undefined, interest: () => undefined }),
+    broker: createMemoryBroker({
+      published: () => undefined,
+      interest: () => undefined,
+      evicted: () => undefined,
+    }),
     subscriptions: createSubscriptions(world),
     interest: createLocalInterest(clock),
     channels: createChannelTable([]),

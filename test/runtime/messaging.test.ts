@@ -37,7 +37,11 @@ function stage(): Stage {
   const heard: string[] = [];
   const metrics = createMetrics();
   const log = createMemoryLog();
-  const broker = createMemoryBroker({ published: () => undefined, interest: () => undefined });
+  const broker = createMemoryBroker({
+    published: () => undefined,
+    interest: () => undefined,
+    evicted: () => undefined,
+  });
   const reader = broker.connect({
     clientId: 'reader',
     received: ({ payload }) => heard.push(new TextDecoder().decode(payload)),

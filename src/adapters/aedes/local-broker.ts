@@ -74,6 +74,7 @@ export async function createLocalBroker(config: LocalBrokerConfig): Promise<Loca
       { client: client.id, zone, remote, queuedBytes: stream.queuedBytes(), reason },
       'disconnected an MQTT client',
     );
+    handlers.evicted(describeClient(connection), reason);
     stream.destroy(new Error(reason));
   }
 

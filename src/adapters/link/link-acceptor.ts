@@ -6,7 +6,7 @@ import type { Aedes } from 'aedes';
 import type { AuthenticateError, PublishPacket } from 'aedes';
 import type { Address } from '../../kernel/address.ts';
 import type { NodeId } from '../../kernel/ids.ts';
-import { frameBytesMax } from '../../ports/link.ts';
+import { frameBytesMax, linkBounds } from '../../ports/link.ts';
 import type { LinkHandlers, LinkSession } from '../../ports/link.ts';
 import type { Log } from '../../ports/log.ts';
 import type { Metrics } from '../../ports/metrics.ts';
@@ -136,7 +136,7 @@ export function createLinkAcceptor(
   function makeRoom(fresh: OpenLink): void {
     const { peer } = fresh.session;
     const open = (accepted.get(peer) ?? []).filter((one) => !one.isClosed());
-    if (open.length >= linksOfPeerMax) open.shift()?.session.close('too many links of one node');
+    if (open.length >= linksOfPeerMax) open.shift()?.session.close(linkBounds.tooMany);
     for (const [node, links] of accepted) {
       if (links.every((one) => one.isClosed())) accepted.delete(node);
     }

@@ -1,7 +1,8 @@
 /** One open link: two lanes over one MQTT connection, with back-pressure. */
 
 import { reservedRoot } from '../../kernel/topic.ts';
-import { frameBytesMax } from '../../ports/link.ts';
+import { frameBytesMax, linkBounds } from '../../ports/link.ts';
+import { createLineWatch } from './line-watch.ts';
 import type { Lane, LinkHandlers, LinkSession } from '../../ports/link.ts';
 import type { Metrics } from '../../ports/metrics.ts';
 import type { GatheringStream } from '../mqtt/gathering-stream.ts';
@@ -60,6 +61,7 @@ export function createLinkSession(
 ): OpenLink {
   const { handlers, metrics } = world;
   const { stream } = carrier;
+  const line = createLineWatch(stream, metrics);
   const dataQueue: Uint8Array[] = [];
   let head = 0;
   let dataQueueBytes = 0;
@@ -72,8 +74,10 @@ export function createLinkSession(
 
   function hand(lane: Lane, frame: Uint8Array): void {
     handedBytes += frame.length;
+    const written = line.handed(lane, frame.length);
     carrier.publish(laneTopics[lane], frame, () => {
       handedBytes -= frame.length;
+      written();
       pump();
     });
     metrics.count('link.frames.out');
@@ -86,6 +90,7 @@ export function createLinkSession(
 
   function pump(): void {
     if (phase === 'closed') return;
+    line.look();
     while (head < dataQueue.length && hasWindow()) {
       const frame = dataQueue[head] as Uint8Array;
       head += 1;
@@ -109,6 +114,7 @@ export function createLinkSession(
     if (phase === 'closed') return;
     phase = 'closed';
     stream.off('progress', pump);
+    line.end();
     dataQueue.length = 0;
     dataQueueBytes = 0;
     carrier.end();
@@ -126,7 +132,7 @@ export function createLinkSession(
       }
       if (queuedBytes() + frame.length > linkQueueBytesMax) {
         metrics.drop('link', 'queue-overflow');
-        closeReason = 'the queue of the link overflowed';
+        closeReason = linkBounds.overflow;
         // In a later turn: the caller is in the middle of sending.
         phase = 'closing';
         setImmediate(finish);

@@ -111,7 +111,11 @@ export function createMemoryBroker(handlers: BrokerHandlers): MemoryBroker {
     retainedCount: () => retained.size,
     clients: () => [...connected].map((one) => one.about),
     evictGuest(guest, reason) {
-      for (const one of connected) if (one.about.guest === guest) evict(one, reason);
+      for (const one of connected) {
+        if (one.about.guest !== guest) continue;
+        handlers.evicted(one.about, reason);
+        evict(one, reason);
+      }
     },
     async stop() {
       for (const one of connected) evict(one, 'the broker stopped');

@@ -33,6 +33,11 @@ export class GatheringStream extends Duplex {
   #isFlushPlanned = false;
   #isSocketFull = false;
   #waiters: (() => void)[] = [];
+  /** Bytes of the writes that are through, of the one under way, how much of that went to the socket, and what waits in it. */
+  #throughBytes = 0;
+  #wayBytes = 0;
+  #wayFlushedBytes = 0;
+  #socketBytes = 0;
   #progressAt: number = performance.now();
 
   /** @param congestedBytes how many bytes may wait before `write` says false. */
@@ -54,6 +59,16 @@ export class GatheringStream extends Duplex {
     return this.#isSocketFull
       ? this.writableLength
       : this.writableLength + this.#socket.writableLength;
+  }
+
+  /** Bytes written to this stream so far. */
+  writtenBytes(): number {
+    return this.#throughBytes + this.writableLength;
+  }
+
+  /** How many of them the kernel has; a slice that fills the socket counts when it has drained. */
+  takenBytes(): number {
+    return this.#throughBytes + this.#wayFlushedBytes - this.#socketBytes;
   }
 
   /** Whether writers should wait. */
@@ -133,7 +148,10 @@ export class GatheringStream extends Duplex {
   }
 
   #take(chunks: readonly Buffer[], callback: (error?: Error | null) => void): void {
-    for (const chunk of chunks) this.#outbox.push(chunk);
+    for (const chunk of chunks) {
+      this.#outbox.push(chunk);
+      this.#wayBytes += chunk.length;
+    }
     this.#taken = callback;
     if (this.#isFlushPlanned || this.#isSocketFull) return;
     this.#isFlushPlanned = true;
@@ -156,10 +174,15 @@ export class GatheringStream extends Duplex {
       this.#isSocketFull = !this.#send(
         slice.length === 1 ? (slice[0] as Buffer) : Buffer.concat(slice, bytes),
       );
+      this.#wayFlushedBytes += bytes;
+      this.#socketBytes = this.#isSocketFull ? bytes : 0;
     }
     if (this.destroyed || this.#isSocketFull) return;
     this.#outbox = [];
     this.#head = 0;
+    this.#throughBytes += this.#wayBytes;
+    this.#wayBytes = 0;
+    this.#wayFlushedBytes = 0;
     const taken = this.#taken;
     this.#taken = undefined;
     taken?.();
@@ -177,6 +200,7 @@ export class GatheringStream extends Duplex {
 
   #drained(): void {
     this.#isSocketFull = false;
+    this.#socketBytes = 0;
     this.#progressAt = performance.now();
     this.#flush();
   }

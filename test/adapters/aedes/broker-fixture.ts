@@ -25,6 +25,7 @@ export interface BrokerFixture {
   readonly guestPort: number;
   readonly published: Published[];
   readonly interest: [filter: string, isWanted: boolean][];
+  readonly evicted: { client: BrokerClient; reason: string }[];
   readonly log: MemoryLog;
   readonly metrics: Metrics;
   stop(): Promise<void>;
@@ -36,6 +37,7 @@ export async function startBroker(
 ): Promise<BrokerFixture> {
   const published: Published[] = [];
   const interest: [string, boolean][] = [];
+  const evicted: BrokerFixture['evicted'] = [];
   const log = createMemoryLog();
   const metrics = createMetrics();
   const broker = await createLocalBroker({
@@ -49,6 +51,7 @@ export async function startBroker(
         if (options.hold !== true) taken();
       },
       interest: (filter, isWanted) => interest.push([filter, isWanted]),
+      evicted: (client, reason) => evicted.push({ client, reason }),
     },
   });
   const sockets = new Set<Socket>();
@@ -60,6 +63,7 @@ export async function startBroker(
     guestPort: (guest.address() as AddressInfo).port,
     published,
     interest,
+    evicted,
     log,
     metrics,
     async stop() {

@@ -234,6 +234,11 @@ test('removed and changed guests are disconnected at once, others are not', asyn
   await ann.ping();
   own.broker.evictGuest('ann', 'by hand');
   await ann.closed();
+  expect(own.evicted.map(({ client, reason }) => [client.guest, reason])).toEqual([
+    ['bob', 'the guest was removed or changed'],
+    ['sensor', 'the guest was removed or changed'],
+    ['ann', 'by hand'],
+  ]);
 });
 
 test('a guest beyond 50 messages a second is slowed at QoS 1 and loses at QoS 0', async () => {

@@ -113,6 +113,9 @@ test('a frozen subscriber stalls nobody and is disconnected with a reason', asyn
   expect(line?.fields).toMatchObject({ client: 'frozen', zone: 'local' });
   expect(String(line?.fields['reason'])).toMatch(/frozen|slowly/);
   expect(drops(fixture)).toContain('slow-reader');
+  expect(fixture.evicted).toHaveLength(1);
+  expect(fixture.evicted[0]?.client).toMatchObject({ clientId: 'frozen', zone: 'local' });
+  expect(fixture.evicted[0]?.client.queuedBytes).toBeGreaterThan(brokerLimits.local.congestedBytes);
 });
 
 test('what the mesh sends to a reader that never reads is bounded in bytes', async () => {

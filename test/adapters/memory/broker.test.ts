@@ -14,6 +14,7 @@ async function start(hold: boolean): Promise<ContractBroker> {
       if (!hold) taken();
     },
     interest: (filter, isWanted) => interest.push([filter, isWanted]),
+    evicted: () => undefined,
   });
   return {
     broker,
