@@ -8,7 +8,7 @@ import { decodeInterest } from '../wire/interest-codec.ts';
 import type { PeerBook } from './adapters.ts';
 import type { LinkInfo } from './link-wires.ts';
 import type { Membership } from './membership.ts';
-import type { Messaging } from './messaging.ts';
+import type { Messaging } from './messaging-world.ts';
 import type { Trust } from './trust.ts';
 
 /** Written into the goodbye of a device that does not come back as this member. */

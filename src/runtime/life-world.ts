@@ -17,7 +17,7 @@ import type { Door } from './door.ts';
 import type { Identity } from './identity.ts';
 import type { Membership } from './membership.ts';
 import type { MemberInfo, MemberState, PendingMember } from './mesh-node.ts';
-import type { Messaging } from './messaging.ts';
+import type { Messaging } from './messaging-world.ts';
 import type { Peering } from './peering.ts';
 import type { LocalInterest } from './routing/local-interest.ts';
 import type { Subscriptions } from './subscriptions.ts';

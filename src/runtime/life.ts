@@ -23,7 +23,7 @@ import type { Membership } from './membership.ts';
 import { infoOf } from './member-info.ts';
 import type { MemberState } from './mesh-node.ts';
 import { createMessaging } from './messaging.ts';
-import type { Messaging } from './messaging.ts';
+import type { Messaging } from './messaging-world.ts';
 import { createMoves } from './moves.ts';
 import { readLeftover } from './routing/durable-outbox.ts';
 import { selfRefusal, startPeering } from './peering.ts';

@@ -1,25 +1,13 @@
 /** Messages at work: the router between the local broker, the subscribers of this process and the links. */
 
 import { decodeBroadcast, encodeBroadcast } from '../wire/broadcast-codec.ts';
-import type { ProfileName } from '../protocol/membership/profiles.ts';
 import type { Millis } from '../kernel/core.ts';
 import { MycelError } from '../kernel/errors.ts';
 import { createHybridClock } from '../kernel/hlc.ts';
-import type { MeshId, NodeId } from '../kernel/ids.ts';
-import type { Random } from '../kernel/random.ts';
 import { isReservedTopic, topicMatches, topicProblem } from '../kernel/topic.ts';
-import type { Broker, BrokerMessage } from '../ports/broker.ts';
-import type { Clock } from '../ports/clock.ts';
-import type { EventLog } from '../ports/event-log.ts';
-import type { Log } from '../ports/log.ts';
-import type { Metrics } from '../ports/metrics.ts';
-import type { InterestMessage } from '../protocol/routing/interest-gossip.ts';
-import type { ChannelTable } from '../protocol/channels/channel-table.ts';
-import type { DeliveryClass, Envelope, Letter } from '../protocol/routing/messages.ts';
-import type { RetainedEntry } from '../protocol/routing/retained-map.ts';
+import type { BrokerMessage } from '../ports/broker.ts';
 import { createRouter } from '../protocol/routing/router.ts';
-import type { Leftover } from '../protocol/routing/leftover.ts';
-import type { Router, RouterView } from '../protocol/routing/router-world.ts';
+import type { Router } from '../protocol/routing/router-world.ts';
 import {
   addressEnvelope,
   encodeEnvelope,
@@ -27,14 +15,13 @@ import {
   writeSkipped,
   writeTtl,
 } from '../wire/envelope.ts';
-import type { MeshMessage, PublishOptions } from './mesh-node.ts';
+import type { PublishOptions } from './mesh-node.ts';
+import type { Messaging, MessagingWorld } from './messaging-world.ts';
 import { createDurableOutbox } from './routing/durable-outbox.ts';
-import type { LocalInterest } from './routing/local-interest.ts';
 import { createTreeRelay } from './routing/tree-relay.ts';
 import { fromRetained, toMessage } from './routing/mesh-message.ts';
 import { observeHlc } from './routing/observe-hlc.ts';
 import { createRetainedSync } from './retained-sync.ts';
-import type { Subscriptions } from './subscriptions.ts';
 
 /**
  * Publishes, and their payload bytes, that wait for room in the outbox; one more is refused with MYCEL_OUTBOX_FULL, and an
@@ -42,66 +29,6 @@ import type { Subscriptions } from './subscriptions.ts';
  */
 export const waitingMax = 16_384;
 const waitingBytesMax: number = 16 * 1024 * 1024;
-
-/** What the node around it provides. */
-export interface MessagingWorld {
-  readonly self: NodeId;
-  readonly boot: number;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Log;
-  readonly metrics: Metrics;
-  readonly broker: Broker;
-  readonly subscriptions: Subscriptions;
-  readonly interest: LocalInterest;
-  readonly channels: ChannelTable;
-  /** What keeps events over a power cut; undefined: nothing does. */
-  readonly journal: EventLog | undefined;
-  /** What the life before this one still owed; undefined: nothing. */
-  readonly leftover: Leftover | undefined;
-  readonly mesh: MeshId;
-  alert(code: string, text: string): void;
-  transmit(peer: NodeId, record: Uint8Array, kind: DeliveryClass): boolean;
-  /** Whether this topic may go to the mesh; what may not stays with the local subscribers. */
-  mayLeave(topic: string): boolean;
-  sendLetter(peer: NodeId, letter: Letter): void;
-  /** A message of the trees to a neighbour's: broadcast-codec.ts. */
-  sendBroadcast(peer: NodeId, bytes: Uint8Array): void;
-  readonly profile: ProfileName;
-  /** Members known, this node not included. */
-  memberCount(): number;
-  rttMs(peer: NodeId): number | undefined;
-  sendInterest(peer: NodeId, message: InterestMessage): void;
-  sendRetained(peer: NodeId, entries: readonly RetainedEntry[]): void;
-  /** Bytes that wait on the link to a peer; undefined: there is no link. */
-  queuedBytes(peer: NodeId): number | undefined;
-  announceNeighbours(neighbours: readonly NodeId[]): void;
-  /** A parcel for the floors above; the bytes are the receiver's. */
-  parcel(from: NodeId, protocol: string, bytes: Uint8Array): void;
-}
-
-/** The message floor of one node in one mesh. */
-export interface Messaging {
-  readonly router: Router;
-  /** A local client published; `taken` is called when the message is safe in the outbox, or with why it is not. */
-  fromClient(message: BrokerMessage, taken: (refusal?: string) => void): void;
-  /** A program in this process published. */
-  publish(topic: string, payload: Uint8Array, options: PublishOptions): Promise<void>;
-  received(from: NodeId, envelope: Envelope, raw: Uint8Array): void;
-  /** The last values that match a filter, for a new subscriber in this process. */
-  retained(filter: string): readonly MeshMessage[];
-  /** A neighbour's trees say something; what cannot be read is counted. */
-  broadcastReceived(from: NodeId, bytes: Uint8Array): void;
-  /** A peer showed its digest of retained values: send what differs. */
-  retainedAsked(peer: NodeId, digest: Uint8Array): void;
-  /** Runs a step of the router and sets its alarm anew. */
-  step<Result>(act: (router: Router, now: Millis) => Result): Result;
-  view(): RouterView;
-  /** Why events would not survive a power cut now. */
-  trouble(): string | undefined;
-  /** Answers whoever waits; what is owed is on disk when it resolves. */
-  stop(): Promise<void>;
-}
 
 /** Somebody who publishes. */
 interface Publisher {

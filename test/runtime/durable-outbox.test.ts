@@ -10,7 +10,7 @@ import type { MeshId } from '../../src/kernel/ids.ts';
 import { createRandom } from '../../src/kernel/random.ts';
 import type { EventLog } from '../../src/ports/event-log.ts';
 import { createMessaging } from '../../src/runtime/messaging.ts';
-import type { Messaging } from '../../src/runtime/messaging.ts';
+import type { Messaging } from '../../src/runtime/messaging-world.ts';
 import { readLeftover } from '../../src/runtime/routing/durable-outbox.ts';
 import { createLocalInterest } from '../../src/runtime/routing/local-interest.ts';
 import { createSubscriptions } from '../../src/runtime/subscriptions.ts';

@@ -8,7 +8,7 @@ import { createMetrics } from '../../src/adapters/system/metrics.ts';
 import type { MeshId } from '../../src/kernel/ids.ts';
 import { createRandom } from '../../src/kernel/random.ts';
 import { createMessaging, waitingMax } from '../../src/runtime/messaging.ts';
-import type { Messaging } from '../../src/runtime/messaging.ts';
+import type { Messaging } from '../../src/runtime/messaging-world.ts';
 import { createLocalInterest } from '../../src/runtime/routing/local-interest.ts';
 import { createSubscriptions } from '../../src/runtime/subscriptions.ts';
 import { readEnvelope } from '../../src/wire/envelope.ts';

@@ -9,7 +9,7 @@ import type { InterestMessage } from './interest-gossip.ts';
 import type { Leftover } from './leftover.ts';
 import type { Envelope, Letter, Passage } from './messages.ts';
 import type { OrderBufferConfig } from './order-buffer.ts';
-import type { GoneReason, OutboxConfig, OutboxView } from './outbox.ts';
+import type { GoneReason, OutboxConfig, OutboxView } from './outbox-types.ts';
 import type { PeerQueueConfig } from './peer-queue.ts';
 import type { RelayPolicy } from './relay-policy.ts';
 import type { ReceiptsConfig } from './receipts.ts';

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { NodeId } from '../../../src/kernel/ids.ts';
 import { createRandom } from '../../../src/kernel/random.ts';
 import { createOutbox } from '../../../src/protocol/routing/outbox.ts';
-import type { Outbox, OutboxConfig } from '../../../src/protocol/routing/outbox.ts';
+import type { Outbox, OutboxConfig } from '../../../src/protocol/routing/outbox-types.ts';
 import { ann, origins } from './arbitraries.ts';
 
 const bob = origins[1] ?? ann;

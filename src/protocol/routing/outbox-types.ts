@@ -1,0 +1,105 @@
+/** An outbox's faces: what it is told, what it does, and what may be asked of it. */
+
+import type { Millis } from '../../kernel/core.ts';
+import type { NodeId } from '../../kernel/ids.ts';
+import type { Destination } from './destination.ts';
+import type { Leftover } from './leftover.ts';
+import type { Excluded } from './message-ring.ts';
+import type { SeqRange } from './messages.ts';
+
+/** Knobs of an outbox. */
+export interface OutboxConfig {
+  /** Events kept. @default 16_384 */
+  readonly countMax?: number;
+  /** Encoded bytes kept. @default 10_485_760 */
+  readonly bytesMax?: number;
+  /** Events that may be under way to a linked member beyond its last acknowledgement. @default 1024 */
+  readonly windowMax?: number;
+  /** Events that may be sent again to one member beyond its last acknowledgement: what it can hold back. @default 256 */
+  readonly resendWindowMax?: number;
+  /** How long a dead or silent member is owed anything, in ms. @default 300_000 */
+  readonly retentionMs?: Millis;
+  /** Shortest time before an event is sent again, in ms. @default 1_000 */
+  readonly resendMsMin?: Millis;
+  /** Longest time between two resends, in ms. @default 60_000 */
+  readonly resendMsMax?: Millis;
+}
+
+/** Called synchronously. */
+export interface OutboxOutputs {
+  /**
+   * First transmission over the open link, or through the mesh. False: not taken, the link is saturated.
+   * @param skipped how many events before this one the member is not owed.
+   */
+  send(to: Destination, raw: Uint8Array, skipped: number): boolean;
+  /** Sends again, over the link or through the mesh. False: not taken. */
+  resend(to: Destination, raw: Uint8Array, skipped: number): boolean;
+  /** Tells a member that nothing below `to.base` will be sent to it (again). */
+  tellBase(to: Destination): void;
+  /** Everything up to `seq` is settled with everybody. */
+  settled(seq: number): void;
+  /** A member loses `count` events. */
+  forfeited(node: NodeId, count: number, reason: 'dead' | 'silent' | 'quota' | 'gone'): void;
+}
+
+/** Why a member is owed nothing any more, or nothing for now (`dead`). */
+export type GoneReason = 'dead' | 'left' | 'evicted';
+
+/** Owed events and who is owed them. */
+export interface Outbox {
+  nextSeq(): number;
+  lastSeq(): number;
+  /** Takes what an earlier life still owed; its members have the retention time to come back. Before anything else. */
+  restore(leftover: Leftover): void;
+  /** Shows the events after one and up to another that somebody is still owed. */
+  unsettled(
+    after: number,
+    upTo: number,
+    visit: (raw: Uint8Array, owed: readonly NodeId[]) => void,
+  ): void;
+  /** Whether an event of this many encoded bytes can be taken; gives up dead members' share for it. */
+  admits(bytes: number): boolean;
+  /**
+   * Keeps the event `nextSeq()`; hand it to the links with `pump`.
+   * @param excluded the members it is not owed to; undefined: everybody is owed it, and those without a link get it by flood.
+   */
+  append(now: Millis, raw: Uint8Array, excluded?: Excluded): void;
+  /** Sends what the window and the links allow to everybody. */
+  pump(now: Millis): void;
+  /** Whether anybody is owed an event with these exclusions. */
+  isOwed(excluded: Excluded): boolean;
+  /** A link takes bytes again: goes on with first transmissions to its peer and with resends to anybody. */
+  drained(now: Millis): void;
+  owes(node: NodeId): boolean;
+  /** Everybody it may owe something. */
+  nodes(): readonly NodeId[];
+  isLinked(node: NodeId): boolean;
+  /** @returns whether it is news: a new member, a new life of one, or one that was dead. */
+  joined(now: Millis, node: NodeId, boot: number): boolean;
+  gone(now: Millis, node: NodeId, reason: GoneReason): void;
+  linked(now: Millis, node: NodeId): void;
+  unlinked(now: Millis, node: NodeId): void;
+  acknowledged(
+    now: Millis,
+    node: NodeId,
+    boot: number,
+    upTo: number,
+    ranges: readonly SeqRange[],
+  ): void;
+  tick(now: Millis): void;
+  deadline(): Millis;
+  view(): OutboxView;
+}
+
+/** What people and metrics see of an outbox. */
+export interface OutboxView {
+  readonly count: number;
+  readonly bytes: number;
+  readonly destinations: readonly {
+    readonly node: NodeId;
+    readonly unacked: number;
+    readonly rttMs: number;
+    readonly attempts: number;
+    readonly isDead: boolean;
+  }[];
+}
