@@ -107,6 +107,8 @@ async function runMeshCall(
     case 'leave':
       await node.leave();
       return {};
+    case 'listeners':
+      return node.listeners(request.args.topic);
     case 'topology':
       return node.topology();
     case 'topology-set':

@@ -8,6 +8,7 @@ import type {
   MeshEvents,
   NodeStatus,
   PendingMember,
+  ListenersReport,
   TopologyReport,
 } from 'mycel';
 
@@ -110,6 +111,7 @@ export interface ControlCalls extends AgentCalls, LlmCalls, DecisionCalls, State
     };
     result: { readonly password: string; readonly port: number };
   };
+  listeners: { args: { readonly topic: string }; result: ListenersReport };
   topology: { args: NoArgs; result: TopologyReport };
   'topology-set': { args: TopologySetArgs; result: TopologyReport };
   'topology-auto': { args: { readonly hint?: string }; result: TopologyReport };
@@ -229,6 +231,7 @@ const checks: Readonly<Record<CallName | StreamName, Readonly<Record<string, Che
     publish: filters,
     subscribe: filters,
   },
+  listeners: { topic: text(1024) },
   topology: {},
   'topology-set': {
     kind: text(64),

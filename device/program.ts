@@ -11,6 +11,7 @@ import { addGatewayCommands } from './program-gateway.ts';
 import { addDecisionCommands } from './program-decisions.ts';
 import { addMeshCommands } from './program-mesh.ts';
 import { addNodeCommands } from './program-node.ts';
+import { addRouteCommands } from './program-routes.ts';
 import { addStateCommands } from './program-state.ts';
 import { addTopologyCommands } from './program-topology.ts';
 import type { Terminal } from './terminal.ts';
@@ -39,6 +40,7 @@ export function createProgram(terminal: Terminal): Command {
   addMeshCommands(program, withContext);
   addAgentCommands(program, withContext);
   addTopologyCommands(program, withContext);
+  addRouteCommands(program, withContext);
   addDecisionCommands(program, withContext);
   addBoardCommands(program, withContext);
   addGatewayCommands(program, withContext);

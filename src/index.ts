@@ -113,4 +113,5 @@ export type {
   PublishOptions,
   SubscribeOptions,
 } from './runtime/mesh-node.ts';
+export type { ListenerGroup, ListenerNode, ListenersReport } from './runtime/routing/listeners.ts';
 export type { TopologyEvent, TopologyOptions, TopologyReport } from './runtime/topology.ts';

@@ -11,6 +11,9 @@ const slash = 0x2f;
 /** Everything below this root belongs to the mesh and is never a user's topic. */
 export const reservedRoot = '$mycel';
 
+/** What a shared subscription begins with: `$share/<group>/<filter>` (MQTT 5 section 4.8.2). */
+export const sharePrefix = '$share/';
+
 /** Why a topic name is refused, or undefined when it is fine to publish to. */
 export function topicProblem(topic: string): string | undefined {
   if (/[+#]/.test(topic)) return 'it contains a wildcard (+ or #), which only filters may';
@@ -27,6 +30,31 @@ export function filterProblem(filter: string): string | undefined {
     if (level.length > 1 && /[+#]/.test(level)) return `'${level}' mixes a wildcard with text`;
   }
   return undefined;
+}
+
+/** Whether a subscription is one of a group: each message goes to one of its members. */
+export function isShared(filter: string): boolean {
+  return filter.startsWith(sharePrefix);
+}
+
+/** The filter inside a shared subscription. */
+export function sharedFilter(filter: string): string {
+  const slashAt = filter.indexOf('/', sharePrefix.length);
+  return slashAt < 0 ? '' : filter.slice(slashAt + 1);
+}
+
+/** Why a subscription, shared or not, is refused, or undefined when it is fine. */
+export function subscriptionProblem(filter: string): string | undefined {
+  if (isReservedTopic(filter)) return `it is below the reserved root "${reservedRoot}"`;
+  if (filter !== '$share' && !isShared(filter)) return filterProblem(filter);
+  const inner = sharedFilter(filter);
+  const group = filter.slice(sharePrefix.length, filter.length - inner.length - 1);
+  if (group === '' || inner === '') {
+    return 'a shared subscription is written $share/<group>/<filter>';
+  }
+  if (/[+#]/.test(group)) return 'the name of a group contains no wildcard';
+  if (isReservedTopic(inner)) return `it is below the reserved root "${reservedRoot}"`;
+  return isShared(inner) ? 'a group cannot share a group' : filterProblem(filter);
 }
 
 /** Whether the filter matches the topic. `$…` topics match no filter that starts with a wildcard ([MQTT-4.7.2-1]). */

@@ -1,11 +1,35 @@
 /** The MQTT broker that plain clients of this node talk to. Mesh links never pass through it. */
 
+import type { NodeId } from '../kernel/ids.ts';
+
 /** A message between plain clients and the mesh. */
 export interface BrokerMessage {
   readonly topic: string;
   readonly payload: Uint8Array;
   readonly qos: 0 | 1;
   readonly retain: boolean;
+  /** Who published it, and when by its clock, where that is known. */
+  readonly origin?: NodeId;
+  readonly at?: number;
+}
+
+/** A client in a shared subscription. */
+export interface SharingClient {
+  /** Takes a message in place of its whole group. */
+  take(message: BrokerMessage): void;
+  /** Whether it keeps up: one that does not is passed over while another one does. */
+  isReady(): boolean;
+}
+
+/** Where a broker reports its clients' shared subscriptions; which member gets a message is decided there. */
+export interface GroupDesk {
+  /** Whether the node has room for this group. */
+  mayJoin(filter: string): boolean;
+  /** A connected client is in a group; one whose session waits for it is in none. */
+  join(filter: string, client: SharingClient): void;
+  leave(filter: string, client: SharingClient): void;
+  /** A client took a QoS 1 message and was gone before it acknowledged it: another member is to have it. */
+  returned(filter: string, message: BrokerMessage): void;
 }
 
 /** Who is connected. */
@@ -29,6 +53,8 @@ export interface BrokerHandlers {
   interest(filter: string, isWanted: boolean): void;
   /** The broker disconnects a client by a bound, or because its account is gone. */
   evicted(client: BrokerClient, reason: string): void;
+  /** Shared subscriptions are not reported as interest. */
+  readonly groups: GroupDesk;
 }
 
 /** An embedded broker. */

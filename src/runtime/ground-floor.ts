@@ -8,6 +8,7 @@ import { MycelError } from '../kernel/errors.ts';
 import type { NodeOptions } from './mesh-node.ts';
 import { portDefault } from './options.ts';
 import { isLoopbackOnly, loopbackHost } from './reach.ts';
+import type { Groups } from './routing/groups.ts';
 import type { LocalInterest } from './routing/local-interest.ts';
 
 /** What it belongs to. */
@@ -16,6 +17,7 @@ export interface GroundFloorWorld {
   readonly adapters: NodeAdapters;
   readonly identity: Identity;
   readonly interest: LocalInterest;
+  readonly groups: Groups;
   readonly evictions: Evictions;
   /** Undefined while the node starts. */
   life(): Life | undefined;
@@ -50,6 +52,7 @@ export function openGroundFloor(world: GroundFloorWorld): Promise<Ground> {
         else current.messaging.fromClient(message, taken);
       },
       interest: (filter, isWanted) => world.interest.say('broker', filter, isWanted),
+      groups: world.groups,
       opened: (session) => void life()?.peering.links.opened(session),
       frame: (session, lane, bytes) => life()?.peering.links.frame(session, lane, bytes),
       drained: (session) => life()?.peering.links.drained(session),

@@ -31,6 +31,7 @@ import { tellMember } from './member-info.ts';
 import type { MemberInfo, MemberState, MeshEvents, NodeOptions } from './mesh-node.ts';
 import { channelsOf } from './channels/channel-options.ts';
 import { addressesOf, hostsOf, isLoopbackOnly, loopbackHost } from './reach.ts';
+import type { Groups } from './routing/groups.ts';
 import type { LocalInterest } from './routing/local-interest.ts';
 import { missingInterfaceText } from './status.ts';
 import type { Subscriptions } from './subscriptions.ts';
@@ -46,6 +47,7 @@ export interface HouseholdWorld {
   readonly emitter: Emitter<MeshEvents>;
   readonly subscriptions: Subscriptions;
   readonly interest: LocalInterest;
+  readonly groups: Groups;
   readonly journal: EventLog | undefined;
   /** A parcel for the floors above. */
   parcel(from: NodeId, protocol: string, bytes: Uint8Array): void;
@@ -175,6 +177,7 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
         book,
         subscriptions: world.subscriptions,
         interest: world.interest,
+        groups: world.groups,
         journal: isKept ? world.journal : undefined,
         found: found.splice(0),
         ground,
@@ -289,6 +292,7 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
       adapters,
       identity,
       interest: world.interest,
+      groups: world.groups,
       evictions,
       life: () => rooms.life,
     });

@@ -19,6 +19,7 @@ import type { Membership } from './membership.ts';
 import type { MemberInfo, MemberState, PendingMember } from './mesh-node.ts';
 import type { Messaging } from './messaging-world.ts';
 import type { Peering } from './peering.ts';
+import type { Groups } from './routing/groups.ts';
 import type { LocalInterest } from './routing/local-interest.ts';
 import type { Subscriptions } from './subscriptions.ts';
 import type { Trust } from './trust.ts';
@@ -42,6 +43,7 @@ export interface LifeWorld {
   readonly book: PeerBook;
   readonly subscriptions: Subscriptions;
   readonly interest: LocalInterest;
+  readonly groups: Groups;
   /** Keeps events over a power cut; undefined: nothing does. */
   readonly journal: EventLog | undefined;
   /** What was in it when this process began, for its first life. */

@@ -249,6 +249,7 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     broker: world.ground().broker,
     subscriptions: world.subscriptions,
     interest: world.interest,
+    groups: world.groups,
     channels: world.channels,
     journal: world.journal,
     leftover: readLeftover(world.found, trust.meshId, clock.now()),

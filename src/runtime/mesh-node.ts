@@ -7,6 +7,7 @@ import type { MetricsSnapshot } from '../ports/metrics.ts';
 import type { RungName, RungRecord } from '../ports/discovery.ts';
 import type { OverlayName } from '../protocol/overlay/overlay.ts';
 import type { TopologyHint } from '../protocol/overlay/topology.ts';
+import type { ListenersReport } from './routing/listeners.ts';
 import type { TopologyOptions, TopologyReport } from './topology.ts';
 
 /** What a mesh agrees about a member. `left` went on purpose, `dormant` sleeps and will be back. */
@@ -239,7 +240,11 @@ export interface MeshNode {
    * @throws {MycelError} MYCEL_BAD_TOPIC, MYCEL_TOO_LARGE, MYCEL_OUTBOX_FULL, MYCEL_NOT_RUNNING
    */
   publish(topic: string, payload: Uint8Array | string, options?: PublishOptions): Promise<void>;
-  /** Subscribes; iterate the result, break out of the loop or abort the signal to end it. */
+  /**
+   * Subscribes; `$share/<group>/<filter>` makes it a member of a group in the whole mesh: each message goes to one
+   * member, to one on its publisher's node if there is any. Iterate the result, break out of the loop or abort the
+   * signal to end it.
+   */
   subscribe(filter: string, options?: SubscribeOptions): AsyncIterableIterator<MeshMessage>;
   /** Subscribes with a callback; returns the function that ends it. */
   subscribe(
@@ -247,6 +252,12 @@ export interface MeshNode {
     listener: (message: MeshMessage) => void,
     options?: SubscribeOptions,
   ): () => void;
+  /**
+   * Who would hear a message on this topic now: nodes with their filters, groups with their nodes, and the channels.
+   * What this node knows, without asking anybody: a subscription made elsewhere a moment ago may be under way.
+   * @throws {MycelError} MYCEL_BAD_TOPIC, MYCEL_NOT_RUNNING
+   */
+  listeners(topic: string): ListenersReport;
   /**
    * Makes a provisional mesh real, under this name if one is given. Nothing happens when it is real already.
    * @throws {MycelError} MYCEL_ALREADY_MEMBER when it is real under another name.

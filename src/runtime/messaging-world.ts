@@ -16,6 +16,7 @@ import type { DeliveryClass, Envelope, Letter } from '../protocol/routing/messag
 import type { RetainedEntry } from '../protocol/routing/retained-map.ts';
 import type { Router, RouterView } from '../protocol/routing/router-world.ts';
 import type { MeshMessage, PublishOptions } from './mesh-node.ts';
+import type { Groups } from './routing/groups.ts';
 import type { LocalInterest } from './routing/local-interest.ts';
 import type { Subscriptions } from './subscriptions.ts';
 
@@ -30,6 +31,7 @@ export interface MessagingWorld {
   readonly broker: Broker;
   readonly subscriptions: Subscriptions;
   readonly interest: LocalInterest;
+  readonly groups: Groups;
   readonly channels: ChannelTable;
   /** What keeps events over a power cut; undefined: nothing does. */
   readonly journal: EventLog | undefined;
@@ -59,6 +61,7 @@ export interface MessagingWorld {
 /** The message floor of one node in one mesh. */
 export interface Messaging {
   readonly router: Router;
+  readonly channels: ChannelTable;
   /** A local client published; `taken` is called when the message is safe in the outbox, or with why it is not. */
   fromClient(message: BrokerMessage, taken: (refusal?: string) => void): void;
   /** A program in this process published. */

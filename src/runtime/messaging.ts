@@ -4,18 +4,20 @@ import { decodeBroadcast, encodeBroadcast } from '../wire/broadcast-codec.ts';
 import type { Millis } from '../kernel/core.ts';
 import { MycelError } from '../kernel/errors.ts';
 import { createHybridClock } from '../kernel/hlc.ts';
+import type { NodeId } from '../kernel/ids.ts';
 import { isReservedTopic, topicMatches, topicProblem } from '../kernel/topic.ts';
 import type { BrokerMessage } from '../ports/broker.ts';
 import { createRouter } from '../protocol/routing/router.ts';
-import type { Router } from '../protocol/routing/router-world.ts';
+import type { EnvelopeCodec, Publication, Router } from '../protocol/routing/router-world.ts';
 import {
   addressEnvelope,
   encodeEnvelope,
   payloadBytesMax,
+  readEnvelope,
   writeSkipped,
   writeTtl,
 } from '../wire/envelope.ts';
-import type { PublishOptions } from './mesh-node.ts';
+import type { MeshMessage, PublishOptions } from './mesh-node.ts';
 import type { Messaging, MessagingWorld } from './messaging-world.ts';
 import { createDurableOutbox } from './routing/durable-outbox.ts';
 import { createTreeRelay } from './routing/tree-relay.ts';
@@ -29,6 +31,14 @@ import { createRetainedSync } from './retained-sync.ts';
  */
 export const waitingMax = 16_384;
 const waitingBytesMax: number = 16 * 1024 * 1024;
+
+const codec: EnvelopeCodec = {
+  encode: encodeEnvelope,
+  read: readEnvelope,
+  writeTtl,
+  address: addressEnvelope,
+  writeSkipped,
+};
 
 /** Somebody who publishes. */
 interface Publisher {
@@ -77,7 +87,8 @@ export function createMessaging(world: MessagingWorld): Messaging {
       relay: trees.policy,
       random: world.random,
       leftover: world.leftover,
-      codec: { encode: encodeEnvelope, writeTtl, address: addressEnvelope, writeSkipped },
+      codec,
+      groups: world.groups,
       observeHlc: (remote) => observeHlc(hlc, clock.wallMs(), remote),
     },
     {
@@ -85,6 +96,10 @@ export function createMessaging(world: MessagingWorld): Messaging {
         // Counted, so that its origin's stream has no hole, but not for this node to read.
         if (envelope.topic === '') return metrics.drop('mesh', 'withheld');
         metrics.count('mesh.delivered');
+        const { share } = envelope;
+        if (share !== undefined) {
+          return world.groups.hand(share, toMessage(envelope), envelope.origin);
+        }
         broker.deliver({
           topic: envelope.topic,
           payload: envelope.payload,
@@ -166,13 +181,30 @@ export function createMessaging(world: MessagingWorld): Messaging {
       if (step((one, now) => one.publish(now, publication)) === 'full') return 'full';
       metrics.count('mesh.published');
     } else metrics.drop('mesh', 'on probation');
-    if (world.subscriptions.count() > 0) {
+    if (world.subscriptions.count() > 0 || world.groups.wants(topic)) {
       // A copy: the bytes belong to the publisher, or to the read that brought them.
       const own = new Uint8Array(payload);
       const at = stamp.wallMs;
-      world.subscriptions.deliver({ topic, payload: own, origin: self, qos, retain: false, at });
+      const delivered = { topic, payload: own, origin: self, qos, retain: false, at } as const;
+      world.groups.publish(delivered);
+      world.subscriptions.deliver(delivered);
     }
     return 'taken';
+  }
+
+  /** What no member of a group on this node can take goes to a node with others. */
+  function homeless(filter: string, message: MeshMessage, had: NodeId | undefined): void {
+    const { topic, payload, qos } = message;
+    if (isStopped || !world.mayLeave(topic)) return metrics.drop('router', 'share-nobody');
+    const publication: Publication = {
+      topic,
+      payload,
+      qos,
+      retain: false,
+      hlc: hlc.tick(clock.wallMs()),
+    };
+    const isTaken = step((one, now) => one.hand(now, filter, publication, had));
+    if (isTaken && qos === 1) durable.whenSafe(router.lastSeq(), () => {});
   }
 
   /** Publishers get their turn in the order in which they came: order per publisher must survive a full outbox. */
@@ -288,8 +320,11 @@ export function createMessaging(world: MessagingWorld): Messaging {
     step((one) => one.wants(filters, sinceMs)),
   );
 
+  const unfollowGroups = world.groups.follow(homeless);
+
   return {
     router,
+    channels: world.channels,
     step,
     view: () => router.view(),
     fromClient: (message, taken) => void take(message, { taken }),
@@ -314,6 +349,7 @@ export function createMessaging(world: MessagingWorld): Messaging {
     async stop() {
       isStopped = true;
       unfollow();
+      unfollowGroups();
       cancelAlarm();
       trees.stop();
       sync.stop();

@@ -25,6 +25,8 @@ import type {
 } from './mesh-node.ts';
 import { createParcels } from './parcels.ts';
 import type { NodePart, PartWorld } from './parts.ts';
+import { createGroups } from './routing/groups.ts';
+import { listenersOf } from './routing/listeners.ts';
 import { createLocalInterest } from './routing/local-interest.ts';
 import { statusOf } from './status.ts';
 import { createSubscriptions } from './subscriptions.ts';
@@ -76,7 +78,9 @@ export async function createMeshNode<Handles extends object = object>(
     life: () => household?.life(),
   });
   const interest = createLocalInterest(adapters.clock);
+  const groups = createGroups({ self: identity.node, clock: adapters.clock, interest });
   const subscriptions = createSubscriptions({
+    groups,
     log,
     metrics,
     retained: (filter) => household?.life().messaging.retained(filter) ?? [],
@@ -109,6 +113,7 @@ export async function createMeshNode<Handles extends object = object>(
       emitter,
       subscriptions,
       interest,
+      groups,
       parcel: parcels.received,
       moved: parcels.moved,
     };
@@ -236,6 +241,19 @@ export async function createMeshNode<Handles extends object = object>(
       typeof second === 'function'
         ? subscriptions.listen(filter, second, third)
         : subscriptions.iterate(filter, second)) as MeshNode['subscribe'],
+    listeners(topic) {
+      const { life } = here();
+      const { router, channels } = life().messaging;
+      return listenersOf(
+        {
+          channels,
+          members: () => node.members(),
+          here: (one) => interest.matching(one),
+          wish: (member) => router.wish(member),
+        },
+        topic,
+      );
+    },
     found: (meshName) => here().found(meshName),
     async invite(inviteOptions = {}) {
       await here().found(undefined);

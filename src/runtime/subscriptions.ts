@@ -2,10 +2,13 @@
 
 import { BoundedQueue } from '../kernel/bounded-queue.ts';
 import { MycelError } from '../kernel/errors.ts';
-import { filterProblem, isReservedTopic, topicMatches } from '../kernel/topic.ts';
+import { isShared, subscriptionProblem, topicMatches } from '../kernel/topic.ts';
 import type { Log } from '../ports/log.ts';
 import type { Metrics } from '../ports/metrics.ts';
+import { sharesMax } from '../protocol/routing/share-members.ts';
+import type { ShareMember } from '../protocol/routing/share-members.ts';
 import type { MeshMessage, SubscribeOptions } from './mesh-node.ts';
+import type { Groups } from './routing/groups.ts';
 
 /** Subscriptions one process may hold. */
 export const subscriptionsMax = 1000;
@@ -31,8 +34,13 @@ export interface Subscriptions {
   count(): number;
 }
 
+/** Where shared subscriptions are made; which member gets a message is decided there. */
+export type ProgramGroups = Pick<Groups, 'mayJoin' | 'join' | 'leave' | 'returned'>;
+
 interface Subscriber {
   readonly filter: string;
+  /** Whether it keeps up with its group. */
+  isReady(): boolean;
   take(message: MeshMessage): void;
   end(): void;
   /** The last values, then what came since, until the turn in which it was made is over. */
@@ -46,15 +54,23 @@ export function createSubscriptions(world: {
   retained(filter: string): readonly MeshMessage[];
   /** A filter is wanted by somebody now, or by nobody any more. */
   wanted(filter: string, isWanted: boolean): void;
+  readonly groups: ProgramGroups;
 }): Subscriptions {
+  const { groups } = world;
   /** Replaced with every change: who hears a message is settled when its delivery begins. */
   let subscribers: readonly Subscriber[] = [];
+  const places = new Map<Subscriber, ShareMember<MeshMessage>>();
   let isOver = false;
 
   function forget(subscriber: Subscriber): void {
     subscriber.early = undefined;
     if (!subscribers.includes(subscriber)) return;
     subscribers = subscribers.filter((one) => one !== subscriber);
+    const place = places.get(subscriber);
+    if (place !== undefined) {
+      places.delete(subscriber);
+      return groups.leave(subscriber.filter, place);
+    }
     if (!isWanted(subscriber.filter)) world.wanted(subscriber.filter, false);
   }
 
@@ -85,30 +101,41 @@ export function createSubscriptions(world: {
     world.log.error({ filter, error }, 'a subscriber threw; it stays subscribed');
   }
 
+  /** The only one of its group that gets a message: what it never took goes to another. */
+  function share(subscriber: Subscriber): void {
+    const { filter } = subscriber;
+    const place = {
+      take: (message: MeshMessage) => hand(subscriber, message),
+      isReady: () => subscriber.isReady(),
+    };
+    places.set(subscriber, place);
+    groups.join(filter, place);
+  }
+
   function admit(filter: string, options: SubscribeOptions, subscriber: Subscriber): void {
-    const problem = isReservedTopic(filter)
-      ? 'it is below the reserved root "$mycel"'
-      : filter.startsWith('$share/')
-        ? 'shared subscriptions are not implemented for programs'
-        : filterProblem(filter);
+    const problem = subscriptionProblem(filter);
     if (problem !== undefined) {
       throw new MycelError('MYCEL_BAD_TOPIC', {
         filter,
         reason: `Filter '${filter}': ${problem}.`,
       });
     }
-    if (subscribers.length >= subscriptionsMax) {
+    const isFull = subscribers.length >= subscriptionsMax;
+    if (isFull || (isShared(filter) && !groups.mayJoin(filter))) {
       throw new MycelError('MYCEL_BAD_OPTION', {
-        reason: `This process holds ${subscriptionsMax} subscriptions already.`,
+        reason: isFull
+          ? `This process holds ${subscriptionsMax} subscriptions already.`
+          : `This node has members of ${sharesMax} groups already, or of groups with very long names.`,
         fix: 'End subscriptions that are no longer read, or use a wildcard.',
       });
     }
     if (isOver) throw new MycelError('MYCEL_NOT_RUNNING', { reason: 'It was stopped.' });
     if (options.signal?.aborted === true) return subscriber.end();
     options.signal?.addEventListener('abort', subscriber.end, { once: true });
-    subscriber.early = [...world.retained(filter)];
-    if (!isWanted(filter)) world.wanted(filter, true);
+    subscriber.early = isShared(filter) ? [] : [...world.retained(filter)];
+    if (!isShared(filter) && !isWanted(filter)) world.wanted(filter, true);
     subscribers = [...subscribers, subscriber];
+    if (isShared(filter)) share(subscriber);
     queueMicrotask(() => open(subscriber));
   }
 
@@ -116,6 +143,7 @@ export function createSubscriptions(world: {
     count: () => subscribers.length,
     deliver(message) {
       for (const subscriber of subscribers) {
+        if (places.has(subscriber)) continue;
         if (topicMatches(subscriber.filter, message.topic)) hand(subscriber, message);
       }
     },
@@ -123,6 +151,7 @@ export function createSubscriptions(world: {
       const subscriber: Subscriber = {
         filter,
         early: undefined,
+        isReady: () => true,
         take(message) {
           if (!isServed(subscriber)) return;
           try {
@@ -147,12 +176,17 @@ export function createSubscriptions(world: {
           reason: `"queueLimit" is ${limit}, and may be 1 to ${queueLimitMax}.`,
         });
       }
-      const iterator = createIterator(limit, world.metrics, () => {
+      const iterator = createIterator(limit, world.metrics, (unread) => {
         options.signal?.removeEventListener('abort', subscriber.end);
+        const isShare = places.has(subscriber);
         forget(subscriber);
+        if (!isShare) return;
+        for (let one = unread.shift(); one !== undefined; one = unread.shift()) {
+          if (one.qos === 1) groups.returned(filter, one);
+        }
       });
-      const { take, end } = iterator;
-      const subscriber: Subscriber = { filter, take, end, early: undefined };
+      const { take, end, isReady } = iterator;
+      const subscriber: Subscriber = { filter, take, end, isReady, early: undefined };
       admit(filter, options, subscriber);
       return iterator.iterable;
     },
@@ -167,10 +201,11 @@ export function createSubscriptions(world: {
 function createIterator(
   limit: number,
   metrics: Metrics,
-  ended: () => void,
+  ended: (unread: BoundedQueue<MeshMessage>) => void,
 ): {
   take(message: MeshMessage): void;
   end(): void;
+  isReady(): boolean;
   iterable: AsyncIterableIterator<MeshMessage>;
 } {
   const queue = new BoundedQueue<MeshMessage>(limit, 'drop-oldest');
@@ -180,12 +215,13 @@ function createIterator(
   function end(): void {
     if (isEnded) return;
     isEnded = true;
-    ended();
+    ended(queue);
     for (const resolve of waiting.splice(0)) resolve({ done: true, value: undefined });
   }
 
   return {
     end,
+    isReady: () => queue.length < limit,
     take(message) {
       if (isEnded) return;
       const reader = waiting.shift();

@@ -3,14 +3,20 @@
  *
  * Layout, big endian: ttl 1, flags 1, origin 16, boot 6, seq 6, hlc wall ms 6, hlc count 2, topic length 2,
  * skipped 6, then, when addressed, target 16 and passage id 6, when its publisher chose a channel the name's length 1 and the
- * name, then the topic in UTF-8 and the payload up to the end.
+ * name, when it is for one member of a group the length 2 of its shared subscription and that in UTF-8 without `$share/`, then
+ * the topic in UTF-8 and the payload up to the end.
  */
 
 import { BoundedMap } from '../kernel/bounded-map.ts';
 import { MycelError } from '../kernel/errors.ts';
 import { nodeIdFromHash, nodeIdToBytes } from '../kernel/ids.ts';
 import type { NodeId } from '../kernel/ids.ts';
-import { isReservedTopic, topicProblem } from '../kernel/topic.ts';
+import {
+  isReservedTopic,
+  sharePrefix,
+  subscriptionProblem,
+  topicProblem,
+} from '../kernel/topic.ts';
 import type { Envelope, Passage } from '../protocol/routing/messages.ts';
 
 /** Largest payload of a message, in bytes. */
@@ -36,7 +42,8 @@ const retainFlag = 2;
 const addressedFlag = 4;
 const floodFlag = 8;
 const channelFlag = 16;
-const knownFlags = 31;
+const shareFlag = 32;
+const knownFlags = 63;
 
 /** Longest name of a channel, in characters. */
 export const channelNameMax = 32;
@@ -76,7 +83,9 @@ export function encodeEnvelope(fields: Envelope, into?: Uint8Array): Uint8Array 
   const topic = topicBytes(fields.topic);
   const channel = fields.channel ?? '';
   const nameBytes = channel === '' ? 0 : 1 + channel.length;
-  const bodyAt = headBytes + (passage === undefined ? 0 : passageBytes) + nameBytes;
+  const share = fields.share === undefined ? undefined : shareBytes(fields.share);
+  const shareAt = headBytes + (passage === undefined ? 0 : passageBytes) + nameBytes;
+  const bodyAt = shareAt + (share === undefined ? 0 : 2 + share.length);
   const size = bodyAt + topic.length + payload.length;
   const bytes = into !== undefined && into.length >= size ? into : carve(size);
   bytes[ttlAt] = fields.ttl;
@@ -84,6 +93,7 @@ export function encodeEnvelope(fields: Envelope, into?: Uint8Array): Uint8Array 
     (fields.class === 'event' ? eventFlag : 0) |
     (fields.retain ? retainFlag : 0) |
     (nameBytes === 0 ? 0 : channelFlag) |
+    (share === undefined ? 0 : shareFlag) |
     flagsOf(passage);
   bytes.set(idBytes(fields.origin), originAt);
   writeU48(bytes, bootAt, fields.boot);
@@ -93,7 +103,11 @@ export function encodeEnvelope(fields: Envelope, into?: Uint8Array): Uint8Array 
   writeU16(bytes, topicLengthAt, topic.length);
   writeU48(bytes, skippedAt, fields.skipped);
   if (passage !== undefined) writePassage(bytes, passage);
-  if (nameBytes > 0) writeName(bytes, bodyAt - nameBytes, channel);
+  if (nameBytes > 0) writeName(bytes, shareAt - nameBytes, channel);
+  if (share !== undefined) {
+    writeU16(bytes, shareAt, share.length);
+    bytes.set(share, shareAt + 2);
+  }
   bytes.set(topic, bodyAt);
   bytes.set(payload, bodyAt + topic.length);
   return bytes.length === size ? bytes : bytes.subarray(0, size);
@@ -109,11 +123,15 @@ export function readEnvelope(bytes: Uint8Array): Envelope | undefined {
   const flags = byteAt(bytes, flagsAt);
   const isEvent = (flags & eventFlag) !== 0;
   const isAddressed = (flags & addressedFlag) !== 0;
-  if ((flags & ~knownFlags) !== 0 || (isAddressed && !isEvent)) return undefined;
-  if (!isAddressed && (flags & floodFlag) !== 0) return undefined;
+  const isShare = (flags & shareFlag) !== 0;
+  if ((flags & ~knownFlags) !== 0 || (!isAddressed && (flags & floodFlag) !== 0)) return undefined;
+  // A signal has an address only as the share of a group, which is never retained.
+  if (isShare ? (flags & retainFlag) !== 0 : isAddressed && !isEvent) return undefined;
   const isNamed = (flags & channelFlag) !== 0;
   const channel = isNamed ? envelopeChannel(bytes) : undefined;
   if (isNamed && channel === undefined) return undefined;
+  const share = isShare ? envelopeShare(bytes) : undefined;
+  if (isShare && share === undefined) return undefined;
   const topicAt = topicStart(bytes);
   const payloadAt = topicAt + readU16(bytes, topicLengthAt);
   const seq = readU48(bytes, seqAt);
@@ -121,7 +139,7 @@ export function readEnvelope(bytes: Uint8Array): Envelope | undefined {
   if (payloadAt > size || size - payloadAt > payloadBytesMax || seq === 0) return undefined;
   if (skipped >= seq || (skipped > 0 && !isEvent)) return undefined;
   const isWithheld =
-    !isNamed && (flags & (eventFlag | retainFlag)) === eventFlag && topicAt === size;
+    !isNamed && !isShare && (flags & (eventFlag | retainFlag)) === eventFlag && topicAt === size;
   const topic = isWithheld ? '' : topicText(bytes, topicAt, payloadAt);
   if (topic === undefined) return undefined;
   return {
@@ -137,6 +155,7 @@ export function readEnvelope(bytes: Uint8Array): Envelope | undefined {
     payload: bytes.subarray(payloadAt, size),
     passage: isAddressed ? readPassage(bytes, (flags & floodFlag) !== 0) : undefined,
     channel,
+    share,
   };
 }
 
@@ -158,7 +177,7 @@ export function addressEnvelope(raw: Uint8Array, passage: Passage, ttl: number):
   bytes.set(raw.subarray(0, headBytes));
   bytes[ttlAt] = ttl;
   bytes[flagsAt] =
-    (byteAt(raw, flagsAt) & (eventFlag | retainFlag | channelFlag)) | flagsOf(passage);
+    (byteAt(raw, flagsAt) & (eventFlag | retainFlag | channelFlag | shareFlag)) | flagsOf(passage);
   writePassage(bytes, passage);
   bytes.set(raw.subarray(bodyAt), headBytes + passageBytes);
   return bytes;
@@ -197,11 +216,27 @@ export function envelopePayloadBytes(raw: Uint8Array): number {
   return raw.length - topicStart(raw) - readU16(raw, topicLengthAt);
 }
 
-/** Where the topic begins. */
-function topicStart(raw: Uint8Array): number {
+/** The shared subscription that an encoded message is for; undefined when it is for none, or for what is none. */
+export function envelopeShare(raw: Uint8Array): string | undefined {
+  if ((byteAt(raw, flagsAt) & shareFlag) === 0) return undefined;
+  const at = shareStart(raw);
+  const end = at + 2 + readU16(raw, at);
+  const text = end > raw.length ? undefined : decodeUtf8(raw.subarray(at + 2, end));
+  const filter = text === undefined ? undefined : `${sharePrefix}${text}`;
+  return filter !== undefined && subscriptionProblem(filter) === undefined ? filter : undefined;
+}
+
+/** Where the shared subscription begins, if there is one. */
+function shareStart(raw: Uint8Array): number {
   const flags = byteAt(raw, flagsAt);
   const nameAt = headBytes + ((flags & addressedFlag) === 0 ? 0 : passageBytes);
   return (flags & channelFlag) === 0 ? nameAt : nameAt + 1 + byteAt(raw, nameAt);
+}
+
+/** Where the topic begins. */
+function topicStart(raw: Uint8Array): number {
+  const at = shareStart(raw);
+  return (byteAt(raw, flagsAt) & shareFlag) === 0 ? at : at + 2 + readU16(raw, at);
 }
 
 /**
@@ -214,7 +249,7 @@ export function withheldEnvelope(raw: Uint8Array, receiver: NodeId): Uint8Array 
   const isAddressed = (flags & addressedFlag) !== 0;
   if (isAddressed && idAt(raw, headBytes) !== receiver) return undefined;
   const bytes = raw.slice(0, headBytes + (isAddressed ? passageBytes : 0));
-  bytes[flagsAt] = flags & ~(retainFlag | channelFlag);
+  bytes[flagsAt] = flags & ~(retainFlag | channelFlag | shareFlag);
   writeU16(bytes, topicLengthAt, 0);
   return bytes;
 }
@@ -281,6 +316,10 @@ function topicBytes(topic: string): Uint8Array {
   const bytes = new TextEncoder().encode(topic);
   topicBytesByText.set(topic, bytes);
   return bytes;
+}
+
+function shareBytes(filter: string): Uint8Array {
+  return new TextEncoder().encode(filter.slice(sharePrefix.length));
 }
 
 /** The topic, or undefined when it is not UTF-8 or no topic a user may publish to. */

@@ -1,7 +1,7 @@
 /** What neighbours say about interest as bytes: one positional CBOR array each, read strictly (docs/protocols/routing.md). */
 
 import type { NodeId } from '../kernel/ids.ts';
-import { filterProblem, isReservedTopic } from '../kernel/topic.ts';
+import { subscriptionProblem } from '../kernel/topic.ts';
 import type { InterestMessage, WishVersion } from '../protocol/routing/interest-gossip.ts';
 import type * as interest from '../protocol/routing/interest.ts';
 import { decodeCbor, encodeCbor } from './cbor.ts';
@@ -137,9 +137,7 @@ function versionOf(parts: readonly unknown[]): WishVersion | undefined {
 
 function filtersOf(value: unknown): string[] | undefined {
   return listOf(value, filtersMax, (one) =>
-    typeof one === 'string' && filterProblem(one) === undefined && !isReservedTopic(one)
-      ? one
-      : undefined,
+    typeof one === 'string' && subscriptionProblem(one) === undefined ? one : undefined,
   );
 }
 

@@ -2,12 +2,14 @@
 
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Broker, BrokerMessage } from '../../src/ports/broker.ts';
+import type { ShareMembers } from '../../src/protocol/routing/share-members.ts';
 import type { Published } from '../adapters/aedes/broker-fixture.ts';
 
 /** A client of the broker under test. */
 export interface ContractClient {
   readonly heard: readonly { topic: string; payload: string; qos: number; retain: boolean }[];
   subscribe(filter: string, qos: 0 | 1): Promise<boolean>;
+  unsubscribe(filter: string): Promise<void>;
   /** Does not wait for the acknowledgement. */
   publish(topic: string, payload: string, options?: { qos?: 0 | 1; retain?: boolean }): void;
   /** How many of its QoS 1 publishes were acknowledged. */
@@ -22,6 +24,7 @@ export interface ContractBroker {
   readonly broker: Broker;
   readonly published: readonly Published[];
   readonly interest: readonly (readonly [string, boolean])[];
+  readonly groups: ShareMembers<BrokerMessage>;
   connect(clientId: string, will?: { topic: string; payload: string }): Promise<ContractClient>;
   stop(): Promise<void>;
 }
@@ -130,12 +133,63 @@ export function brokerContract(
       ]);
     });
 
-    test('the reserved root and shared subscriptions are refused', async () => {
-      const { connect, interest } = await fresh();
+    test('the reserved root and malformed shared subscriptions are refused', async () => {
+      const { connect, interest, groups } = await fresh();
       const ann = await connect('ann');
-      expect(await ann.subscribe('$mycel/#', 0)).toBe(false);
-      expect(await ann.subscribe('$share/g/t', 1)).toBe(false);
+      for (const filter of [
+        '$mycel/#',
+        '$share/g/$mycel/d',
+        '$share/g',
+        '$share//t',
+        '$share/+/t',
+      ]) {
+        expect(await ann.subscribe(filter, 1), filter).toBe(false);
+      }
+      expect([interest, groups.has('$share/g')]).toEqual([[], false]);
+    });
+
+    test('members of a group take turns, each with the QoS it asked for, and are no interest', async () => {
+      const { broker, connect, groups, interest } = await fresh();
+      const [ann, bob] = [await connect('ann'), await connect('bob')];
+      expect(await ann.subscribe('$share/g/t/+', 1)).toBe(true);
+      expect(await bob.subscribe('$share/g/t/+', 0)).toBe(true);
+      for (let count = 0; count < 10; count += 1) {
+        expect(groups.give('$share/g/t/+', message('t/x', `${count}`, { qos: 1 }))).toBe(true);
+      }
+      broker.deliver(message('t/x', 'to everybody else', { qos: 1 }));
+      while (ann.heard.length + bob.heard.length < 10) await breath();
+      await Promise.all([ann.settle(), bob.settle()]);
+      expect(ann.heard.map(({ payload, qos }) => [payload, qos])).toEqual(
+        [0, 2, 4, 6, 8].map((count) => [`${count}`, 1]),
+      );
+      expect(bob.heard.map(({ payload, qos }) => [payload, qos])).toEqual(
+        [1, 3, 5, 7, 9].map((count) => [`${count}`, 0]),
+      );
       expect(interest).toEqual([]);
+    });
+
+    test('a member that unsubscribes or breaks off is out of its group', async () => {
+      const { connect, groups } = await fresh();
+      const [ann, bob] = [await connect('ann'), await connect('bob')];
+      await ann.subscribe('$share/g/t', 1);
+      await bob.subscribe('$share/g/t', 1);
+      await ann.unsubscribe('$share/g/t');
+      await ann.settle();
+      expect(groups.count('$share/g/t')).toBe(1);
+      await bob.break();
+      while (groups.has('$share/g/t')) await breath();
+      expect(groups.give('$share/g/t', message('t', 'x'))).toBe(false);
+    });
+
+    test('a shared subscription gets no retained message', async () => {
+      const { broker, connect } = await fresh();
+      broker.deliver(message('r', '1', { retain: true }));
+      const ann = await connect('ann');
+      await ann.subscribe('$share/g/r', 1);
+      await ann.subscribe('r', 1);
+      while (ann.heard.length === 0) await breath();
+      await ann.settle();
+      expect(ann.heard.length).toBe(1);
     });
 
     test('the will of a broken client is published', async () => {

@@ -1,6 +1,5 @@
 /** One host of the lab: programs in its namespace, its cable, and the MQTT clients every Debian machine has. */
 
-import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -48,6 +47,8 @@ interface Subscriber {
   /** Resolves when there are `count` messages. */
   waitForCount(count: number, ms: number): Promise<readonly ClientMessage[]>;
   stop(): Promise<void>;
+  /** Ends it as a crash does: without a word to its broker. */
+  kill(): Promise<void>;
 }
 
 /** A running tcpdump. */
@@ -252,6 +253,10 @@ async function subscribe(start: Host['start'], args: readonly string[]): Promise
     read = client.lines.length;
     return messages;
   }
+  async function end(how: NodeJS.Signals): Promise<void> {
+    client.child.kill(how);
+    await client.ended;
+  }
   await client.line((line) => line.startsWith('Subscribed'), 10_000);
   return {
     messages: catchUp,
@@ -261,10 +266,7 @@ async function subscribe(start: Host['start'], args: readonly string[]): Promise
         () => (catchUp().length >= count ? messages : undefined),
         ms,
       ),
-    async stop() {
-      const gone = once(client.child, 'close');
-      client.child.kill('SIGTERM');
-      await gone;
-    },
+    stop: () => end('SIGTERM'),
+    kill: () => end('SIGKILL'),
   };
 }

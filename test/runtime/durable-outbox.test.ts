@@ -12,6 +12,7 @@ import type { EventLog } from '../../src/ports/event-log.ts';
 import { createMessaging } from '../../src/runtime/messaging.ts';
 import type { Messaging } from '../../src/runtime/messaging-world.ts';
 import { readLeftover } from '../../src/runtime/routing/durable-outbox.ts';
+import { createGroups } from '../../src/runtime/routing/groups.ts';
 import { createLocalInterest } from '../../src/runtime/routing/local-interest.ts';
 import { createSubscriptions } from '../../src/runtime/subscriptions.ts';
 import { readEnvelope } from '../../src/wire/envelope.ts';
@@ -35,7 +36,9 @@ function stage(journal: EventLog, boot = 1): Stage {
   const log = createMemoryLog();
   const sent: string[] = [];
   const alerts: string[] = [];
-  const world = { log, metrics, retained: () => [], wanted: () => undefined };
+  const interest = createLocalInterest(clock);
+  const groups = createGroups({ self, clock, interest });
+  const world = { log, metrics, groups, retained: () => [], wanted: () => undefined };
   const messaging = createMessaging({
     self,
     boot,
@@ -47,9 +50,11 @@ function stage(journal: EventLog, boot = 1): Stage {
       published: () => undefined,
       interest: () => undefined,
       evicted: () => undefined,
+      groups,
     }),
     subscriptions: createSubscriptions(world),
-    interest: createLocalInterest(clock),
+    interest,
+    groups,
     channels: createChannelTable([]),
     journal,
     leftover: readLeftover(journal.found, mesh, clock.now()),

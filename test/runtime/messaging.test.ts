@@ -9,6 +9,7 @@ import type { MeshId } from '../../src/kernel/ids.ts';
 import { createRandom } from '../../src/kernel/random.ts';
 import { createMessaging, waitingMax } from '../../src/runtime/messaging.ts';
 import type { Messaging } from '../../src/runtime/messaging-world.ts';
+import { createGroups } from '../../src/runtime/routing/groups.ts';
 import { createLocalInterest } from '../../src/runtime/routing/local-interest.ts';
 import { createSubscriptions } from '../../src/runtime/subscriptions.ts';
 import { readEnvelope } from '../../src/wire/envelope.ts';
@@ -37,10 +38,14 @@ function stage(): Stage {
   const heard: string[] = [];
   const metrics = createMetrics();
   const log = createMemoryLog();
+  const clock = createSystemClock();
+  const interest = createLocalInterest(clock);
+  const groups = createGroups({ self, clock, interest });
   const broker = createMemoryBroker({
     published: () => undefined,
     interest: () => undefined,
     evicted: () => undefined,
+    groups,
   });
   const reader = broker.connect({
     clientId: 'reader',
@@ -50,19 +55,21 @@ function stage(): Stage {
   const messaging = createMessaging({
     self,
     boot: 1,
-    clock: createSystemClock(),
+    clock,
     random: createRandom(1),
     log,
     metrics,
     broker,
     channels: createChannelTable([]),
     subscriptions: createSubscriptions({
+      groups,
       log,
       metrics,
       retained: () => [],
       wanted: () => undefined,
     }),
-    interest: createLocalInterest(createSystemClock()),
+    interest,
+    groups,
     journal: undefined,
     leftover: undefined,
     mesh: 'mesh' as MeshId,

@@ -2,6 +2,7 @@
 
 import type { Millis } from '../../src/kernel/core.ts';
 import { nodeIdFromHash } from '../../src/kernel/ids.ts';
+import { isShared, sharedFilter, topicMatches } from '../../src/kernel/topic.ts';
 import type { NodeId } from '../../src/kernel/ids.ts';
 import { createRandom } from '../../src/kernel/random.ts';
 import type { Random } from '../../src/kernel/random.ts';
@@ -69,6 +70,8 @@ export interface NodeLog {
   readonly parcels: string[];
   /** Events by topic: what each origin's payloads said, in order. */
   readonly heard: Map<NodeId, { readonly topic: string; readonly text: string }[]>;
+  /** What members of groups on the node took, in order. */
+  readonly shared: { readonly filter: string; readonly text: string }[];
   gaps: number;
 }
 
@@ -81,6 +84,8 @@ export interface SimNode {
   /** Events waiting for room in the outbox. */
   readonly backlog: { topic: string; payload: Uint8Array; retain: boolean }[];
   published: number;
+  /** The groups that have members on the node. */
+  readonly groups: Set<string>;
 }
 
 /** The id of node number `at`. */
@@ -117,7 +122,8 @@ export class RoutingMesh {
     for (let at = 0; at < options.count; at += 1) {
       const id = simNodeId(at);
       this.#numbers.set(id, at);
-      const node = { id, boot: 1, backlog: [], published: 0, log: emptyLog() };
+      const groups = new Set<string>();
+      const node = { id, boot: 1, backlog: [], published: 0, log: emptyLog(), groups };
       this.nodes.push({ ...node, router: this.#createRouter(at, 1) });
     }
     for (const ends of options.edges) {
@@ -233,10 +239,20 @@ export class RoutingMesh {
     const payload = new TextEncoder().encode(String(count));
     const hlc = { wallMs: 1_000 + this.now, count: 0 };
     this.#router(at).publish(this.now, { topic, payload, qos: 0, retain: false, hlc });
+    this.#publishHere(at, topic, payload);
   }
 
-  /** What the subscribers of a node want from now on. */
+  #publishHere(at: number, topic: string, payload: Uint8Array): void {
+    const text = new TextDecoder().decode(payload);
+    const { log } = this.node(at);
+    for (const filter of this.#groupsAt(at, topic)) log.shared.push({ filter, text });
+  }
+
+  /** What the subscribers of a node want from now on; shared subscriptions make it a member of their groups. */
   want(at: number, filters: readonly string[]): void {
+    const { groups } = this.node(at);
+    groups.clear();
+    for (const filter of filters) if (isShared(filter)) groups.add(filter);
     this.#router(at).wants(new Set(filters), 1_000 + this.now);
   }
 
@@ -289,6 +305,7 @@ export class RoutingMesh {
       const hlc = { wallMs: 1_000 + this.now, count: at };
       if (router.publish(this.now, { ...next, qos: 1, hlc }) === 'full') return;
       backlog.shift();
+      this.#publishHere(at, next.topic, next.payload);
     }
   }
 
@@ -333,8 +350,18 @@ export class RoutingMesh {
       self,
       boot,
       random: this.random.split(),
-      codec: { encode: encodeEnvelope, writeTtl, address: addressEnvelope, writeSkipped },
+      codec: {
+        encode: encodeEnvelope,
+        read: readEnvelope,
+        writeTtl,
+        address: addressEnvelope,
+        writeSkipped,
+      },
       observeHlc: () => true,
+      groups: {
+        has: (filter) => this.node(at).groups.has(filter),
+        matching: (topic) => this.#groupsAt(at, topic),
+      },
       leftover,
       ...(this.#options.isTree === true ? { relay: this.#createTrees(at).policy } : {}),
       ...this.#options.router,
@@ -371,8 +398,26 @@ export class RoutingMesh {
     });
   }
 
+  #groupsAt(at: number, topic: string): string[] {
+    return [...this.node(at).groups].filter((one) => topicMatches(sharedFilter(one), topic));
+  }
+
+  /** A member takes it, or another node does, as the message floor of a node has it. */
+  #share(at: number, filter: string, envelope: Envelope): void {
+    const { log, groups } = this.node(at);
+    const { topic, hlc, origin } = envelope;
+    const payload = envelope.payload.slice();
+    if (groups.has(filter)) {
+      log.shared.push({ filter, text: new TextDecoder().decode(payload) });
+      return;
+    }
+    const qos = envelope.class === 'event' ? 1 : 0;
+    this.#router(at).hand(this.now, filter, { topic, payload, qos, retain: false, hlc }, origin);
+  }
+
   #log(at: number, envelope: Envelope, isRetained: boolean): void {
     const { log } = this.node(at);
+    if (envelope.share !== undefined) return this.#share(at, envelope.share, envelope);
     const text = new TextDecoder().decode(envelope.payload);
     if (isRetained) log.retained.set(envelope.topic, text);
     const book = envelope.class === 'event' ? log.events : log.signals;
@@ -482,6 +527,7 @@ function emptyLog(): NodeLog {
     shown: [],
     parcels: [],
     heard: new Map(),
+    shared: [],
     gaps: 0,
   };
 }

@@ -245,7 +245,13 @@ export class SwitchMesh {
         self: simNodeId(at),
         boot,
         random: this.random.split(),
-        codec: { encode: encodeEnvelope, writeTtl, address: addressEnvelope, writeSkipped },
+        codec: {
+          encode: encodeEnvelope,
+          read: readEnvelope,
+          writeTtl,
+          address: addressEnvelope,
+          writeSkipped,
+        },
         observeHlc: () => true,
       },
       {

@@ -33,10 +33,17 @@ const envelopes: fc.Arbitrary<Envelope> = fc
     topic: topics,
     payload: fc.uint8Array({ maxLength: 300 }),
     passage: fc.option(fc.record({ to: ids, id: u48, isFlood: fc.boolean() }), { nil: undefined }),
+    share: fc.option(fc.constantFrom('$share/g/#', '$share/grüße/a/+', '$share/g//'), {
+      nil: undefined,
+    }),
   })
   .map((envelope) => ({
     ...envelope,
-    class: envelope.passage === undefined ? envelope.class : ('event' as const),
+    class:
+      envelope.passage === undefined || envelope.share !== undefined
+        ? envelope.class
+        : ('event' as const),
+    retain: envelope.retain && envelope.share === undefined,
   }))
   .map((envelope) => ({
     ...envelope,
@@ -64,7 +71,7 @@ describe('an envelope that its receiver may not read', () => {
     fc.assert(
       fc.property(envelopes, (envelope) => {
         const withheld = withheldEnvelope(encodeEnvelope(envelope), receiver);
-        const { passage, topic, payload, ...rest } = envelope;
+        const { passage, topic, payload, share: _, ...rest } = envelope;
         const isOnItsWay = passage !== undefined && passage.to !== receiver;
         if (envelope.class === 'signal' || isOnItsWay) {
           expect(withheld).toBeUndefined();

@@ -4,7 +4,7 @@ import type { Client } from 'aedes';
 
 /** A packet inside aedes: a publish, or the PUBREL of an unfinished QoS 2 delivery. */
 export interface BrokerPacket {
-  cmd: 'publish' | 'pubrel';
+  cmd: 'publish' | 'pubrel' | 'puback';
   topic: string;
   payload: Buffer;
   qos: 0 | 1 | 2;
@@ -14,6 +14,8 @@ export interface BrokerPacket {
   brokerId?: string | null;
   brokerCounter?: number;
   clientId?: string;
+  /** It is for one member of a group: the subscription that brings it has its QoS in it already. */
+  isShare?: boolean;
 }
 
 /** A subscription as a SUBSCRIBE packet carries it. */
@@ -30,6 +32,8 @@ export interface AedesClient extends Client {
   clean: boolean;
   deliver0: DeliverFunction;
   deliverQoS: DeliverFunction;
+  /** The packet identifier of its next delivery. */
+  _nextId: number;
   waitForDrain(callback: (error?: Error | null) => void): void;
   readonly subscriptions: Readonly<Record<string, { qos: 0 | 1 | 2 }>>;
 }

@@ -16,6 +16,7 @@ import type { GuestCredential } from './guest-rules.ts';
 import { createInterest } from './interest.ts';
 import { createPublishing } from './publishing.ts';
 import { SessionStore } from './session-store.ts';
+import { createSharing } from './sharing.ts';
 import { createSubscribing, subscribeProblem } from './subscribing.ts';
 import { watchClients } from './broker-events.ts';
 import type { AedesClient, BrokerPacket } from './aedes-types.ts';
@@ -64,6 +65,10 @@ export async function createLocalBroker(config: LocalBrokerConfig): Promise<Loca
       const client = [...connections.values()].find((one) => one.client.id === clientId);
       return client !== undefined && subscribeProblem(client, filter) === undefined;
     },
+    acknowledged(client, packetId) {
+      const connection = of(client);
+      if (connection !== undefined) sharing.acknowledged(connection, packetId);
+    },
   });
 
   function evict(connection: Connection, reason: string, counted: string): void {
@@ -88,7 +93,9 @@ export async function createLocalBroker(config: LocalBrokerConfig): Promise<Loca
     deliver: ({ topic, payload, retain }) =>
       aedes.publish(toPacket({ topic, payload, qos: 1, retain }), () => undefined),
   });
-  const subscribing = createSubscribing({ limits, log, metrics, evict });
+  const { groups } = handlers;
+  const subscribing = createSubscribing({ limits, log, metrics, evict, groups });
+  const sharing = createSharing({ desk: groups, evict });
 
   await writeNumbersLightly();
   const { Aedes } = await import('aedes');
@@ -134,6 +141,7 @@ export async function createLocalBroker(config: LocalBrokerConfig): Promise<Loca
     readyCount: () => readyClients().length,
     store,
     interest,
+    sharing,
     log,
     metrics,
   });

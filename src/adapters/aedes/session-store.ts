@@ -5,6 +5,7 @@ import type { BrokerLimits } from './broker-limits.ts';
 import { createRetainedStore } from './retained-store.ts';
 import type { RetainedStore } from './retained-store.ts';
 import { createFilterTrie } from '../../kernel/filter-trie.ts';
+import { isShared } from '../../kernel/topic.ts';
 import type { BrokerPacket, BrokerSubscription } from './aedes-types.ts';
 
 /** A session that outlives its connection. */
@@ -28,6 +29,8 @@ export interface SessionStoreHandlers {
   unwanted(clientId: string, filter: string): void;
   dropped(reason: 'session-full' | 'session-expired' | 'retained-full', clientId: string): void;
   maySubscribe(clientId: string, filter: string): boolean;
+  /** A connected client acknowledged a QoS 1 delivery. */
+  acknowledged(client: object, packetId: number): void;
 }
 
 /**
@@ -80,8 +83,11 @@ export class SessionStore {
     for (const { topic, qos } of subs) {
       // aedes stores every filter of a SUBSCRIBE as soon as one of them is granted.
       if (!this.#handlers.maySubscribe(client.id, topic)) continue;
-      if (!session.filters.has(topic)) this.#handlers.wanted(client.id, topic);
+      const isNew = !session.filters.has(topic);
       session.filters.set(topic, qos);
+      // A member of a group that is away is none: others get what it would have got.
+      if (isShared(topic)) continue;
+      if (isNew) this.#handlers.wanted(client.id, topic);
       if (qos > 0) this.#index.set(topic, session, qos === 2 ? 2 : 1);
       else this.#index.remove(topic, session);
     }
@@ -149,6 +155,7 @@ export class SessionStore {
     client: Identified,
     packet: BrokerPacket,
   ): Promise<BrokerPacket | undefined> {
+    if (packet.cmd === 'puback') this.#handlers.acknowledged(client, packet.messageId ?? 0);
     const session = this.#sessions.get(client.id);
     if (session === undefined) return undefined;
     const at = session.outgoing.findIndex((held) => held.messageId === packet.messageId);
@@ -264,6 +271,7 @@ export class SessionStore {
 
   #forget(session: Session, filter: string): void {
     if (!session.filters.delete(filter)) return;
+    if (isShared(filter)) return;
     this.#index.remove(filter, session);
     this.#handlers.unwanted(session.clientId, filter);
   }

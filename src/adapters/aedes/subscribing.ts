@@ -1,6 +1,12 @@
 /** What clients may subscribe to, and what of it reaches them. */
 
-import { filterProblem, isReservedTopic } from '../../kernel/topic.ts';
+import {
+  isReservedTopic,
+  isShared,
+  sharedFilter,
+  subscriptionProblem,
+} from '../../kernel/topic.ts';
+import type { GroupDesk } from '../../ports/broker.ts';
 import type { Log } from '../../ports/log.ts';
 import type { Metrics } from '../../ports/metrics.ts';
 import type { BrokerPacket, BrokerSubscription } from './aedes-types.ts';
@@ -23,13 +29,16 @@ export function createSubscribing(world: {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly evict: Evict;
+  readonly groups: GroupDesk;
 }): Subscribing {
-  const { limits, log, metrics, evict } = world;
+  const { limits, log, metrics, evict, groups } = world;
 
   function grantProblem(connection: Connection, filter: string): string | undefined {
     const { granted, limits: zone } = connection;
     const isFull = !granted.has(filter) && granted.size >= zone.subscriptions;
-    return isFull ? 'it has too many subscriptions' : subscribeProblem(connection, filter);
+    const problem = isFull ? 'it has too many subscriptions' : subscribeProblem(connection, filter);
+    if (problem !== undefined || !isShared(filter) || groups.mayJoin(filter)) return problem;
+    return 'this node has members of too many groups';
   }
 
   return {
@@ -47,6 +56,8 @@ export function createSubscribing(world: {
     forward(connection, packet) {
       // aedes' own reports below $SYS name every client of this node.
       if (isReservedTopic(packet.topic) || packet.topic.startsWith('$SYS/')) return null;
+      // aedes knows no groups: to it a shared subscription is a filter for topics below $share.
+      if (isShared(packet.topic)) return null;
       // Kept for a guest's session under rules that may have changed since.
       const isKept = packet.messageId !== undefined && connection.guest !== undefined;
       if (isKept && subscribeProblem(connection, packet.topic) !== undefined) return null;
@@ -55,7 +66,7 @@ export function createSubscribing(world: {
         evict(connection, slowness, 'slow-reader');
         return null;
       }
-      if (packet.qos === 0) return packet;
+      if (packet.qos === 0 || packet.isShare === true) return packet;
       const granted = grantedQos(connection, packet.topic);
       if (granted < packet.qos) packet.qos = granted;
       return packet;
@@ -63,16 +74,14 @@ export function createSubscribing(world: {
   };
 }
 
-/** Why the client may not subscribe to the filter, or undefined. */
+/** Why the client may not subscribe to the filter, or undefined. What holds for a filter holds for it in a group. */
 export function subscribeProblem(connection: Connection, filter: string): string | undefined {
+  const problem = subscriptionProblem(filter);
+  if (problem !== undefined) return problem;
   if (connection.zone === 'guest') {
     return connection.guest === undefined
       ? 'not logged in'
-      : guestSubscribeProblem(connection.guest, filter);
+      : guestSubscribeProblem(connection.guest, isShared(filter) ? sharedFilter(filter) : filter);
   }
-  const problem = filterProblem(filter);
-  if (problem !== undefined) return problem;
-  if (filter.includes('\ufffd')) return 'it is not well-formed Unicode';
-  if (isReservedTopic(filter)) return 'it belongs to the mesh';
-  return filter.startsWith('$share/') ? 'shared subscriptions are not supported' : undefined;
+  return filter.includes('\ufffd') ? 'it is not well-formed Unicode' : undefined;
 }

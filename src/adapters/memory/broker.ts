@@ -1,7 +1,19 @@
 /** A broker inside one process: the twin of the embedded one, without MQTT bytes, for embedded meshes and tests. */
 
-import { filterProblem, isReservedTopic, topicMatches, topicProblem } from '../../kernel/topic.ts';
-import type { Broker, BrokerClient, BrokerHandlers, BrokerMessage } from '../../ports/broker.ts';
+import {
+  isReservedTopic,
+  isShared,
+  subscriptionProblem,
+  topicMatches,
+  topicProblem,
+} from '../../kernel/topic.ts';
+import type {
+  Broker,
+  BrokerClient,
+  BrokerHandlers,
+  BrokerMessage,
+  SharingClient,
+} from '../../ports/broker.ts';
 
 /** Retained topics held; a further one is delivered but not kept. */
 const retainedMax = 1000;
@@ -35,6 +47,7 @@ interface Connected {
   readonly options: MemoryClientOptions;
   readonly about: BrokerClient;
   readonly filters: Map<string, 0 | 1>;
+  readonly shares: Map<string, SharingClient>;
 }
 
 /** Builds an empty broker. */
@@ -80,16 +93,13 @@ export function createMemoryBroker(handlers: BrokerHandlers): MemoryBroker {
     if (!connected.delete(one)) return;
     for (const filter of one.filters.keys())
       if (!isWanted(filter)) handlers.interest(filter, false);
+    for (const [filter, member] of one.shares) handlers.groups.leave(filter, member);
     if (isBroken && one.options.will !== undefined) void publish(one, one.options.will);
   }
 
   function subscribe(one: Connected, filter: string, qos: 0 | 1): boolean {
-    const isRefused =
-      filterProblem(filter) !== undefined ||
-      isReservedTopic(filter) ||
-      filter.startsWith('$share/') ||
-      !connected.has(one);
-    if (isRefused) return false;
+    if (subscriptionProblem(filter) !== undefined || !connected.has(one)) return false;
+    if (isShared(filter)) return share(one, filter, qos);
     const isNew = !isWanted(filter);
     one.filters.set(filter, qos);
     if (isNew) handlers.interest(filter, true);
@@ -98,6 +108,27 @@ export function createMemoryBroker(handlers: BrokerHandlers): MemoryBroker {
       one.options.received({ ...message, qos: message.qos === 1 && qos === 1 ? 1 : 0 });
     }
     return true;
+  }
+
+  /** Takes are acknowledged at once: a function call loses nothing on its way. */
+  function share(one: Connected, filter: string, qos: 0 | 1): boolean {
+    if (!handlers.groups.mayJoin(filter)) return false;
+    if (one.shares.has(filter)) return true;
+    const member: SharingClient = {
+      take: (message) =>
+        one.options.received({ ...message, qos: message.qos === 1 ? qos : 0, retain: false }),
+      isReady: () => true,
+    };
+    one.shares.set(filter, member);
+    handlers.groups.join(filter, member);
+    return true;
+  }
+
+  function unshare(one: Connected, filter: string): void {
+    const member = one.shares.get(filter);
+    if (member === undefined) return;
+    one.shares.delete(filter);
+    handlers.groups.leave(filter, member);
   }
 
   function evict(one: Connected, reason: string): void {
@@ -133,11 +164,12 @@ export function createMemoryBroker(handlers: BrokerHandlers): MemoryBroker {
         remote: 'in-process',
         queuedBytes: 0,
       };
-      const one: Connected = { options, about, filters: new Map() };
+      const one: Connected = { options, about, filters: new Map(), shares: new Map() };
       connected.add(one);
       return {
         subscribe: (filter, qos) => subscribe(one, filter, qos),
         unsubscribe(filter) {
+          unshare(one, filter);
           if (one.filters.delete(filter) && !isWanted(filter)) handlers.interest(filter, false);
         },
         publish: (message) => publish(one, message),

@@ -23,7 +23,9 @@ export type DropReason =
   | 'outbox-dead'
   | 'outbox-silent'
   | 'outbox-quota'
-  | 'outbox-gone';
+  | 'outbox-gone'
+  | 'share-nobody'
+  | 'share-full';
 
 /** What a forwarder needs. */
 export interface ForwarderConfig {
@@ -56,6 +58,10 @@ export interface Forwarder {
   /** An own event to a linked peer. False: not taken. */
   send(peer: NodeId, raw: Uint8Array, skipped: number): boolean;
   sendSignal(peer: NodeId, topic: string, raw: Uint8Array): void;
+  /** An own signal to one member without a link. `name`: a newer one with the same makes it void. */
+  sendSignalTo(to: NodeId, name: string, raw: Uint8Array): void;
+  /** Whether a link to the node has no room for messages of a class; without a link it never says so. */
+  isSaturated(peer: NodeId, kind: DeliveryClass): boolean;
   /** An own event to a member without a link. False: no link took it. */
   sendAddressed(to: NodeId, raw: Uint8Array, skipped: number, isFlood: boolean): boolean;
   /** An own letter. False: there is no way to send it on. */
@@ -68,6 +74,8 @@ export interface Forwarder {
   relayEvent(arrival: NodeId, envelope: Envelope, raw: Uint8Array): void;
   relaySignal(arrival: NodeId, envelope: Envelope, raw: Uint8Array): void;
   passEnvelope(arrival: NodeId, envelope: Envelope, raw: Uint8Array): void;
+  /** A signal that is addressed to another member goes on. */
+  passSignal(arrival: NodeId, envelope: Envelope, raw: Uint8Array): void;
   passLetter(arrival: NodeId, letter: Letter): void;
   view(): { peer: NodeId; queued: number; isSaturated: boolean }[];
 }
@@ -155,6 +163,12 @@ export function createForwarder(
       return transmit(peer, queue, raw, 'event');
     },
     sendSignal,
+    sendSignalTo(to, name, raw) {
+      const ways = near.ways(to, undefined, false);
+      const addressed = codec.address(raw, nextPassage(to, ways.length > 1), ttlHops);
+      for (const peer of ways) sendSignal(peer, name, addressed);
+    },
+    isSaturated: (peer, kind) => queues.get(peer)?.isSaturated[kind] ?? false,
     sendAddressed(to, raw, skipped, isFlood) {
       const ways = near.ways(to, undefined, isFlood);
       const passage = nextPassage(to, isFlood || ways.length > 1);
@@ -194,6 +208,13 @@ export function createForwarder(
       if (ways.length === 0 || !takeHop(envelope, raw)) return;
       for (const peer of ways) handOn(peer, raw);
     },
+    passSignal(arrival, envelope, raw) {
+      const { passage, topic, share } = envelope;
+      if (passage === undefined) return;
+      const ways = near.ways(passage.to, arrival, passage.isFlood);
+      if (ways.length === 0 || !takeHop(envelope, raw)) return;
+      for (const peer of ways) sendSignal(peer, signalName(topic, share), raw);
+    },
     passLetter(arrival, letter) {
       const ways = near.ways(letter.passage.to, arrival, letter.passage.isFlood);
       if (letter.ttl <= 1) return outputs.drop('ttl', 1);
@@ -208,4 +229,9 @@ export function createForwarder(
         isSaturated: queue.isSaturated.signal || queue.isSaturated.event,
       })),
   };
+}
+
+/** What a newer signal makes void while both wait: the one of its topic, and of its group. */
+export function signalName(topic: string, share: string | undefined): string {
+  return share === undefined ? topic : `${topic} ${share}`;
 }

@@ -4,6 +4,7 @@ import type { Millis } from '../../kernel/core.ts';
 import type { NodeId } from '../../kernel/ids.ts';
 import { isOwedTo, openDestination } from './destination.ts';
 import type { Destination } from './destination.ts';
+import { Claim } from './message-ring.ts';
 import type { Excluded, MessageRing } from './message-ring.ts';
 
 /** Events of an earlier life of this node that are still owed: their stream is gone on with. */
@@ -18,6 +19,8 @@ export interface Leftover {
     readonly seq: number;
     readonly owed: readonly NodeId[];
     readonly raw: Uint8Array;
+    /** The group it is for one member of. */
+    readonly share?: string | undefined;
   }[];
 }
 
@@ -33,14 +36,15 @@ export function restore(
   destinations: Map<NodeId, Destination>,
   leftover: Leftover,
 ): void {
-  for (const { seq, owed, raw } of leftover.events) {
+  for (const { seq, owed, raw, share } of leftover.events) {
     const missing = seq - ring.nextSeq();
     if (ring.count() > 0 && missing > 0 && missing <= fillMax) {
       while (ring.nextSeq() < seq) ring.append(nothing, everybody);
     }
     ring.jump(seq);
     const all = new Set(owed);
-    ring.append(raw, { has: (node) => !all.has(node) });
+    const excluded = { has: (node: NodeId) => !all.has(node) };
+    ring.append(raw, share === undefined ? excluded : new Claim(share, owed[0]));
     for (const node of owed) {
       if (destinations.has(node)) continue;
       const to = openDestination(node, -1, seq - 1, leftover.at);

@@ -11,6 +11,23 @@ export interface Excluded {
   has(node: NodeId): boolean;
 }
 
+/** An event that one node alone is owed, in place of a group: another one of the group may be owed it instead. */
+export class Claim implements Excluded {
+  /** The shared subscription. */
+  readonly filter: string;
+  /** Undefined: nobody is owed it any more. */
+  to: NodeId | undefined;
+
+  constructor(filter: string, to: NodeId | undefined) {
+    this.filter = filter;
+    this.to = to;
+  }
+
+  has(node: NodeId): boolean {
+    return node !== this.to;
+  }
+}
+
 /** Encoded events with growing sequence numbers. */
 export interface MessageRing {
   /** The lowest sequence number held; one past `last` when empty. */

@@ -12,7 +12,7 @@ export const ttlHops = 16;
 /** The ttl of a message that its origin sends itself to everybody who is to have it: nobody passes it on. */
 export const ttlDirect = 0;
 
-/** The address on an event that is resent to one member alone, through nodes that have seen it already. */
+/** The address on a message that is for one member alone, and takes its way through others. */
 export interface Passage {
   readonly to: NodeId;
   /** Counts up with every addressed thing its sender lets go (letters too): relays forward each id once. */
@@ -43,6 +43,8 @@ export interface Envelope {
   readonly passage: Passage | undefined;
   /** The channel that its publisher chose; undefined: its class, topic and size decide. */
   readonly channel?: string | undefined;
+  /** The shared subscription, one of whose members this copy is for; undefined: it is for every subscriber. */
+  readonly share?: string | undefined;
 }
 
 /** First and last of a run of sequence numbers, both included. */

@@ -38,6 +38,8 @@ export interface OutboxOutputs {
   tellBase(to: Destination): void;
   /** Everything up to `seq` is settled with everybody. */
   settled(seq: number): void;
+  /** A member that is held alive acknowledges nothing: what it alone is owed may go to others now. */
+  silent(now: Millis, node: NodeId): void;
   /** A member loses `count` events. */
   forfeited(node: NodeId, count: number, reason: 'dead' | 'silent' | 'quota' | 'gone'): void;
 }
@@ -71,6 +73,15 @@ export interface Outbox {
   /** A link takes bytes again: goes on with first transmissions to its peer and with resends to anybody. */
   drained(now: Millis): void;
   owes(node: NodeId): boolean;
+  /** Whether a member is owed events and not dead. */
+  isHere(node: NodeId): boolean;
+  /** Members that are owed events and dead. */
+  away(): readonly NodeId[];
+  /**
+   * Shows what a member has not acknowledged and was to have in place of a group; it is not owed what `move` says true to.
+   * `move` may append.
+   */
+  reclaim(node: NodeId, move: (raw: Uint8Array, filter: string) => boolean): void;
   /** Everybody it may owe something. */
   nodes(): readonly NodeId[];
   isLinked(node: NodeId): boolean;

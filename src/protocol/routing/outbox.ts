@@ -9,10 +9,18 @@
 import type { Millis } from '../../kernel/core.ts';
 import type { NodeId } from '../../kernel/ids.ts';
 import type { Random } from '../../kernel/random.ts';
-import { holds, isOwedTo, moveTo, openDestination, owedCount, sampleRtt } from './destination.ts';
+import {
+  holds,
+  isOwedTo,
+  moveTo,
+  openDestination,
+  owedCount,
+  sampleRtt,
+  settle,
+} from './destination.ts';
 import type { Destination } from './destination.ts';
 import { restore, showUnsettled } from './leftover.ts';
-import { createMessageRing } from './message-ring.ts';
+import { Claim, createMessageRing } from './message-ring.ts';
 import type { Outbox, OutboxConfig, OutboxOutputs } from './outbox-types.ts';
 
 /** Builds an outbox. Its destinations are the members: as many as membership holds. */
@@ -141,6 +149,15 @@ export function createOutbox(config: OutboxConfig, random: Random, outputs: Outb
     recover(to);
   }
 
+  /** Nothing is under way to it. */
+  function startAgain(to: Destination): void {
+    to.sentTo = to.acked;
+    to.sentLast = to.floor;
+    to.underWay = 0;
+    to.probe = undefined;
+    to.recoverTo = to.acked;
+  }
+
   function remove(to: Destination): void {
     const owed = owedCount(ring, to, ring.last());
     if (owed > 0) outputs.forfeited(to.node, owed, to.goneAt === undefined ? 'gone' : 'dead');
@@ -188,6 +205,31 @@ export function createOutbox(config: OutboxConfig, random: Random, outputs: Outb
       }
     },
     owes: (node) => destinations.has(node),
+    isHere(node) {
+      const to = destinations.get(node);
+      return to !== undefined && to.goneAt === undefined;
+    },
+    away: () =>
+      [...destinations.values()].filter((to) => to.goneAt !== undefined).map((to) => to.node),
+    reclaim(node, move) {
+      const to = destinations.get(node);
+      if (to === undefined) return;
+      const last = ring.last();
+      let isMoved = false;
+      for (let seq = ring.next(to.acked); seq <= last; seq = ring.next(seq)) {
+        const claim = ring.excludedAt(seq);
+        if (!(claim instanceof Claim) || claim.to !== node || holds(to, seq)) continue;
+        const raw = ring.at(seq);
+        if (raw === undefined || !move(raw, claim.filter)) continue;
+        claim.to = undefined;
+        isMoved = true;
+      }
+      if (!isMoved) return;
+      settle(ring, to);
+      // What was under way counts for nothing: should it come back, it is told anew what it may skip.
+      startAgain(to);
+      trim();
+    },
     nodes: () => [...destinations.keys()],
     isLinked: (node) => destinations.get(node)?.isLinked === true,
     joined(now, node, boot) {
@@ -222,11 +264,8 @@ export function createOutbox(config: OutboxConfig, random: Random, outputs: Outb
       if (to === undefined) return;
       // What was under way on an earlier link may be lost: everything unacknowledged goes again, at once.
       to.isLinked = true;
-      to.sentTo = to.acked;
-      to.underWay = 0;
       to.attempts = 0;
-      to.probe = undefined;
-      to.recoverTo = to.acked;
+      startAgain(to);
       if (!to.isTold) outputs.tellBase(to);
       arm(now, to);
       pump(now, to);
@@ -266,6 +305,7 @@ export function createOutbox(config: OutboxConfig, random: Random, outputs: Outb
           if (now - to.goneAt >= retentionMs) remove(to);
         } else if (to.resendAt <= now) {
           if (to.acked < ring.last() && now - to.progressAt >= retentionMs) {
+            outputs.silent(now, to.node);
             forfeit(to, ring.last(), 'silent');
             to.progressAt = now;
             trim();

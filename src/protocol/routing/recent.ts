@@ -5,7 +5,7 @@
 
 import type { Millis } from '../../kernel/core.ts';
 import type { NodeId } from '../../kernel/ids.ts';
-import { topicMatches } from '../../kernel/topic.ts';
+import { isShared, sharedFilter, topicMatches } from '../../kernel/topic.ts';
 import type { Wish } from './interest.ts';
 import type { Excluded } from './message-ring.ts';
 import type { Publication } from './router-world.ts';
@@ -23,13 +23,20 @@ interface Kept {
   readonly excluded: Excluded;
   /** Whom it was sent to since. */
   sent: Set<NodeId> | undefined;
+  /** The groups that had members when it was published, or have had it since. */
+  readonly groups: Set<string>;
 }
 
 /** The last messages that somebody did not want. */
 export interface Recent {
-  note(now: Millis, publication: Publication, excluded: Excluded): void;
+  note(now: Millis, publication: Publication, excluded: Excluded, groups: Iterable<string>): void;
   /** What a member missed that has just said what it wants, in the order of publication. */
   missed(now: Millis, wish: Wish): readonly Publication[];
+  /** The same for groups that had no member anywhere: one for each group. */
+  missedByGroups(
+    now: Millis,
+    wish: Wish,
+  ): readonly { readonly filter: string; readonly publication: Publication }[];
 }
 
 /** Builds an empty memory. */
@@ -45,7 +52,7 @@ export function createRecent(): Recent {
   }
 
   return {
-    note(now, publication, excluded) {
+    note(now, publication, excluded, groups) {
       const size = publication.payload.byteLength;
       if (kept.length >= recentMax || bytes + size > recentBytesMax) {
         const first = kept[0];
@@ -54,7 +61,13 @@ export function createRecent(): Recent {
         if (bytes + size > recentBytesMax) return;
       }
       const own = { ...publication, payload: publication.payload.slice() };
-      kept.push({ publication: own, at: now, excluded, sent: undefined });
+      kept.push({
+        publication: own,
+        at: now,
+        excluded,
+        sent: undefined,
+        groups: new Set(groups),
+      });
       bytes += size;
     },
     missed(now, { node, filters, sinceMs }) {
@@ -74,6 +87,23 @@ export function createRecent(): Recent {
         one.sent ??= new Set();
         one.sent.add(node);
         missed.push(one.publication);
+      }
+      return missed;
+    },
+    missedByGroups(now, { filters, sinceMs }) {
+      if (kept.length === 0 || filters === 'everything') return [];
+      const shares = [...filters].filter(isShared);
+      if (shares.length === 0) return [];
+      forgetOld(now);
+      const missed: { filter: string; publication: Publication }[] = [];
+      for (const { publication, groups } of kept) {
+        if (publication.hlc.wallMs < sinceMs) continue;
+        for (const filter of shares) {
+          if (groups.has(filter)) continue;
+          if (!topicMatches(sharedFilter(filter), publication.topic)) continue;
+          groups.add(filter);
+          missed.push({ filter, publication });
+        }
       }
       return missed;
     },

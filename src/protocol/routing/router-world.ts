@@ -6,6 +6,7 @@ import type { NodeId } from '../../kernel/ids.ts';
 import type { Random } from '../../kernel/random.ts';
 import type { DropReason, Transmit } from './forwarder.ts';
 import type { InterestMessage } from './interest-gossip.ts';
+import type { Wish } from './interest.ts';
 import type { Leftover } from './leftover.ts';
 import type { Envelope, Letter, Passage } from './messages.ts';
 import type { OrderBufferConfig } from './order-buffer.ts';
@@ -14,11 +15,13 @@ import type { PeerQueueConfig } from './peer-queue.ts';
 import type { RelayPolicy } from './relay-policy.ts';
 import type { ReceiptsConfig } from './receipts.ts';
 import type { RetainedEntry, RetainedMap, RetainedMapConfig } from './retained-map.ts';
+import type { GroupsHere } from './shares.ts';
 
 /** The byte work a router leaves to the wire. */
 export interface EnvelopeCodec {
   /** Encodes into memory that nobody else will write to. */
   encode(envelope: Envelope): Uint8Array;
+  read(raw: Uint8Array): Envelope | undefined;
   /** Writes the hops left into encoded bytes, in place. */
   writeTtl(raw: Uint8Array, ttl: number): void;
   /** A copy of an encoded event with an address on it. */
@@ -44,12 +47,14 @@ export interface RouterConfig {
   /** Who of those a message is relayed to gets it now. @default all */
   readonly relay?: RelayPolicy;
   readonly leftover?: Leftover | undefined;
+  /** The groups with members on this node, which serve them. @default none */
+  readonly groups?: GroupsHere;
 }
 
 /** What a router does to the world; plain callbacks, called synchronously and in order. */
 export interface RouterOutputs {
   /**
-   * A message for the local subscribers.
+   * A message for the local subscribers; with a `share` for one member of that group alone.
    * @param isRetained it is the topic's last value in the whole mesh: the broker stores it (an empty payload deletes).
    */
   deliver(envelope: Envelope, isRetained: boolean): void;
@@ -112,6 +117,11 @@ export interface Router {
    * Takes a local message whose topic and size the caller has checked. `full`: try again after `roomAgain`; only events are ever refused.
    */
   publish(now: Millis, publication: Publication): 'taken' | 'full';
+  /**
+   * Sends a message to one node with members of a group: its members here are gone, or did not acknowledge it.
+   * @param had who sent it here, having none: asked last. @returns false when nobody could take it, which is counted.
+   */
+  hand(now: Millis, filter: string, publication: Publication, had?: NodeId): boolean;
   /** A message came over a link. `raw` is its bytes, in memory that this node owns: the router writes the ttl into it. */
   received(now: Millis, from: NodeId, envelope: Envelope, raw: Uint8Array): void;
   letterReceived(now: Millis, from: NodeId, letter: Letter): void;
@@ -127,6 +137,8 @@ export interface Router {
   interestReceived(now: Millis, from: NodeId, message: InterestMessage): void;
   /** The members that are known to want a topic, and those that have not said what they want. */
   listeners(topic: string): readonly NodeId[];
+  /** What a member wants; undefined: it has not said so in its present life, and gets everything. */
+  wish(node: NodeId): Wish | undefined;
   /** A peer's retained values, by synchronisation. */
   retainedReceived(now: Millis, entries: readonly RetainedEntry[]): void;
   /** Membership holds the node alive, in this life. It is owed every event published from here on. */

@@ -25,6 +25,7 @@ import { createRecent } from './recent.ts';
 import { createReceipts } from './receipts.ts';
 import { createRetainedMap, entryOf } from './retained-map.ts';
 import type { Publication, Router, RouterConfig, RouterOutputs } from './router-world.ts';
+import { createShares } from './shares.ts';
 
 /** Evicted members remembered; the oldest is forgotten beyond it (its links are refused by identity anyway). */
 const evictedMax = 1024;
@@ -87,6 +88,19 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
       outputs.drop(`outbox-${reason}`, count);
     },
     settled: (seq) => outputs.settled(seq),
+    silent: (now, node) => shares.gone(now, node),
+  });
+  const shares = createShares({
+    self,
+    here: config.groups ?? { has: () => false, matching: () => [] },
+    table: interest,
+    outbox,
+    forwarder,
+    isLinked: (node) => near.isLinked(node),
+    encode,
+    read: (raw) => codec.read(raw),
+    nextSignal: () => (signalSeq += 1),
+    drop: (reason, count) => outputs.drop(reason, count),
   });
   const audience = createAudience(interest, outbox);
   if (config.leftover !== undefined) outbox.restore(config.leftover);
@@ -104,11 +118,11 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
     outputs.deliver(envelope, isSane && retained.merge([entryOf(envelope)]).length > 0);
   }
 
-  function encode(publication: Publication, seq: number, ttl: number): Uint8Array {
+  function encode(publication: Publication, seq: number, ttl: number, share?: string): Uint8Array {
     return codec.encode({
       ttl,
       class: publication.qos === 1 ? 'event' : 'signal',
-      retain: publication.retain,
+      retain: publication.retain && share === undefined,
       origin: self,
       boot: publication.qos === 1 ? stream : boot,
       seq,
@@ -118,6 +132,7 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
       payload: publication.payload,
       passage: undefined,
       channel: publication.channel,
+      share,
     });
   }
 
@@ -147,7 +162,7 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
     const excluded = retain ? undefined : interest.excluded(topic);
     // A signal has no address: one member without a link that wants it makes it a flood.
     const isDirect = excluded !== undefined && audience.farCount(excluded) === 0;
-    if (isDirect) recent.note(now, publication, excluded);
+    if (isDirect) recent.note(now, publication, excluded, shares.groups(topic));
     let raw: Uint8Array | undefined;
     for (const peer of near.peers()) {
       if (isDirect && excluded.has(peer)) continue;
@@ -168,8 +183,11 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
   function publishEvent(now: Millis, publication: Publication): boolean {
     const excluded = excludedFrom(publication);
     const isOwed = excluded === undefined || outbox.isOwed(excluded);
-    if (isOwed && !outbox.admits(sizeOf(publication))) return false;
-    if (excluded !== undefined) recent.note(now, publication, excluded);
+    const copies = (isOwed ? 1 : 0) + shares.count(publication.topic);
+    if (copies > 0 && !outbox.admits(copies * sizeOf(publication))) return false;
+    if (excluded !== undefined) {
+      recent.note(now, publication, excluded, shares.groups(publication.topic));
+    }
     if (!isOwed) return true;
     const raw = encode(publication, outbox.nextSeq(), excluded === undefined ? ttlHops : ttlDirect);
     outbox.append(now, raw, excluded);
@@ -221,6 +239,15 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
     accept(now, envelope);
   }
 
+  function receivedSignal(from: NodeId, envelope: Envelope, raw: Uint8Array): void {
+    const { passage, origin } = envelope;
+    if (passage === undefined) {
+      near.learn(origin, from);
+      forwarder.relaySignal(from, envelope, raw);
+    } else if (passage.to !== self) return forwarder.passSignal(from, envelope, raw);
+    deliver(envelope);
+  }
+
   return {
     retained,
     publish(now, publication) {
@@ -230,18 +257,18 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
         return 'full';
       }
       keepRetained(publication);
+      shares.publish(now, publication);
       return 'taken';
     },
+    hand: (now, filter, publication, had) => shares.hand(now, filter, publication, had),
     received(now, from, envelope, raw) {
       const { origin } = envelope;
       if (origin === self || !near.isLinked(from)) return;
       if (evicted.has(origin)) outputs.drop('evicted-origin', 1);
       else if (envelope.class === 'event') receivedEvent(now, from, envelope, raw);
       else if (signals.admit(origin, envelope.boot, envelope.seq) === 'new') {
-        near.learn(origin, from);
-        forwarder.relaySignal(from, envelope, raw);
-        deliver(envelope);
-      } else config.relay?.repeated(envelope, from);
+        receivedSignal(from, envelope, raw);
+      } else if (envelope.passage === undefined) config.relay?.repeated(envelope, from);
     },
     letterReceived(now, from, letter) {
       if (letter.from === self || evicted.has(letter.from) || !near.isLinked(from)) return;
@@ -294,8 +321,13 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
       gossip.received(from, message);
       for (const wish of heard.splice(0)) {
         for (const missed of recent.missed(now, wish)) sendMissed(now, wish.node, missed);
+        for (const { filter, publication } of recent.missedByGroups(now, wish)) {
+          shares.hand(now, filter, publication);
+        }
+        shares.heard(now, wish);
       }
     },
+    wish: (node) => interest.current(node),
     listeners(topic) {
       const excluded = interest.excluded(topic);
       return outbox.nodes().filter((node) => excluded?.has(node) !== true);
@@ -324,7 +356,9 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
       }
       audience.changed();
       late.review(now);
-      outbox.gone(now, node, reason);
+      if (reason === 'dead') outbox.gone(now, node, reason);
+      shares.gone(now, node);
+      if (reason !== 'dead') outbox.gone(now, node, reason);
       tellRoom();
     },
     repeat: (peer, raw, isEvent) => forwarder.repeat(peer, raw, isEvent),

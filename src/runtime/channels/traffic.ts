@@ -7,7 +7,12 @@ import type { Channel } from '../../protocol/channels/channel.ts';
 import type { ChannelTable } from '../../protocol/channels/channel-table.ts';
 import type { DeliveryClass, Letter } from '../../protocol/routing/messages.ts';
 import type { RetainedEntry } from '../../protocol/routing/retained-map.ts';
-import { envelopeChannel, envelopePayloadBytes, envelopeTopic } from '../../wire/envelope.ts';
+import {
+  envelopeChannel,
+  envelopePayloadBytes,
+  envelopeShare,
+  envelopeTopic,
+} from '../../wire/envelope.ts';
 import type { Links } from '../link-wires.ts';
 
 /** The sending side of a life's links. */
@@ -43,7 +48,7 @@ export function createTraffic(channels: ChannelTable, links: Links): Traffic {
       return links.queuedBytes(to, isBulk(protocol, bytes) ? data : coordination);
     },
     record: (peer, raw, kind) =>
-      links.data(peer, raw, channelOf(raw, kind), () => envelopeTopic(raw)),
+      links.data(peer, raw, channelOf(raw, kind), () => supersededBy(raw)),
     letter(peer, letter) {
       const { body } = letter;
       if (body.kind === 'parcel' && isBulk(body.protocol, body.bytes.length))
@@ -54,4 +59,10 @@ export function createTraffic(channels: ChannelTable, links: Links): Traffic {
     retainedBytes: (peer) =>
       links.current(peer) === undefined ? undefined : links.queuedBytes(peer, gossip),
   };
+}
+
+/** What a newer signal with the same name makes void: one of its topic, and of its group. */
+function supersededBy(raw: Uint8Array): string {
+  const share = envelopeShare(raw);
+  return share === undefined ? envelopeTopic(raw) : `${envelopeTopic(raw)} ${share}`;
 }

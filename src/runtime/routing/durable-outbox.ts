@@ -12,6 +12,7 @@ import type { Log } from '../../ports/log.ts';
 import type { Metrics } from '../../ports/metrics.ts';
 import type { Leftover } from '../../protocol/routing/leftover.ts';
 import type { Router } from '../../protocol/routing/router-world.ts';
+import { envelopeShare } from '../../wire/envelope.ts';
 import {
   encodeEventEntry,
   encodeMarkEntry,
@@ -93,7 +94,8 @@ export function readLeftover(
         last = 0;
       }
       last = Math.max(last, entry.seq);
-      events.set(entry.seq, { seq: entry.seq, owed: entry.owed, raw: entry.raw });
+      const { seq, owed, raw } = entry;
+      events.set(seq, { seq, owed, raw, share: envelopeShare(raw) });
     }
   }
   const left = [...events.values()].filter((one) => one.seq > settled && one.owed.length > 0);

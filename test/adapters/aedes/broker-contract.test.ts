@@ -18,6 +18,7 @@ brokerContract('aedes', async (hold) => {
             .map(({ topic, payload, qos, retain }) => ({ topic, payload, qos, retain }));
         },
         subscribe: async (filter, qos) => (await client.subscribe([[filter, qos]]))[0] !== 0x80,
+        unsubscribe: (filter) => client.unsubscribe(filter),
         publish: (topic, payload, options) => void client.publish(topic, payload, options),
         acknowledged: () => client.packets.filter((one) => one.type === type.puback).length,
         settle: () => client.ping(),

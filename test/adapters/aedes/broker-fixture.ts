@@ -11,6 +11,8 @@ import { createMemoryLog } from '../../../src/adapters/memory/log.ts';
 import type { MemoryLog } from '../../../src/adapters/memory/log.ts';
 import { createMetrics } from '../../../src/adapters/system/metrics.ts';
 import type { BrokerClient, BrokerMessage } from '../../../src/ports/broker.ts';
+import { createShareMembers } from '../../../src/protocol/routing/share-members.ts';
+import type { ShareMembers } from '../../../src/protocol/routing/share-members.ts';
 import type { Metrics } from '../../../src/ports/metrics.ts';
 
 export interface Published {
@@ -26,6 +28,9 @@ export interface BrokerFixture {
   readonly published: Published[];
   readonly interest: [filter: string, isWanted: boolean][];
   readonly evicted: { client: BrokerClient; reason: string }[];
+  readonly groups: ShareMembers<BrokerMessage>;
+  /** What came back of members that went before they acknowledged it. */
+  readonly returned: [filter: string, message: BrokerMessage][];
   readonly log: MemoryLog;
   readonly metrics: Metrics;
   stop(): Promise<void>;
@@ -38,6 +43,8 @@ export async function startBroker(
   const published: Published[] = [];
   const interest: [string, boolean][] = [];
   const evicted: BrokerFixture['evicted'] = [];
+  const returned: [string, BrokerMessage][] = [];
+  const groups = createShareMembers<BrokerMessage>(() => undefined);
   const log = createMemoryLog();
   const metrics = createMetrics();
   const broker = await createLocalBroker({
@@ -52,6 +59,7 @@ export async function startBroker(
       },
       interest: (filter, isWanted) => interest.push([filter, isWanted]),
       evicted: (client, reason) => evicted.push({ client, reason }),
+      groups: { ...groups, returned: (filter, message) => returned.push([filter, message]) },
     },
   });
   const sockets = new Set<Socket>();
@@ -64,6 +72,8 @@ export async function startBroker(
     published,
     interest,
     evicted,
+    groups,
+    returned,
     log,
     metrics,
     async stop() {

@@ -214,7 +214,7 @@ test('a filter that was refused is not wanted, whatever else the SUBSCRIBE asked
   const client = await join(fixture, { isClean: false });
   const granted = await client.subscribe([
     ['fine', 1],
-    ['$share/g/x', 1],
+    ['$share/+/x', 1],
     ['$mycel/#', 1],
   ]);
   expect(granted).toEqual([1, 0x80, 0x80]);

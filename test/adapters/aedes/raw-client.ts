@@ -61,6 +61,7 @@ export interface RawClient {
   connect(options?: ConnectOptions): Promise<{ code: number | 'closed'; isPresent: boolean }>;
   /** The granted QoS of each filter. */
   subscribe(filters: readonly (readonly [string, number])[]): Promise<number[]>;
+  unsubscribe(filter: string): Promise<void>;
   publish(
     topic: string,
     payload: string,
@@ -157,6 +158,14 @@ export async function rawClient(port: number): Promise<RawClient> {
         one.type === type.suback && one.body.readUInt16BE(0) === id;
       await client.until(() => isClosed || packets.some(mine), 'SUBACK');
       return [...(packets.find(mine)?.body.subarray(2) ?? [])];
+    },
+    async unsubscribe(filter) {
+      lastId += 1;
+      const id = lastId;
+      client.send(packet(10, 2, Buffer.concat([number16(id), text(filter)])));
+      const mine = (one: RawPacket): boolean =>
+        one.type === type.unsuback && one.body.readUInt16BE(0) === id;
+      await client.until(() => isClosed || packets.some(mine), 'UNSUBACK');
     },
     publish(topic, payload, options = {}) {
       const { qos = 0, retain = false, dup = false } = options;

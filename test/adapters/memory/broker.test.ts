@@ -1,6 +1,8 @@
 /** The broker contract on the memory twin. */
 
 import { createMemoryBroker } from '../../../src/adapters/memory/broker.ts';
+import type { BrokerMessage } from '../../../src/ports/broker.ts';
+import { createShareMembers } from '../../../src/protocol/routing/share-members.ts';
 import { brokerContract } from '../../contract/broker.ts';
 import type { ContractBroker, ContractClient } from '../../contract/broker.ts';
 import type { Published } from '../aedes/broker-fixture.ts';
@@ -8,6 +10,7 @@ import type { Published } from '../aedes/broker-fixture.ts';
 async function start(hold: boolean): Promise<ContractBroker> {
   const published: Published[] = [];
   const interest: (readonly [string, boolean])[] = [];
+  const groups = createShareMembers<BrokerMessage>(() => undefined);
   const broker = createMemoryBroker({
     published(message, client, taken) {
       published.push({ message, client, taken });
@@ -15,11 +18,13 @@ async function start(hold: boolean): Promise<ContractBroker> {
     },
     interest: (filter, isWanted) => interest.push([filter, isWanted]),
     evicted: () => undefined,
+    groups: { ...groups, returned: () => undefined },
   });
   return {
     broker,
     published,
     interest,
+    groups,
     stop: () => broker.stop(),
     async connect(clientId, will) {
       const heard: ContractClient['heard'][number][] = [];
@@ -35,6 +40,7 @@ async function start(hold: boolean): Promise<ContractBroker> {
       return {
         heard,
         subscribe: async (filter, qos) => client.subscribe(filter, qos),
+        unsubscribe: async (filter) => client.unsubscribe(filter),
         publish(topic, payload, { qos = 0, retain = false } = {}) {
           void client
             .publish({ topic, payload: Buffer.from(payload), qos, retain })

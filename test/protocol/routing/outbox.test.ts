@@ -37,6 +37,7 @@ function watch(config: OutboxConfig = {}): Watched {
     resend: (_to, raw, skipped) => take(all.resent, raw, skipped),
     tellBase: ({ base }) => void all.bases.push(base),
     settled: () => undefined,
+    silent: () => undefined,
     forfeited: (node, count, reason) => {
       all.lost.push(`${origins.indexOf(node)} ${count} ${reason}`);
     },
@@ -341,6 +342,7 @@ describe('an outbox', () => {
           resend: (_to, raw) => receive(raw),
           tellBase: () => undefined,
           settled: () => undefined,
+          silent: () => undefined,
           forfeited: () => expect.unreachable('nothing may be given up'),
         });
         function receive(raw: Uint8Array): boolean {
