@@ -58,7 +58,10 @@ export function createAgents(
   const bundles = createBundles(world);
   let isDraining = false;
   let isStopped = true;
-  let cancelSoon: (() => void) | undefined;
+  /** Nothing is taken before this: what others hold by now may not be known here yet. */
+  let takesFrom = 0;
+  let soonAt = Infinity;
+  let cancelSoon = (): void => {};
   let cancelTell: (() => void) | undefined;
   let ends: (() => void)[] = [];
   let gate: ReturnType<typeof createGate> | undefined;
@@ -174,8 +177,12 @@ export function createAgents(
   // What runs here.
 
   function soon(ms: number): void {
-    cancelSoon ??= clock.alarm(clock.now() + ms, () => {
-      cancelSoon = undefined;
+    const at = clock.now() + ms;
+    if (at >= soonAt) return;
+    cancelSoon();
+    soonAt = at;
+    cancelSoon = clock.alarm(at, () => {
+      soonAt = Infinity;
       reconcile();
     });
   }
@@ -198,6 +205,7 @@ export function createAgents(
         void crew.retire(instance, own, true);
       else if (wanted.hash !== own.hash) void crew.retire(instance, own, false).then(() => soon(0));
     }
+    if (clock.now() < takesFrom) return;
     const all = livePages();
     for (const wanted of deployments.values()) {
       if (wanted.hash === undefined || running.size >= instancesMax) continue;
@@ -208,6 +216,14 @@ export function createAgents(
         void crew.take(wanted, instance);
       }
     }
+  }
+
+  /** What ran here may run elsewhere by now: it is given up first, and nothing taken until the pages are told anew. */
+  async function afterFreeze(): Promise<void> {
+    takesFrom = Infinity;
+    await crew.recheck();
+    takesFrom = clock.now() + settleMs;
+    soon(settleMs);
   }
 
   // Words of other nodes.
@@ -283,7 +299,7 @@ export function createAgents(
           deployments.set(one.name, one);
       }
       checkpoints.start();
-      gate = createGate(clock, crew.recheck);
+      gate = createGate(clock, afterFreeze);
       ends = [
         bundles.serve(),
         ...serve(),
@@ -291,14 +307,12 @@ export function createAgents(
         mesh.onChange((change) => change.kind === 'down' && soon(0)),
       ];
       if (deployments.size > 0) tell();
-      cancelSoon = clock.alarm(clock.now() + settleMs, () => {
-        cancelSoon = undefined;
-        reconcile();
-      });
+      soon(settleMs);
     },
     async stop() {
       isStopped = true;
-      cancelSoon?.();
+      cancelSoon();
+      soonAt = Infinity;
       cancelTell?.();
       gate?.stop();
       for (const end of ends.splice(0)) end();

@@ -122,8 +122,8 @@ export function createCrew(parts: CrewWorld): Crew {
         checkpoints.restore(instance),
       ]);
       if (running.get(instance) !== own || parts.isStopped()) return;
-      if (saved !== undefined && saved.epoch > epoch) {
-        // Somebody held it later than any page here says: claim anew, above that.
+      if (saved !== undefined && saved.epoch > epoch - (given === undefined ? 1 : 0)) {
+        // Somebody held it as late as that, or later, whatever the pages here say: claim anew, above it.
         claims.saw(instance, saved.epoch);
         close(instance, own);
         return await take(wanted, instance);
