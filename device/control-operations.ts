@@ -12,6 +12,8 @@ import type { LlmRequest } from './control-llm.ts';
 import type { CallName, ControlCalls, ControlRequest, ControlStreams } from './control-protocol.ts';
 import { isStateCall, isStateStream, openStateStream, runStateCall } from './control-state.ts';
 import type { StateCalls } from './control-state.ts';
+import { isTaskCall, runTaskCall } from './control-tasks.ts';
+import type { TaskCallRequest } from './control-tasks.ts';
 import { autoTopology, setTopology } from './topology-operations.ts';
 
 /** A request that has one answer. */
@@ -40,6 +42,7 @@ export async function runCall(
   if (isLlmRequest(request))
     return runLlmCall(node, request) as Promise<ControlCalls[CallName]['result']>;
   if (isStateCall(request)) return runStateCall(node, request);
+  if (isTaskCall(request)) return runTaskCall(node, request);
   switch (request.op) {
     case 'status':
       return node.status();
@@ -81,6 +84,7 @@ async function runMeshCall(
         | DecisionRequest['op']
         | LlmRequest['op']
         | keyof StateCalls
+        | TaskCallRequest['op']
         | 'status'
         | 'members'
         | 'discover'

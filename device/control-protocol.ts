@@ -19,6 +19,8 @@ import type { AgentCalls } from './control-agents.ts';
 import { llmChecks } from './control-llm.ts';
 import type { LlmCalls, LlmStreams } from './control-llm.ts';
 import { stateChecks } from './control-state.ts';
+import { taskChecks } from './control-tasks.ts';
+import type { TaskCalls } from './control-tasks.ts';
 import type { StateCalls, StateStreams } from './control-state.ts';
 import type { FailureRecord } from './failure.ts';
 import type { TopologySetArgs } from './topology-operations.ts';
@@ -60,7 +62,7 @@ export type ControlEvent = {
 }[keyof MeshEvents];
 
 /** The requests with one answer: what they take and what they give. */
-export interface ControlCalls extends AgentCalls, LlmCalls, DecisionCalls, StateCalls {
+export interface ControlCalls extends AgentCalls, LlmCalls, DecisionCalls, StateCalls, TaskCalls {
   status: { args: NoArgs; result: NodeStatus };
   members: { args: NoArgs; result: readonly MemberInfo[] };
   discover: { args: NoArgs; result: DiscoveryReport };
@@ -201,6 +203,7 @@ const checks: Readonly<Record<CallName | StreamName, Readonly<Record<string, Che
   ...decisionChecks({ text, whole, optional, list, oneOf }),
   ...llmChecks({ text, whole, optional, list, oneOf }),
   ...stateChecks({ text, whole, optional }),
+  ...taskChecks({ text, whole, optional, list, oneOf }),
   status: {},
   members: {},
   discover: {},

@@ -13,6 +13,7 @@ import { addMeshCommands } from './program-mesh.ts';
 import { addNodeCommands } from './program-node.ts';
 import { addRouteCommands } from './program-routes.ts';
 import { addStateCommands } from './program-state.ts';
+import { addTaskCommands } from './program-tasks.ts';
 import { addTopologyCommands } from './program-topology.ts';
 import type { Terminal } from './terminal.ts';
 import { version } from './version.ts';
@@ -39,6 +40,7 @@ export function createProgram(terminal: Terminal): Command {
   addNodeCommands(program, withContext);
   addMeshCommands(program, withContext);
   addAgentCommands(program, withContext);
+  addTaskCommands(program, withContext);
   addTopologyCommands(program, withContext);
   addRouteCommands(program, withContext);
   addDecisionCommands(program, withContext);

@@ -10,7 +10,19 @@ export type { DeviceFacts, Hardware } from './ports/hardware.ts';
 export type { DeviceHandle } from './agent/device.ts';
 export type { AgentHandles } from './agent/furniture.ts';
 export { defineAgent } from './agent/agent.ts';
-export type { AgentDefinition, AgentMessage, AgentSelf, AgentsHandle } from './agent/agent.ts';
+export type {
+  AgentDefinition,
+  AgentMessage,
+  AgentSelf,
+  AgentsHandle,
+  AgentTask,
+} from './agent/agent.ts';
+export type { TaskHandle, TaskHandler, TasksHandle } from './agent/tasks.ts';
+export type { BidFacts } from './protocol/agreement/task-cost.ts';
+export { createFence as createTaskFence } from './protocol/agreement/fence.ts';
+export type { Fence as TaskFence, FenceVerdict } from './protocol/agreement/fence.ts';
+export type { TaskRequest } from './runtime/tasks/task-request.ts';
+export type { AuctionInfo, TaskInfo } from './runtime/tasks/task-types.ts';
 export type { AgentInfo, Deployed, DeployOptions } from './runtime/agents/deploy-options.ts';
 export { action, defineService, streamAction } from './agent/service.ts';
 export type {

@@ -1,6 +1,7 @@
 /** Agents as programs write them, and what a node offers to deploy them. */
 
 import type { NodeId } from '../kernel/ids.ts';
+import type { BidFacts, TaskJob } from '../runtime/tasks/bidding.ts';
 import type { Agents } from '../runtime/agents/agents.ts';
 import type { AgentInfo, Deployed, DeployOptions } from '../runtime/agents/deploy-options.ts';
 
@@ -55,6 +56,13 @@ export type AgentMessage<Mail = unknown> =
       readonly ref: number;
     };
 
+/** A task that an agent was awarded. `fence` rises with every award of it: give it to whatever has the effect. */
+export interface AgentTask<Input = unknown> extends Omit<TaskJob, 'input'> {
+  readonly input: Input;
+  /** Aborts when the task is another node's now: stop, and have no effect any more. */
+  readonly signal: AbortSignal;
+}
+
 /** An agent. */
 export interface AgentDefinition<State = unknown, Mail = unknown> {
   /** Small letters, digits and -. */
@@ -73,6 +81,23 @@ export interface AgentDefinition<State = unknown, Mail = unknown> {
     message: AgentMessage<Mail>,
     self: AgentSelf,
   ): State | Promise<State> | void | Promise<void>;
+  /** Kinds of tasks that it takes: it is asked for bids, and `run` does what it is awarded. */
+  readonly tasks?: readonly string[];
+  /**
+   * What a task would cost now, in ms of predicted time or anything comparable; undefined: it will not. Answer within
+   * 240 ms. Without this the node bids for it, from queue, load, heat, battery and round trip.
+   */
+  bid?(
+    task: Omit<AgentTask, 'fence' | 'signal'>,
+    facts: BidFacts,
+    state: State,
+    self: AgentSelf,
+  ): number | undefined | Promise<number | undefined>;
+  /**
+   * Does a task. What it returns (JSON, up to 6 KiB) is the result; what it throws fails this attempt, and another node
+   * gets the task. Many may run at once, beside messages and timers.
+   */
+  run?(task: AgentTask, state: State, self: AgentSelf): unknown;
   /** Ends a run that was asked to end, within two seconds. */
   stop?(state: State, self: AgentSelf): void | Promise<void>;
 }

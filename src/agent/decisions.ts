@@ -2,6 +2,7 @@
 
 import type { Clock } from '../ports/clock.ts';
 import { createConsensus } from '../runtime/consensus/part.ts';
+import type { Consensus } from '../runtime/consensus/part.ts';
 import type { NodePart, PartWorld } from '../runtime/parts.ts';
 import { createConfig } from './config.ts';
 import type { Config } from './config.ts';
@@ -43,7 +44,11 @@ export interface DecisionHandles {
 }
 
 /** Builds part and handles. */
-export function createDecisions(world: PartWorld): { part: NodePart; handles: DecisionHandles } {
+export function createDecisions(world: PartWorld): {
+  readonly part: NodePart;
+  readonly consensus: Consensus;
+  readonly handles: DecisionHandles;
+} {
   const consensus = createConsensus(world);
   const random = world.random();
   const locksmith = createLocksmith(consensus, random);
@@ -56,6 +61,7 @@ export function createDecisions(world: PartWorld): { part: NodePart; handles: De
   const effects = createEffects(world);
   const config = createConfig(world, consensus);
   return {
+    consensus,
     part: {
       async start() {
         await consensus.start();

@@ -31,8 +31,8 @@ export interface AgentHandles extends SharedHandles, WorkHandles, DecisionHandle
 export function furnish(world: PartWorld): Furniture<AgentHandles> {
   const hardware = world.adapters.hardware(world.dataDir);
   const shared = furnishShared(world);
-  const work = furnishWork(world);
   const decisions = createDecisions(world);
+  const work = furnishWork(world, decisions.consensus, hardware);
   const llm = createLlm(world);
   const blobs = createBlobs({ ...world, files: world.adapters.blobFiles(world.dataDir) });
   const device = createDeviceHandle(hardware);

@@ -1,25 +1,41 @@
 /** What a node does for others: services, agents and what stands on them, as parts and handles of the node. */
 
+import type { Hardware } from '../ports/hardware.ts';
 import { createAgents } from '../runtime/agents/agents.ts';
+import type { Consensus } from '../runtime/consensus/part.ts';
 import type { Furniture } from '../runtime/node.ts';
 import type { PartWorld } from '../runtime/parts.ts';
 import { createPages } from '../runtime/services/pages.ts';
 import { createServices } from '../runtime/services/services.ts';
+import { createTasks } from '../runtime/tasks/tasks.ts';
 import { createAgentsHandle } from './agent.ts';
 import type { AgentsHandle } from './agent.ts';
 import { createServiceHandles } from './service.ts';
 import type { ServiceHandles } from './service.ts';
+import { createTasksHandle } from './tasks.ts';
+import type { TasksHandle } from './tasks.ts';
 
 /** What they add to a node. */
 export interface WorkHandles extends ServiceHandles {
   readonly agents: AgentsHandle;
+  /** Tasks for whoever can do them best. */
+  readonly tasks: TasksHandle;
 }
 
 /** Builds them. */
-export function furnishWork(world: PartWorld): Furniture<WorkHandles> {
+export function furnishWork(
+  world: PartWorld,
+  consensus: Consensus,
+  hardware: Hardware,
+): Furniture<WorkHandles> {
   const pages = createPages(world);
   const services = createServices(world, pages);
-  const agents = createAgents(world, pages, services, world.adapters.cells);
-  const handles = { ...createServiceHandles(services), agents: createAgentsHandle(agents) };
-  return { parts: [pages, services, agents], handles };
+  const tasks = createTasks(world, pages, consensus, hardware);
+  const agents = createAgents(world, pages, services, tasks, world.adapters.cells);
+  const handles = {
+    ...createServiceHandles(services),
+    agents: createAgentsHandle(agents),
+    tasks: createTasksHandle(tasks),
+  };
+  return { parts: [pages, services, tasks, agents], handles };
 }

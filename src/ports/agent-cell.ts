@@ -14,6 +14,11 @@ export type ToCell =
   | { readonly t: 'deliver'; readonly id: number; readonly message: unknown }
   | { readonly t: 'reply'; readonly id: number; readonly isOk: boolean; readonly value: unknown }
   | { readonly t: 'ping'; readonly id: number }
+  /** What would this task cost you? Answered by `answer` with the same id, as `work` is. */
+  | { readonly t: 'bid'; readonly id: number; readonly task: unknown; readonly facts: unknown }
+  | { readonly t: 'work'; readonly id: number; readonly task: unknown }
+  /** The task of this `work` is this agent's no more. */
+  | { readonly t: 'halt'; readonly id: number }
   | { readonly t: 'stop' };
 
 /** What a cell says. */
@@ -27,6 +32,7 @@ export type FromCell =
     }
   | { readonly t: 'handled'; readonly id: number }
   | { readonly t: 'pong'; readonly id: number }
+  | { readonly t: 'answer'; readonly id: number; readonly isOk: boolean; readonly value: unknown }
   | { readonly t: 'stopped' }
   /** The agent's own code failed; the cell is over. */
   | { readonly t: 'failed'; readonly reason: string };
@@ -61,6 +67,10 @@ export interface Cell {
 export interface AgentFacts {
   readonly name: string;
   readonly needs: readonly string[];
+  /** Kinds of tasks that it takes. */
+  readonly tasks: readonly string[];
+  /** Whether it says itself what a task would cost. */
+  readonly bids: boolean;
   readonly isolation: Isolation;
   readonly heapMb: number;
 }

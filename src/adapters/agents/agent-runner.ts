@@ -10,6 +10,8 @@ export interface RunnableAgent {
   init?(self: unknown, saved: unknown): unknown;
   handle?(state: unknown, message: unknown, self: unknown): unknown;
   stop?(state: unknown, self: unknown): unknown;
+  bid?(task: unknown, facts: unknown, state: unknown, self: unknown): unknown;
+  run?(task: unknown, state: unknown, self: unknown): unknown;
 }
 
 /** Takes words; the agent's are given to `say`. */
@@ -23,6 +25,8 @@ export function createRunner(agent: RunnableAgent, say: (word: FromCell) => void
   let state: unknown;
   let isOver = false;
   let turn: Promise<unknown> = Promise.resolve();
+
+  const works = new Map<number, AbortController>();
 
   const fail = (error: unknown): void => {
     if (isOver) return;
@@ -103,8 +107,30 @@ export function createRunner(agent: RunnableAgent, say: (word: FromCell) => void
         if (next !== undefined) state = next;
       }).then(() => say({ t: 'handled', id }), fail);
     };
+    // Tasks do not take turns: many run at once, and messages are handled meanwhile.
+    const answer = (id: number, make: () => unknown): void => {
+      Promise.resolve()
+        .then(make)
+        .then((value) => say({ t: 'answer', id, isOk: true, value }))
+        .catch((error: unknown) => {
+          const value = error instanceof Error ? error.message : String(error);
+          say({ t: 'answer', id, isOk: false, value: value.slice(0, 500) });
+        })
+        .finally(() => works.delete(id))
+        .catch(fail);
+    };
+    bid = (id, task, facts) => answer(id, () => agent.bid?.(task, facts, state, self));
+    work = (id, task) => {
+      const control = new AbortController();
+      works.set(id, control);
+      answer(id, () => {
+        if (typeof agent.run !== 'function') throw new Error('the agent has no "run"');
+        return agent.run({ ...(task as object), signal: control.signal }, state, self);
+      });
+    };
     stop = () => {
       for (const timer of timers) clearTimeout(timer);
+      for (const control of works.values()) control.abort(new Error('the agent stops'));
       void inTurn(() => agent.stop?.(state, self)).then(() => {
         isOver = true;
         say({ t: 'stopped' });
@@ -112,6 +138,8 @@ export function createRunner(agent: RunnableAgent, say: (word: FromCell) => void
     };
   };
   let deliver: (id: number, message: unknown) => void = () => {};
+  let bid: (id: number, task: unknown, facts: unknown) => void = () => {};
+  let work: (id: number, task: unknown) => void = () => {};
   let stop = (): void => {
     isOver = true;
     say({ t: 'stopped' });
@@ -122,6 +150,10 @@ export function createRunner(agent: RunnableAgent, say: (word: FromCell) => void
     else if (word.t === 'deliver') deliver(word.id, word.message);
     else if (word.t === 'ping') say({ t: 'pong', id: word.id });
     else if (word.t === 'stop') stop();
+    else if (word.t === 'bid') bid(word.id, word.task, word.facts);
+    else if (word.t === 'work') work(word.id, word.task);
+    else if (word.t === 'halt')
+      works.get(word.id)?.abort(new Error("the task is another node's now"));
     else {
       const waiting = asks.get(word.id);
       asks.delete(word.id);
@@ -141,7 +173,8 @@ export function pickAgent(module: Readonly<Record<string, unknown>>): RunnableAg
     value !== null &&
     typeof (value as { name?: unknown }).name === 'string' &&
     (typeof (value as RunnableAgent).init === 'function' ||
-      typeof (value as RunnableAgent).handle === 'function');
+      typeof (value as RunnableAgent).handle === 'function' ||
+      typeof (value as RunnableAgent).run === 'function');
   if (isAgent(module['agent'])) return module['agent'];
   if (isAgent(module['default'])) return module['default'];
   const found = Object.values(module).filter(isAgent);

@@ -30,6 +30,11 @@ const loadMsMax = 10_000;
 const factsSchema = z.object({
   name: z.string().check(z.regex(/^[a-z][a-z0-9-]{0,62}$/)),
   needs: z._default(z.array(z.string().check(z.maxLength(64))).check(z.maxLength(16)), []),
+  tasks: z._default(
+    z.array(z.string().check(z.regex(/^[A-Za-z][\w.-]{0,63}$/))).check(z.maxLength(16)),
+    [],
+  ),
+  bids: z._default(z.boolean(), false),
   isolation: z._default(z.enum(['in-process', 'thread', 'process']), 'thread'),
   heapMb: z._default(z.int().check(z.gte(4)).check(z.lte(4_096)), 64),
 });
@@ -39,8 +44,9 @@ function inspect(code: string): Promise<AgentFacts> {
 import { parentPort } from 'node:worker_threads';
 const pickAgent = ${pickAgent.toString()};
 const agent = pickAgent(await import(${JSON.stringify(moduleUrl(code))}));
-const { name, needs, isolation, heapMb } = agent ?? {};
-parentPort.postMessage(agent === undefined ? {} : { name, needs, isolation, heapMb });
+const { name, needs, tasks, isolation, heapMb } = agent ?? {};
+const bids = typeof agent?.bid === 'function';
+parentPort.postMessage(agent === undefined ? {} : { name, needs, tasks, bids, isolation, heapMb });
 `;
   return new Promise((resolve, reject) => {
     const worker = new Worker(new URL(moduleUrl(program)), {

@@ -61,6 +61,16 @@ export const agentErrors = {
     text: 'The sink takes no more effects now.',
     fix: 'Try again later; a sink remembers 1024 keys for ever, so use few names for many effects.',
   },
+  MYCEL_TASKS_FULL: {
+    retryable: true,
+    text: 'This node conducts as many auctions as it can.',
+    fix: 'Submit again when some tasks are over, or at another node.',
+  },
+  MYCEL_TASK_FAILED: {
+    retryable: false,
+    text: 'The task ended without having been done.',
+    fix: 'Read the reason; "mycel auctions" shows who bid and what came of it.',
+  },
   MYCEL_UNKNOWN_ACTION: {
     retryable: false,
     text: 'The service has no such action.',
@@ -70,6 +80,11 @@ export const agentErrors = {
     retryable: false,
     text: 'There is no such agent.',
     fix: 'See "mycel agents".',
+  },
+  MYCEL_UNKNOWN_TASK: {
+    retryable: true,
+    text: 'Nobody takes such tasks, or there is no such task.',
+    fix: 'Deploy an agent that has this kind in "tasks"; "mycel tasks" shows what is known.',
   },
   MYCEL_UNKNOWN_SERVICE: {
     retryable: true,

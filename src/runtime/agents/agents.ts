@@ -8,7 +8,9 @@ import { loadIdentity } from '../identity.ts';
 import type { NodePart, PartWorld } from '../parts.ts';
 import type { Pages } from '../services/pages.ts';
 import type { Services } from '../services/services.ts';
+import type { Tasks } from '../tasks/tasks.ts';
 import { createAgentPort } from './agent-port.ts';
+import { createAgentWords } from './agent-words.ts';
 import { agentCodeBytesMax, packBundle, standAlone } from './bundle.ts';
 import { createBundles } from './bundles.ts';
 import { createCheckpoints } from './checkpoints.ts';
@@ -16,7 +18,13 @@ import { beats, createClaims } from './claims.ts';
 import type { HeldClaim } from './claims.ts';
 import { createCrew } from './crew.ts';
 import { createMoving } from './moving.ts';
-import { deploymentsMax, isLater, readAgentsPage, readDeployments } from './deployment.ts';
+import {
+  deploymentOf,
+  deploymentsMax,
+  isLater,
+  readAgentsPage,
+  readDeployments,
+} from './deployment.ts';
 import type { AgentsPage, Deployment } from './deployment.ts';
 import type { AgentInfo, Deployed, DeployOptions } from './deploy-options.ts';
 import { createGate } from './gate.ts';
@@ -48,6 +56,7 @@ export function createAgents(
   world: PartWorld,
   pages: Pages,
   services: Services,
+  tasks: Tasks,
   cells: Cells,
 ): Agents {
   const { calls, clock, log, mesh, store } = world;
@@ -71,6 +80,7 @@ export function createAgents(
     bundles,
     checkpoints,
     claims,
+    tasks,
     port: () => port,
     pass: () => gate?.pass(),
     isStopped: () => isStopped,
@@ -89,6 +99,13 @@ export function createAgents(
     setDraining: (is) => void (isDraining = is),
     tell: () => tell(),
     soon,
+  });
+  const words = createAgentWords({
+    world,
+    crew,
+    claims,
+    moving,
+    deployment: (name) => deployments.get(name),
   });
   const port = createAgentPort({
     world,
@@ -228,45 +245,6 @@ export function createAgents(
 
   // Words of other nodes.
 
-  function serve(): (() => void)[] {
-    return [
-      calls.serve('agents/claims', async () => encodeCbor(claims.all())),
-      calls.serve('agents/mail', async (body) => {
-        const {
-          instance,
-          from,
-          body: mail,
-        } = decodeCbor(body) as { instance: string; from: string; body: unknown };
-        mailHere(String(instance), String(from), mail);
-        return new Uint8Array(0);
-      }),
-      calls.serve('agents/drain', async (body) =>
-        encodeCbor(await moving.drainHere(decodeCbor(body) === true)),
-      ),
-      calls.serve('agents/leave', async (body, { deadlineMs }) => {
-        const { instance, to } = decodeCbor(body) as { instance: string; to: NodeId };
-        await moving.migrateHere(String(instance), to, deadlineMs);
-        return new Uint8Array(0);
-      }),
-      calls.serve('agents/adopt', async (body) => {
-        const { instance, epoch } = decodeCbor(body) as { instance: string; epoch: number };
-        const wanted = deployments.get(instance.slice(0, instance.lastIndexOf('#')));
-        if (wanted?.hash === undefined) throw new MycelError('MYCEL_UNKNOWN_AGENT', { instance });
-        await crew.take(wanted, instance, { epoch });
-        if (running.get(instance)?.instance === undefined) {
-          throw new MycelError('MYCEL_BAD_AGENT', { reason: `'${instance}' did not start there.` });
-        }
-        return new Uint8Array(0);
-      }),
-    ];
-  }
-
-  function mailHere(instance: string, from: string, body: unknown): void {
-    if (!running.has(instance)) throw new MycelError('MYCEL_UNKNOWN_AGENT', { instance });
-    if (crew.deliver(instance, { type: 'mail', from, body }, false)) return;
-    throw new MycelError('MYCEL_MAILBOX_FULL', { instance });
-  }
-
   async function send(to: string, body: unknown, from: string = ''): Promise<void> {
     const found = claims.all().filter(({ instance, agent }) => instance === to || agent === to);
     const here = found.find(({ node }) => node === mesh.self);
@@ -276,7 +254,7 @@ export function createAgents(
         reason: `No agent '${to.slice(0, 64)}' runs.`,
       });
     }
-    if (target.node === mesh.self) return mailHere(target.instance, from, body);
+    if (target.node === mesh.self) return words.mailHere(target.instance, from, body);
     const mail = encodeCbor({ instance: target.instance, from, body });
     await calls.call(target.node, 'agents/mail', mail, { deadlineMs: 5_000 });
   }
@@ -302,7 +280,7 @@ export function createAgents(
       gate = createGate(clock, afterFreeze);
       ends = [
         bundles.serve(),
-        ...serve(),
+        ...words.serve(),
         pages.onChange(learned),
         mesh.onChange((change) => change.kind === 'down' && soon(0)),
       ];
@@ -335,18 +313,8 @@ export function createAgents(
       }
       const { keys } = await loadIdentity(store, 0, log);
       const bundle = packBundle(code, keys);
-      const word: Deployment = {
-        name,
-        count: (known?.count ?? 0) + 1,
-        by: mesh.self,
-        hash: bundle.hash,
-        replicas: options.replicas ?? 1,
-        requires: [...new Set([...facts.needs, ...(options.require ?? [])])].slice(0, 16),
-        select: options.select ?? '',
-        pinned: options.node,
-        isolation: facts.isolation,
-        heapMb: facts.heapMb,
-      };
+      const count = (known?.count ?? 0) + 1;
+      const word = deploymentOf(facts, options, { name, count, by: mesh.self, hash: bundle.hash });
       // Refused before anything is told: nothing is half-deployed.
       place(world, word, livePages(), claims, { mustFit: true });
       await bundles.keep(bundle);

@@ -10,6 +10,8 @@ import type { Checkpoints } from './checkpoints.ts';
 import { beats } from './claims.ts';
 import type { Claims, HeldClaim } from './claims.ts';
 import type { Claim, Deployment } from './deployment.ts';
+import { takeTasks } from './task-taking.ts';
+import type { Tasks } from '../tasks/tasks.ts';
 import { startInstance } from './instance.ts';
 import type { Instance } from './instance.ts';
 
@@ -23,6 +25,8 @@ export interface Running {
   readonly epoch: number;
   instance: Instance | undefined;
   readonly endsWith: (() => void)[];
+  /** Takes tasks while it runs, none while it does not or when it is another node's. */
+  follow(isHere: boolean): void;
 }
 
 /** What a crew needs. */
@@ -32,6 +36,7 @@ export interface CrewWorld {
   readonly bundles: Bundles;
   readonly checkpoints: Checkpoints;
   readonly claims: Claims;
+  readonly tasks: Tasks;
   port(): AgentPort;
   pass(): Promise<void> | undefined;
   isStopped(): boolean;
@@ -91,6 +96,7 @@ export function createCrew(parts: CrewWorld): Crew {
   function close(instance: string, own: Running): void {
     running.delete(instance);
     for (const end of own.endsWith.splice(0)) end();
+    own.follow(false);
   }
 
   async function retire(instance: string, own: Running, isForGood: boolean): Promise<void> {
@@ -112,6 +118,7 @@ export function createCrew(parts: CrewWorld): Crew {
       epoch,
       instance: undefined,
       endsWith: [],
+      follow: takeTasks(parts.tasks, wanted, instance, () => own.instance),
     };
     running.set(instance, own);
     claims.saw(instance, epoch);
@@ -129,6 +136,7 @@ export function createCrew(parts: CrewWorld): Crew {
         return await take(wanted, instance);
       }
       own.instance = start(wanted, instance, own, bundle);
+      own.follow(true);
       tell();
     } catch (error) {
       log.warn({ error, instance }, 'an agent could not be started here');
@@ -162,7 +170,9 @@ export function createCrew(parts: CrewWorld): Crew {
             args,
           ),
       changed: () => {
-        if (running.get(instance) === own && own.instance !== undefined) tell();
+        if (running.get(instance) !== own || own.instance === undefined) return;
+        own.follow(true);
+        tell();
       },
       died(reason) {
         for (const end of own.endsWith.splice(0)) end();

@@ -1,6 +1,8 @@
 /** What is to run on a mesh: one record an agent, the later word wins everywhere, and taking one away is a word too. */
 
 import * as z from 'zod/mini';
+import type { AgentFacts } from '../../ports/agent-cell.ts';
+import type { DeployOptions } from './deploy-options.ts';
 
 /** Deployments of one mesh. */
 export const deploymentsMax = 64;
@@ -15,6 +17,9 @@ export interface Deployment {
   readonly hash: string | undefined;
   readonly replicas: number;
   readonly requires: readonly string[];
+  /** Kinds of tasks that its instances take, and whether they say themselves what one would cost. */
+  readonly tasks: readonly string[];
+  readonly bids: boolean;
   /** Selector over the labels of nodes. */
   readonly select: string;
   /** Only on this node. */
@@ -32,6 +37,8 @@ const deploymentSchema: z.ZodMiniType<Deployment> = z.object({
   hash: z.union([text, z.undefined()]),
   replicas: z.int().check(z.gte(0)).check(z.lte(256)),
   requires: z.array(text).check(z.maxLength(16)),
+  tasks: z._default(z.array(text).check(z.maxLength(16)), []),
+  bids: z._default(z.boolean(), false),
   select: text,
   pinned: z.union([text, z.undefined()]),
   isolation: z.enum(['in-process', 'thread', 'process']),
@@ -45,6 +52,25 @@ export function readDeployments(section: unknown): Deployment[] {
     const read = z.safeParse(deploymentSchema, one);
     return read.success ? [read.data] : [];
   });
+}
+
+/** The word that deploys a module that was looked at. */
+export function deploymentOf(
+  facts: AgentFacts,
+  options: DeployOptions,
+  named: Pick<Deployment, 'name' | 'count' | 'by' | 'hash'>,
+): Deployment {
+  return {
+    ...named,
+    replicas: options.replicas ?? 1,
+    requires: [...new Set([...facts.needs, ...(options.require ?? [])])].slice(0, 16),
+    tasks: facts.tasks,
+    bids: facts.bids,
+    select: options.select ?? '',
+    pinned: options.node,
+    isolation: facts.isolation,
+    heapMb: facts.heapMb,
+  };
 }
 
 /** Whether a word replaces what is known. */

@@ -9,6 +9,7 @@ import type { Log } from '../../ports/log.ts';
 import { createSupervisor } from '../../protocol/supervision/supervisor.ts';
 import type { SupervisorEffect } from '../../protocol/supervision/supervisor.ts';
 import { drive } from '../drive.ts';
+import { createCellAsks } from './cell-asks.ts';
 
 /** Messages that wait for one agent; senders are told, subscriptions lose the oldest. */
 export const mailboxMax = 256;
@@ -58,6 +59,10 @@ export interface Instance {
   readonly reason: () => string | undefined;
   /** Puts a message into the mailbox. @returns false when it is full */
   deliver(message: unknown, mayDropOldest: boolean): boolean;
+  /** What a task would cost the agent; undefined: it will not. Rejects when it does not answer in time. */
+  bid(task: unknown, facts: unknown, withinMs: Millis): Promise<unknown>;
+  /** Has a task done. Rejects when the agent fails or ends; the signal tells it to stop. */
+  work(task: unknown, signal: AbortSignal): Promise<unknown>;
   /** Fails the current run, as a link does. */
   fail(reason: string): void;
   stop(): Promise<void>;
@@ -76,6 +81,7 @@ export function startInstance(options: InstanceOptions): Instance {
   let cell: Cell | undefined;
   let inHand = 0;
   let nextMessage = 1;
+  const asked = createCellAsks(clock);
   let isReady = false;
   let isOver = false;
   let cancelPing = (): void => {};
@@ -135,6 +141,9 @@ export function startInstance(options: InstanceOptions): Instance {
       case 'pong':
         lastPongAt = clock.now();
         break;
+      case 'answer':
+        asked.answered(word.id, word.isOk, word.value);
+        break;
       case 'failed':
         reason = word.reason;
         log.warn({ instance, reason: word.reason }, 'an agent failed');
@@ -178,6 +187,7 @@ export function startInstance(options: InstanceOptions): Instance {
   function gone(which: Cell, number: number, why: string | undefined): void {
     if (which !== cell) return;
     cell = undefined;
+    asked.clear('the agent ended');
     cancelPing();
     cancelStop();
     reason = why ?? reason;
@@ -240,6 +250,10 @@ export function startInstance(options: InstanceOptions): Instance {
       flush();
       return true;
     },
+    bid: (task, facts, withinMs) =>
+      asked.ask(isReady ? cell : undefined, (id) => ({ t: 'bid', id, task, facts }), { withinMs }),
+    work: (task, signal) =>
+      asked.ask(isReady ? cell : undefined, (id) => ({ t: 'work', id, task }), { signal }),
     fail(why) {
       reason = why;
       cell?.kill();
@@ -261,6 +275,7 @@ export function startInstance(options: InstanceOptions): Instance {
       cancelStop();
       const ending = cell;
       cell = undefined;
+      asked.clear('another node holds the agent now');
       ending?.tell({ t: 'stop' });
       ending?.kill();
       settled();

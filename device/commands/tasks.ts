@@ -1,0 +1,78 @@
+/** `mycel task submit`, `task cancel`, `tasks`, `auctions`: tasks by auction. */
+
+import { print, type Context } from '../context.ts';
+import { callNode } from '../control-client.ts';
+import { Failure } from '../failure.ts';
+import type { SubmitFlags } from '../program-tasks.ts';
+import { formatTable } from '../table.ts';
+
+/** How long `--wait` waits when it does not say, in ms. */
+const waitMsDefault = 60_000;
+
+/** Submits a task. @throws {Failure} MYCEL_TASK_FAILED when it was waited for and is not done */
+export async function submit(context: Context, json: string, { wait }: SubmitFlags): Promise<void> {
+  const waitMs = wait === true ? waitMsDefault : wait;
+  const info = await callNode(context.dataDir, 'task-submit', {
+    task: json,
+    ...(waitMs === undefined ? {} : { waitMs }),
+  });
+  if (waitMs !== undefined && info.state !== 'done') {
+    throw new Failure(
+      'MYCEL_TASK_FAILED',
+      `Task ${info.id} is ${info.state} after ${waitMs} ms: ${info.reason}`,
+      `See "mycel auctions ${info.id}".`,
+    );
+  }
+  print(context, info, () => [
+    waitMs === undefined
+      ? `Task ${info.id} is ${info.state}. "mycel tasks" shows where it stands.`
+      : `Task ${info.id} is done by ${info.winner?.slice(0, 12) ?? '?'}: ${JSON.stringify(info.result)}`,
+  ]);
+}
+
+/** Cancels one. */
+export async function cancel(context: Context, id: string): Promise<void> {
+  const done = await callNode(context.dataDir, 'task-cancel', { id });
+  print(context, done, () => [
+    done.isCancelled ? `${id} is cancelled.` : `${id} was over already.`,
+  ]);
+}
+
+/** Prints every task that is known here. */
+export async function tasks(context: Context): Promise<void> {
+  const all = await callNode(context.dataDir, 'tasks', {});
+  print(context, all, () =>
+    formatTable(
+      ['TASK', 'KIND', 'STATE', 'WINNER', 'ATTEMPTS', 'EFFECT', 'REASON'],
+      all.map((one) => [
+        one.id,
+        one.kind,
+        one.state,
+        one.winner?.slice(0, 12) ?? '-',
+        String(one.attempts),
+        one.isDecided ? one.effect : `${one.effect}, no majority`,
+        one.reason,
+      ]),
+    ),
+  );
+}
+
+/** Prints the last auction of each task. */
+export async function auctions(context: Context, id: string | undefined): Promise<void> {
+  const all = await callNode(context.dataDir, 'auctions', id === undefined ? {} : { id });
+  print(context, all, () =>
+    formatTable(
+      ['TASK', 'KIND', 'RULE', 'ROUND', 'BIDS', 'WINNER', 'PRICE', 'WHY'],
+      all.map((one) => [
+        one.task,
+        one.kind,
+        one.rule,
+        String(one.round),
+        one.bids.map(({ bidder, cost }) => `${bidder.slice(0, 4)} ${Math.round(cost)}`).join(', '),
+        one.winner?.slice(0, 12) ?? '-',
+        one.price === undefined ? '-' : String(Math.round(one.price)),
+        one.reason,
+      ]),
+    ),
+  );
+}

@@ -1,0 +1,70 @@
+/** What nodes ask of one another about agents: what they hold, to take a message, to give an instance away or take one. */
+
+import { MycelError } from '../../kernel/errors.ts';
+import type { NodeId } from '../../kernel/ids.ts';
+import { decodeCbor, encodeCbor } from '../../wire/cbor.ts';
+import type { PartWorld } from '../parts.ts';
+import type { Claims } from './claims.ts';
+import type { Crew } from './crew.ts';
+import type { Deployment } from './deployment.ts';
+import type { Moving } from './moving.ts';
+
+/** The answers of one node. */
+export interface AgentWords {
+  /** Answers; returns what ends it. */
+  serve(): (() => void)[];
+  /** @throws {MycelError} MYCEL_UNKNOWN_AGENT, MYCEL_MAILBOX_FULL */
+  mailHere(instance: string, from: string, body: unknown): void;
+}
+
+/** Builds them. */
+export function createAgentWords(parts: {
+  readonly world: PartWorld;
+  readonly crew: Crew;
+  readonly claims: Claims;
+  readonly moving: Moving;
+  deployment(name: string): Deployment | undefined;
+}): AgentWords {
+  const { crew, claims, moving } = parts;
+  const { calls } = parts.world;
+
+  function mailHere(instance: string, from: string, body: unknown): void {
+    if (!crew.running.has(instance)) throw new MycelError('MYCEL_UNKNOWN_AGENT', { instance });
+    if (crew.deliver(instance, { type: 'mail', from, body }, false)) return;
+    throw new MycelError('MYCEL_MAILBOX_FULL', { instance });
+  }
+
+  return {
+    mailHere,
+    serve: () => [
+      calls.serve('agents/claims', async () => encodeCbor(claims.all())),
+      calls.serve('agents/mail', async (body) => {
+        const {
+          instance,
+          from,
+          body: mail,
+        } = decodeCbor(body) as { instance: string; from: string; body: unknown };
+        mailHere(String(instance), String(from), mail);
+        return new Uint8Array(0);
+      }),
+      calls.serve('agents/drain', async (body) =>
+        encodeCbor(await moving.drainHere(decodeCbor(body) === true)),
+      ),
+      calls.serve('agents/leave', async (body, { deadlineMs }) => {
+        const { instance, to } = decodeCbor(body) as { instance: string; to: NodeId };
+        await moving.migrateHere(String(instance), to, deadlineMs);
+        return new Uint8Array(0);
+      }),
+      calls.serve('agents/adopt', async (body) => {
+        const { instance, epoch } = decodeCbor(body) as { instance: string; epoch: number };
+        const wanted = parts.deployment(instance.slice(0, instance.lastIndexOf('#')));
+        if (wanted?.hash === undefined) throw new MycelError('MYCEL_UNKNOWN_AGENT', { instance });
+        await crew.take(wanted, instance, { epoch });
+        if (crew.running.get(instance)?.instance === undefined) {
+          throw new MycelError('MYCEL_BAD_AGENT', { reason: `'${instance}' did not start there.` });
+        }
+        return new Uint8Array(0);
+      }),
+    ],
+  };
+}

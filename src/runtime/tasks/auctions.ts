@@ -1,0 +1,319 @@
+/** The auctions that this node conducts: one auctioneer a task, so that a slow decision about one holds up no other. */
+
+import { BoundedMap } from '../../kernel/bounded-map.ts';
+import type { NodeId } from '../../kernel/ids.ts';
+import { createAuctioneer } from '../../protocol/agreement/auctioneer.ts';
+import type {
+  AuctioneerEffect,
+  AuctioneerInput,
+} from '../../protocol/agreement/auctioneer-words.ts';
+import type { TaskBid } from '../../protocol/agreement/auction-rules.ts';
+import { isOver } from '../../protocol/agreement/ledger.ts';
+import type { LedgerRecord } from '../../protocol/agreement/ledger.ts';
+import { settleSealed } from '../../protocol/agreement/sealed.ts';
+import { drive } from '../drive.ts';
+import type { Driver } from '../drive.ts';
+import type { PartWorld } from '../parts.ts';
+import type { Entered, TaskLedger } from './task-ledger.ts';
+import type { TaskShelf } from './task-shelf.ts';
+import { bidsShownMax } from './task-types.ts';
+import type { ShownBid, TaskBody, TaskRecord } from './task-types.ts';
+import type { TaskWord } from './task-words.ts';
+
+/** How long bids are taken at most, and how long a winner may take to accept, in ms. */
+const biddingMs = 400;
+const acceptMs = 2_000;
+
+/** Who lost a task, or a task nobody bid for, waits so long, in ms. */
+const backoffMs = 250;
+
+/** Auctions that are over and still answer late words. */
+const overMax = 1_024;
+
+type Input = AuctioneerInput<TaskBody>;
+
+interface Auction {
+  record: TaskRecord;
+  version: number;
+  readonly driver: Driver<Input>;
+  bids: Map<string, ShownBid>;
+  price: number | undefined;
+  reason: string;
+  isOver: boolean;
+  cancelDeadline(): void;
+}
+
+/** What auctions need. */
+export interface AuctionsWorld {
+  readonly world: PartWorld;
+  readonly shelf: TaskShelf;
+  readonly ledger: TaskLedger;
+  /** Nodes that could do it now. */
+  bidders(body: TaskBody): readonly NodeId[];
+  send(to: NodeId, word: TaskWord): void;
+}
+
+/** The auctions of one node. */
+export interface Auctions {
+  /** Begins with a task nobody conducts yet, or goes on with one whose auctioneer is gone; it is entered already. */
+  open(entered: Entered, isNew: boolean): void;
+  has(task: string): boolean;
+  /** Tasks that are not over. */
+  liveCount(): number;
+  /** Takes a contractor's word; false when the task is not conducted here. */
+  hear(from: NodeId, word: TaskWord): boolean;
+  cancel(task: string, reason: string): boolean;
+  /** Somebody else conducts it now. */
+  abandon(task: string): void;
+  /** Members or what they take have changed. */
+  biddersChanged(gone?: NodeId): void;
+  stop(): void;
+}
+
+/** Builds them. */
+export function createAuctions(parts: AuctionsWorld): Auctions {
+  const { world, shelf, ledger } = parts;
+  const { clock, log, metrics } = world;
+  const live = new Map<string, Auction>();
+  const over = new BoundedMap<string, Auction>(overMax, (_, one) => one.driver.stop());
+
+  function drop(id: string, auction: Auction): void {
+    auction.cancelDeadline();
+    auction.driver.stop();
+    live.delete(id);
+  }
+
+  /** Says why, in words for people: the core only says what. */
+  function reasonOf(auction: Auction, next: LedgerRecord<TaskBody>): string {
+    const before = auction.record.ledger;
+    if (next.state === 'awarded') {
+      const [best, second] = [...auction.bids.values()].sort((one, other) => one.cost - other.cost);
+      const of = `the lowest of ${auction.bids.size} bids`;
+      const then = second === undefined ? '' : `, the next is ${second.cost}`;
+      return best === undefined ? of : `${best.cost} is ${of}${then}`;
+    }
+    if (next.state === 'running') return auction.record.reason;
+    if (next.state === 'open' && before.winner !== undefined) {
+      return `${before.winner.slice(0, 12)} did not ${before.state === 'running' ? 'finish: it failed, or was not heard of for a lease' : 'accept'}; it is auctioned again`;
+    }
+    if (next.state === 'failed') return String(next.result).slice(0, 500);
+    if (next.state === 'cancelled') return auction.reason;
+    if (next.state === 'done') return auction.record.reason;
+    return 'bids are taken';
+  }
+
+  function record(
+    id: string,
+    auction: Auction,
+    next: LedgerRecord<TaskBody>,
+  ): Promise<void> | undefined {
+    const { record: last } = auction;
+    if (next.state === last.ledger.state && next.epoch === last.ledger.epoch) return undefined;
+    const shown = [...auction.bids.values()].sort((one, other) => one.cost - other.cost);
+    const written: TaskRecord = {
+      ...last,
+      ledger: next,
+      bids: shown.slice(0, bidsShownMax),
+      price: next.state === 'open' ? undefined : auction.price,
+      reason: reasonOf(auction, next),
+      count: last.count + 1,
+      at: clock.wallMs(),
+    };
+    count(last, next);
+    auction.record = written;
+    const settle = async (): Promise<void> => {
+      const entered = await ledger.enter(written, auction.version, () => live.get(id) === auction);
+      if ('lost' in entered) {
+        log.warn({ task: id }, 'another node conducts this task now');
+        drop(id, auction);
+        shelf.put(entered.lost.record, false);
+        return;
+      }
+      auction.version = entered.entered.version;
+      auction.record = { ...auction.record, isDecided: entered.entered.record.isDecided };
+      shelf.put(auction.record, true);
+    };
+    if (next.spec.effect !== 'idempotent') return settle();
+    shelf.put(written, true);
+    return undefined;
+  }
+
+  function count(last: TaskRecord, next: LedgerRecord<TaskBody>): void {
+    if (next.state === 'awarded') metrics.count('tasks.awards');
+    if (next.state === 'open' && last.ledger.attempts > 0) metrics.count('tasks.reauctions');
+    if (!isOver(next.state)) return;
+    metrics.count(`tasks.${next.state}`);
+    metrics.count('tasks.turnaround_ms', Math.max(0, clock.wallMs() - next.spec.body.at));
+  }
+
+  function run(
+    id: string,
+    auction: Auction,
+    effect: AuctioneerEffect<TaskBody>,
+  ): Promise<void> | undefined {
+    const to = 'to' in effect ? (effect.to as NodeId) : world.mesh.self;
+    switch (effect.type) {
+      case 'record':
+        return record(id, auction, effect.record);
+      case 'call':
+        auction.bids = new Map();
+        auction.price = undefined;
+        metrics.count('tasks.calls');
+        parts.send(to, {
+          t: 'call',
+          epoch: effect.epoch,
+          spec: effect.spec,
+          closesInMs: effect.closesInMs,
+        });
+        return undefined;
+      case 'settle':
+        auction.cancelDeadline();
+        auction.isOver = true;
+        live.delete(id);
+        over.set(id, auction);
+        return undefined;
+      case 'refuse':
+        return undefined;
+      case 'start': {
+        const { task, epoch, leaseMs } = effect;
+        parts.send(to, { t: 'start', task, epoch, leaseMs });
+        return undefined;
+      }
+      case 'renewal': {
+        const { task, epoch, turn, isHeld } = effect;
+        parts.send(to, { t: 'renewal', task, epoch, turn, isHeld });
+        return undefined;
+      }
+      default:
+        parts.send(to, { t: effect.type, task: effect.task, epoch: effect.epoch });
+        return undefined;
+    }
+  }
+
+  function choose(auction: Auction, task: string, bids: readonly TaskBid[]): string | undefined {
+    const { rule, costMax } = auction.record.ledger.spec.body;
+    const sale = settleSealed(
+      bids.map(({ bidder, cost }) => ({ bidder, amount: cost })),
+      {
+        item: task,
+        sense: 'lowest',
+        price: rule === 'vickrey' ? 'second' : 'first',
+        ...(costMax === undefined ? {} : { reserve: costMax }),
+      },
+    );
+    metrics.count('tasks.auctions');
+    metrics.count('tasks.bids', bids.length);
+    if (sale.kind !== 'sold') return undefined;
+    auction.price = sale.price;
+    return sale.winner;
+  }
+
+  function open({ record: given, version }: Entered, isNew: boolean): void {
+    const { spec } = given.ledger;
+    const { id, body } = spec;
+    const core = createAuctioneer<TaskBody>({
+      biddingMs,
+      acceptMs,
+      backoffMs,
+      leaseMs: body.leaseMs,
+      attemptsMax: body.attemptsMax,
+      // The deadline of the task ends the wait for somebody who can do it.
+      emptyAuctionsMax: 1_000_000,
+      tasksMax: 1,
+      choose: (task, bids) => choose(auction, task, bids),
+    });
+    const driver = drive<Input, AuctioneerEffect<TaskBody>>(core, {
+      clock,
+      tick: { type: 'tick' },
+      run: (effect) => run(id, auction, effect),
+      failed: (effect, error) =>
+        log.warn({ error, effect: effect.type, task: id }, 'an auction could not go on'),
+      overflowed: () => metrics.drop('tasks', 'overflow'),
+    });
+    const leftMs = Math.max(body.leaseMs, body.at + body.deadlineMs - clock.wallMs());
+    const auction: Auction = {
+      record: given,
+      version,
+      driver,
+      bids: new Map(),
+      price: given.price,
+      reason: '',
+      isOver: false,
+      cancelDeadline: clock.alarm(clock.now() + Math.min(leftMs, body.deadlineMs), () =>
+        cancel(id, `it was not done within ${body.deadlineMs} ms`),
+      ),
+    };
+    live.set(id, auction);
+    shelf.put(given, true);
+    driver.feed({ type: 'bidders', ids: parts.bidders(body) });
+    driver.feed(isNew ? { type: 'submitted', spec } : { type: 'adopted', record: given.ledger });
+  }
+
+  function cancel(id: string, reason: string): boolean {
+    const auction = live.get(id);
+    if (auction === undefined) return false;
+    auction.reason = reason;
+    auction.driver.feed({ type: 'cancelled', task: id });
+    return true;
+  }
+
+  function inputOf(from: NodeId, word: TaskWord): Input | undefined {
+    switch (word.t) {
+      case 'bid':
+        return { type: 'bidden', from, task: word.task, epoch: word.epoch, cost: word.cost };
+      case 'decline':
+        return { type: 'declined', from, task: word.task, epoch: word.epoch };
+      case 'accept':
+        return { type: 'accepted', from, task: word.task, epoch: word.epoch };
+      case 'renew':
+        return { type: 'renewed', from, task: word.task, epoch: word.epoch, turn: word.turn };
+      case 'report': {
+        const { task, epoch, outcome, result } = word;
+        return { type: 'finished', from, task, epoch, outcome, result };
+      }
+      default:
+        return undefined;
+    }
+  }
+
+  return {
+    open,
+    has: (task) => live.has(task),
+    liveCount: () => live.size,
+    hear(from, word) {
+      if (!('task' in word)) return false;
+      const auction = live.get(word.task) ?? over.get(word.task);
+      if (auction === undefined) return false;
+      const input = inputOf(from, word);
+      if (input === undefined) return true;
+      if (word.t === 'bid') {
+        const isOpen = auction.record.ledger.state === 'open';
+        if (isOpen && word.epoch === auction.record.ledger.epoch + 1) {
+          const bid = { bidder: from, cost: word.cost, parts: word.parts };
+          if (!auction.bids.has(from)) auction.bids.set(from, bid);
+        } else {
+          metrics.count('tasks.late_bids');
+          auction.record = { ...auction.record, lateBids: auction.record.lateBids + 1 };
+        }
+      }
+      auction.driver.feed(input);
+      return true;
+    },
+    cancel,
+    abandon(task) {
+      const auction = live.get(task);
+      if (auction !== undefined) drop(task, auction);
+    },
+    biddersChanged(gone) {
+      for (const auction of live.values()) {
+        const ids = parts.bidders(auction.record.ledger.spec.body);
+        auction.driver.feed({ type: 'bidders', ids });
+        if (gone !== undefined) auction.driver.feed({ type: 'gone', id: gone });
+      }
+    },
+    stop() {
+      for (const [id, auction] of live) drop(id, auction);
+      for (const [, auction] of over) auction.driver.stop();
+    },
+  };
+}
