@@ -156,11 +156,10 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
     if (tellMember(emitter, info, before) === 'up') lookout.burst();
   }
 
-  async function beginLife(record: MeshRecord, isKept = true): Promise<Life> {
+  async function beginLife(record: MeshRecord, isKept = true): Promise<void> {
     // A number of its own for every life: sequence numbers and nonces start again with each.
     const boot = await adapters.nextBoot(store);
-    world.moved();
-    return startLife(
+    rooms.life = await startLife(
       {
         adapters,
         log,
@@ -194,6 +193,8 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
       },
       record,
     );
+    // Not sooner: whoever is told asks at once which mesh this is.
+    world.moved();
   }
 
   /** Out of the mesh: the node goes on serving its local clients, alone, and says so. */
@@ -210,7 +211,7 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
   /** The record on disk stays: after a restart the authority log in it says again that this device is out. */
   async function goPrivate(): Promise<void> {
     await life().stop();
-    rooms.life = await beginLife(provisionalRecord(identity.keys, options.mesh), false);
+    await beginLife(provisionalRecord(identity.keys, options.mesh), false);
     await ground().openTo([]);
     await openGuestDoor(0);
     announce();
@@ -235,7 +236,7 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
   ): Promise<void> {
     await store.write('mesh', encodeMeshRecord(record));
     await life().stop();
-    rooms.life = await beginLife(record);
+    await beginLife(record);
     probationCode = code;
     await goPublic();
     // Discovery may be off, or not reach that far: whoever let this node in said where members are.
@@ -308,7 +309,7 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
       adopt,
     });
     rooms.joining = joining;
-    rooms.life = await beginLife(record);
+    await beginLife(record);
     if (expulsion !== undefined) await goPrivate();
     rooms.guests = await loadGuests({
       store,
@@ -364,7 +365,7 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
       if (meshName !== undefined && meshName !== trust.record().name) {
         // Nobody knows the provisional mesh yet: a new genesis carries the new name.
         await life().stop();
-        rooms.life = await beginLife(provisionalRecord(identity.keys, meshName));
+        await beginLife(provisionalRecord(identity.keys, meshName));
       }
       await life().trust.found();
       await goPublic();
@@ -375,7 +376,7 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
       await life().stop();
       const record = provisionalRecord(identity.keys, options.mesh);
       await store.write('mesh', encodeMeshRecord(record));
-      rooms.life = await beginLife(record);
+      await beginLife(record);
       await ground().openTo([]);
       await openGuestDoor(0);
       announce();

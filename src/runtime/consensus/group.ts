@@ -77,6 +77,8 @@ export async function openGroup(world: PartWorld): Promise<Group> {
   let replica: Replica | undefined;
   let hint: GroupHint | undefined;
   let syncMs: () => number = () => 0;
+  /** What lays replicas down and takes them away, one at a time: each decides by what the one before has left. */
+  let turn: Promise<unknown> = Promise.resolve();
   let beginning: Promise<boolean> | undefined;
   let isStopped = false;
   let toldText = '';
@@ -88,6 +90,12 @@ export async function openGroup(world: PartWorld): Promise<Group> {
     followReplica();
     for (const listener of listeners) listener();
   };
+
+  function inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
+    const done = turn.then(work);
+    turn = done.catch(() => undefined);
+    return done;
+  }
 
   /** What the own replica knows counts more than what was heard. */
   function followReplica(): void {
@@ -218,7 +226,12 @@ export async function openGroup(world: PartWorld): Promise<Group> {
   }
 
   function peerChanged(change: PeerChange): void {
-    if (change.kind === 'moved') return void moved();
+    if (change.kind === 'moved') {
+      hint = undefined;
+      emptySeats.clear();
+      inTurn(moved).catch((error: unknown) => log.error({ error }, 'a seat could not be left'));
+      return undefined;
+    }
     if (change.kind === 'up') {
       told.delete(change.node);
       return tell(change.node);
@@ -232,9 +245,7 @@ export async function openGroup(world: PartWorld): Promise<Group> {
   /** Another mesh, another group: what was decided in the old one stays behind, unless this node was alone there. */
   async function moved(): Promise<void> {
     const { mesh: meshId, founder } = world.home();
-    hint = undefined;
-    emptySeats.clear();
-    if (record === undefined || record.mesh === meshId) return;
+    if (record === undefined || record.mesh === meshId) return changed();
     const view = replica?.view();
     const isAlone = view?.config.members.length === 1;
     if (isAlone && founder === mesh.self) {
@@ -245,7 +256,25 @@ export async function openGroup(world: PartWorld): Promise<Group> {
     const old = record;
     await replica?.stop();
     await giveUp(old, 'It belongs to another mesh now.');
+    if (hint?.group === old.group) hint = undefined;
     changed();
+  }
+
+  async function takeSeat(group: string, seat: Seat): Promise<void> {
+    if (record !== undefined && record.group !== group) {
+      throw new RangeError('this node has a seat in another group of this mesh');
+    }
+    if (record?.seat === seat) return;
+    const old = record;
+    if (old !== undefined) {
+      await replica?.stop();
+      replica = undefined;
+      await logs.setAside(replicaName(old));
+    }
+    const fresh: GroupRecord = { mesh: world.home().mesh, group, seat };
+    await logs.setAside(replicaName(fresh));
+    await writeGroupRecord(store, fresh);
+    await openReplica(fresh);
   }
 
   function isLeader(): boolean {
@@ -291,27 +320,12 @@ export async function openGroup(world: PartWorld): Promise<Group> {
       if (replica === undefined && hint?.leader === leader) hint = { ...hint, leader: undefined };
     },
     begin() {
-      beginning ??= begin().finally(() => {
+      beginning ??= inTurn(begin).finally(() => {
         beginning = undefined;
       });
       return beginning;
     },
-    async takeSeat(group, seat) {
-      if (record !== undefined && record.group !== group) {
-        throw new RangeError('this node has a seat in another group of this mesh');
-      }
-      if (record?.seat === seat) return;
-      const old = record;
-      if (old !== undefined) {
-        await replica?.stop();
-        replica = undefined;
-        await logs.setAside(replicaName(old));
-      }
-      const fresh: GroupRecord = { mesh: world.home().mesh, group, seat };
-      await logs.setAside(replicaName(fresh));
-      await writeGroupRecord(store, fresh);
-      await openReplica(fresh);
-    },
+    takeSeat: (group, seat) => inTurn(() => takeSeat(group, seat)),
     retime() {
       const next = timingFor(profile, syncMs());
       if (next.electionMsMin === timing.electionMsMin) return;
@@ -329,6 +343,7 @@ export async function openGroup(world: PartWorld): Promise<Group> {
     async stop() {
       if (isStopped) return;
       isStopped = true;
+      await turn;
       await handOver();
       suspend.stop();
       for (const stop of stoppers) stop();

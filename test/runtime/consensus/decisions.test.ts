@@ -57,6 +57,33 @@ describe('a node alone', () => {
   });
 });
 
+describe('a node that decided alone before it belonged to a mesh', () => {
+  test('leaves that behind when it joins one, and takes a seat there; the founder keeps what it decided', async () => {
+    const ann = await startNode('ann');
+    const ben = await startNode('ben');
+    await ann.kv.put('who', 'ann');
+    await ben.kv.put('who', 'ben');
+    await ben.join((await ann.invite()).invite);
+    await vi.waitFor(async () => expect((await ben.kv.get('who'))?.value).toBe('ann'), {
+      timeout: 10_000,
+    });
+    expect(await ben.leader()).toMatchObject({ leader: ann.id });
+    const cat = await startNode('cat', { join: (await ann.invite()).invite });
+    // It asks at once, while it may still be on its way in.
+    await cat.kv.get('who');
+    for (const node of [ann, ben, cat]) {
+      await vi.waitFor(
+        async () => {
+          const { leader, voters } = await node.leader();
+          expect([leader, voters.length]).toEqual([ann.id, 3]);
+        },
+        { timeout: 20_000, interval: 50 },
+      );
+    }
+    expect((await cat.kv.get('who'))?.value).toBe('ann');
+  }, 60_000);
+});
+
 describe('a mesh of three', () => {
   test('grows a group of three voters by itself, and any node may ask', async () => {
     const nodes = await startMesh('one', 'two', 'three');
