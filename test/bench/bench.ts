@@ -1,11 +1,12 @@
 /**
  * The bench: figures of this node beside what they are compared with, measured in one run.
- * Run: `npm run bench -- [--json FILE] [--quick] [--only footprint|throughput|nodes]`. Needs root for the footprint.
+ * Run: `npm run bench -- [--json FILE] [--quick] [--only footprint|throughput|nodes|decisions]`. Needs root for the footprint.
  */
 
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { betweenNodes } from './between-nodes.ts';
+import { decisions } from './decisions.ts';
 import { footprint } from './footprint.ts';
 import { table, type Row } from './row.ts';
 import { throughput } from './throughput.ts';
@@ -28,6 +29,15 @@ if (wants('throughput')) {
 if (wants('nodes')) {
   rows.push(
     ...(await betweenNodes(values.quick ? { rounds: 1, seconds: 1 } : { rounds: 3, seconds: 4 })),
+  );
+}
+if (wants('decisions')) {
+  rows.push(
+    ...(await decisions(
+      values.quick
+        ? { kills: 3, writes: 100, seconds: 1 }
+        : { kills: 100, writes: 1_000, seconds: 10 },
+    )),
   );
 }
 if (wants('footprint')) {

@@ -5,33 +5,45 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, onTestFinished, test } from 'vitest';
 
-test('the bench writes rows with a baseline each', async () => {
-  const home = await mkdtemp(join(tmpdir(), 'mycel-bench-test-'));
-  onTestFinished(() => rm(home, { recursive: true, force: true }));
-  const file = join(home, 'rows.json');
-  const loader = ['--import', './test/typescript.mjs', 'test/bench/bench.ts'];
-  const flags = ['--quick', '--only', 'nodes', '--json', file];
-  await promisify(execFile)(process.execPath, [...loader, ...flags], { timeout: 120_000 });
-  const rows = JSON.parse(await readFile(file, 'utf8')) as unknown[];
-  const number = expect.any(Number) as number;
-  const text = expect.any(String) as string;
-  for (const row of rows) {
-    expect(row).toEqual({
-      name: text,
-      bytes: number,
-      value: number,
-      unit: text,
-      baseline: { name: text, value: number },
-      ratio: number,
-    });
-    const { value, baseline, ratio } = row as {
-      value: number;
-      baseline: { value: number };
-      ratio: number;
-    };
-    expect(value).toBeGreaterThan(0);
-    expect(ratio).toBeCloseTo(value / baseline.value, 6);
-  }
-  const names = rows.map((row) => (row as { name: string }).name);
-  expect(names).toEqual(['control-p99-under-bulk', 'fanout-100']);
-}, 150_000);
+const parts = [
+  { only: 'nodes', rows: ['control-p99-under-bulk', 'fanout-100'] },
+  {
+    only: 'decisions',
+    rows: ['commit-p50', 'commits', 'leader-after-kill-p50', 'leader-after-kill-p99'],
+  },
+];
+
+test.each(parts)(
+  'the bench writes rows with a baseline each: $only',
+  async ({ only, rows: known }) => {
+    const home = await mkdtemp(join(tmpdir(), 'mycel-bench-test-'));
+    onTestFinished(() => rm(home, { recursive: true, force: true }));
+    const file = join(home, 'rows.json');
+    const loader = ['--import', './test/typescript.mjs', 'test/bench/bench.ts'];
+    const flags = ['--quick', '--only', only, '--json', file];
+    await promisify(execFile)(process.execPath, [...loader, ...flags], { timeout: 120_000 });
+    const rows = JSON.parse(await readFile(file, 'utf8')) as unknown[];
+    const number = expect.any(Number) as number;
+    const text = expect.any(String) as string;
+    for (const row of rows) {
+      expect(row).toEqual({
+        name: text,
+        bytes: number,
+        value: number,
+        unit: text,
+        baseline: { name: text, value: number },
+        ratio: number,
+      });
+      const { value, baseline, ratio } = row as {
+        value: number;
+        baseline: { value: number };
+        ratio: number;
+      };
+      expect(value).toBeGreaterThan(0);
+      expect(ratio).toBeCloseTo(value / baseline.value, 6);
+    }
+    const names = rows.map((row) => (row as { name: string }).name);
+    expect(names).toEqual(known);
+  },
+  150_000,
+);

@@ -41,7 +41,7 @@ export const crashes: StormOptions = {
   menu: { kinds: ['power-cut', 'crash', 'isolate', 'partition'], gapMsMean: 150, lastMsMean: 300 },
   disk: { writeMsMin: 5, writeMsMean: 40 },
   isEveryDisk: true,
-  knobs: { timing: { electionMsMin: 200, electionMsMax: 400, heartbeatMs: 50, hintJitterMs: 40 } },
+  knobs: { timing: { electionMsMin: 200, electionMsMax: 400, heartbeatMs: 50, hintStepMs: 40 } },
   clients: { count: 6, thinkMs: 20, guessRate: 0.3 },
 };
 
@@ -108,7 +108,7 @@ function drawTiming(random: Random): RaftTiming {
     electionMsMin: simTiming.electionMsMin * factor,
     electionMsMax: simTiming.electionMsMax * factor,
     heartbeatMs: simTiming.heartbeatMs * factor,
-    hintJitterMs: simTiming.hintJitterMs * factor,
+    hintStepMs: simTiming.hintStepMs * factor,
   };
 }
 

@@ -313,5 +313,5 @@ export const simTiming: RaftTiming = {
   electionMsMin: 150,
   electionMsMax: 300,
   heartbeatMs: 50,
-  hintJitterMs: 40,
+  hintStepMs: 40,
 };

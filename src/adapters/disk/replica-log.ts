@@ -3,6 +3,7 @@
  * `snapshot`. Whatever was promised is found again after a power cut, or the replica is known to have lost it.
  */
 
+import { constants } from 'node:fs';
 import { open, readFile, rename, rm } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -87,14 +88,8 @@ async function openReplica(root: string): Promise<ReplicaOpening> {
   if (slot === 'empty' && (scan.records.length > 0 || verdict !== undefined)) {
     return rotten('its term and vote are missing');
   }
-  const log = await open(join(root, 'log'), 'a+', 0o600).then(async (handle) => {
-    await handle.close();
-    return open(join(root, 'log'), 'r+');
-  });
-  const slots = await open(join(root, 'slots'), 'a+', 0o600).then(async (handle) => {
-    await handle.close();
-    return open(join(root, 'slots'), 'r+');
-  });
+  const log = await openSynced(join(root, 'log'));
+  const slots = await openSynced(join(root, 'slots'));
   // What lies behind the end must not come back to life when new records happen to end where it begins.
   await log.truncate(scan.end);
   await log.datasync();
@@ -103,7 +98,6 @@ async function openReplica(root: string): Promise<ReplicaOpening> {
   if (slot === 'empty') {
     // From now on a missing slot is a lost one.
     await writeAll(slots, encodeSlot(last), (last.seq % 2) * slotBytes);
-    await slots.datasync();
   }
   const restored: ReplicaState = {
     hard: { term: last.term, vote: last.vote },
@@ -202,21 +196,20 @@ class DiskReplicaLog implements ReplicaLog {
   async #append(writes: readonly ReplicaWrite[]): Promise<void> {
     const records = writes.flatMap((write) => write.records);
     const hard = writes.findLast((write) => write.hard !== undefined)?.hard;
-    const syncs: Promise<void>[] = [];
+    const writing: Promise<void>[] = [];
     const began = performance.now();
     if (records.length > 0) {
       const bytes = encodeRecords(records, this.#end);
-      await writeAll(this.#log, bytes, this.#end);
+      writing.push(writeAll(this.#log, bytes, this.#end));
       this.#end += bytes.length;
-      syncs.push(this.#log.datasync());
     }
     if (hard !== undefined) {
       this.#slot = { seq: this.#slot.seq + 1, ...hard };
-      await writeAll(this.#slots, encodeSlot(this.#slot), (this.#slot.seq % 2) * slotBytes);
-      syncs.push(this.#slots.datasync());
+      const place = (this.#slot.seq % 2) * slotBytes;
+      writing.push(writeAll(this.#slots, encodeSlot(this.#slot), place));
     }
-    await Promise.all(syncs);
-    if (syncs.length === 0) return;
+    await Promise.all(writing);
+    if (writing.length === 0) return;
     this.#syncs.push(performance.now() - began);
     if (this.#syncs.length > syncsKept) this.#syncs.shift();
   }
@@ -238,7 +231,7 @@ class DiskReplicaLog implements ReplicaLog {
     }
     await this.#replace('log', concatBytes(...parts));
     const old = this.#log;
-    this.#log = await open(join(this.#root, 'log'), 'r+');
+    this.#log = await openSynced(join(this.#root, 'log'));
     this.#end = end;
     await old.close();
   }
@@ -254,6 +247,14 @@ class DiskReplicaLog implements ReplicaLog {
     await rename(join(this.#root, `${file}.tmp`), join(this.#root, file));
     await syncDirectory(this.#root);
   }
+}
+
+/**
+ * Opens a file, which is made when it is missing, so that a write is done when it is on disk: one trip to a thread of
+ * the pool where writing and syncing are two.
+ */
+function openSynced(path: string): Promise<FileHandle> {
+  return open(path, constants.O_RDWR | constants.O_CREAT | constants.O_DSYNC, 0o600);
 }
 
 async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {

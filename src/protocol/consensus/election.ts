@@ -89,6 +89,8 @@ export function answerVote(state: RaftState, now: Millis, from: Seat, message: V
   const isGood = state.log.isBehindOrEqual(lastIndex, lastTerm);
   if (type === 'preVote') {
     const isGranted = isGood && term > state.term && !isInLease(state, now);
+    // Somebody has taken the hint. To follow it, too, would split the vote, and then all wait for the long timeout.
+    if (isGranted && state.isHinted) resetElection(state, now);
     send(state, from, { type: 'preVoteReply', term: isGranted ? term : state.term, isGranted });
     return;
   }
@@ -158,13 +160,22 @@ export function checkQuorum(state: RaftState, now: Millis): void {
   becomeFollower(state, now, state.term, undefined);
 }
 
-/** The link to the leader broke. When its process died, everybody's did, and a pre-vote wins at once. */
+/**
+ * The link to the leader broke. When its process died, everybody's did, and a pre-vote wins at once. The voters begin in
+ * the order of their seats: whoever comes first has won, as a rule, before the next one's time.
+ */
 export function hint(state: RaftState, now: Millis, seat: Seat): void {
   if (state.role !== 'follower' || state.leader !== seat || state.isHintSpent) return;
   note(state, 'raft.hint');
   state.isHintSpent = true;
   state.leader = undefined;
   announce(state);
-  const jitter = state.random.unit() * state.timing.hintJitterMs;
-  state.electionAt = Math.min(state.electionAt, now + 1 + jitter);
+  const { hintStepMs } = state.timing;
+  const heirs = votersOf(state.log.config).filter((voter) => voter !== seat);
+  const rank = Math.max(0, heirs.sort((left, right) => left - right).indexOf(state.self));
+  // Not at once: whoever has not yet noticed that the leader is gone refuses.
+  const waitMs = hintStepMs * (rank + 0.25 + state.random.unit() / 4);
+  if (now + waitMs >= state.electionAt) return;
+  state.electionAt = now + waitMs;
+  state.isHinted = true;
 }

@@ -58,6 +58,8 @@ export interface RaftState {
   quorumAt: Millis;
   /** The hint of a broken link is used once per leader; after a failed round the normal patience counts. */
   isHintSpent: boolean;
+  /** The election timer runs short because of such a hint. */
+  isHinted: boolean;
   /** No voluntary transfer before this. */
   steadyUntil: Millis;
 
@@ -111,6 +113,7 @@ export function createRaftState(config: RaftConfig, random: Random): RaftState {
     heartbeatAt: Infinity,
     quorumAt: Infinity,
     isHintSpent: false,
+    isHinted: false,
     steadyUntil: -Infinity,
     votes: new Map(),
     progress: new Map(),
@@ -153,6 +156,7 @@ export function resetElection(state: RaftState, now: Millis): void {
   const { electionMsMin, electionMsMax } = state.timing;
   const spread = Math.max(0, electionMsMax - electionMsMin);
   state.electionAt = now + electionMsMin + state.random.unit() * spread;
+  state.isHinted = false;
 }
 
 /** Appends to the own log, to be written at the end of the step. */

@@ -9,8 +9,8 @@ export interface RaftTiming {
   readonly electionMsMin: Millis;
   readonly electionMsMax: Millis;
   readonly heartbeatMs: Millis;
-  /** After the link to the leader broke, a follower campaigns within so long. */
-  readonly hintJitterMs: Millis;
+  /** After the link to the leader broke, the first voter campaigns after a part of this, each next one so much later. */
+  readonly hintStepMs: Millis;
 }
 
 /** What a replica does at most. */

@@ -79,12 +79,13 @@ export async function openGroup(world: PartWorld): Promise<Group> {
   let syncMs: () => number = () => 0;
   /** What lays replicas down and takes them away, one at a time: each decides by what the one before has left. */
   let turn: Promise<unknown> = Promise.resolve();
+  let isMoving = false;
   let beginning: Promise<boolean> | undefined;
   let isStopped = false;
   let toldText = '';
   const told = new Set<NodeId>();
   const askers = new BoundedMap<NodeId, true>(askersMax);
-  let timing = timingFor(profile, 0);
+  let timing = timingFor(profile, { syncMs: 0, lateMs: 0 });
 
   const changed = (): void => {
     followReplica();
@@ -92,9 +93,15 @@ export async function openGroup(world: PartWorld): Promise<Group> {
   };
 
   function inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
-    const done = turn.then(work);
-    turn = done.catch(() => undefined);
+    const done = turn.then(() => {
+      isMoving = true;
+      return work();
+    });
+    turn = done.then(settle, settle);
     return done;
+    function settle(): void {
+      isMoving = false;
+    }
   }
 
   /** What the own replica knows counts more than what was heard. */
@@ -166,6 +173,10 @@ export async function openGroup(world: PartWorld): Promise<Group> {
   async function giveUp(at: GroupRecord, reason: string): Promise<void> {
     log.error({ seat: at.seat, reason }, 'this node gives its seat in the group up');
     metrics.count('consensus.seat-given-up');
+    await leave(at);
+  }
+
+  async function leave(at: GroupRecord): Promise<void> {
     await logs.setAside(replicaName(at));
     await removeGroupRecord(store);
     record = undefined;
@@ -197,6 +208,8 @@ export async function openGroup(world: PartWorld): Promise<Group> {
   function letterCame(from: NodeId, bytes: Uint8Array): void {
     const letter = decodeRaftLetter(bytes);
     if (letter === undefined) return metrics.drop('consensus', 'bad letter');
+    // Whether it holds the seat is known when its disk is read, and when what it does about seats is done.
+    if (isMoving) return metrics.drop('consensus', 'not open yet');
     if (record?.group !== letter.group || replica?.seat !== letter.to) {
       metrics.drop('consensus', 'empty seat');
       mesh.send(from, hintProtocol, encodeHint({ group: letter.group, empty: letter.to }));
@@ -207,10 +220,13 @@ export async function openGroup(world: PartWorld): Promise<Group> {
     const member = members.find(({ seat }) => seat === letter.from);
     if (member !== undefined && member.node !== from)
       return metrics.drop('consensus', 'other seat');
+    emptySeats.delete(letter.from);
     replica.received(letter.from, from, letter.message);
   }
 
   function learn(heard: GroupHint): void {
+    // On its way from one mesh to another: what it holds is not of this one.
+    if (record !== undefined && record.mesh !== world.home().mesh) return;
     if (record !== undefined && heard.group !== record.group) {
       metrics.count('consensus.other-group');
       log.error(
@@ -255,7 +271,7 @@ export async function openGroup(world: PartWorld): Promise<Group> {
     }
     const old = record;
     await replica?.stop();
-    await giveUp(old, 'It belongs to another mesh now.');
+    await leave(old);
     if (hint?.group === old.group) hint = undefined;
     changed();
   }
@@ -295,11 +311,12 @@ export async function openGroup(world: PartWorld): Promise<Group> {
   ];
   const suspend = adapters.watchSuspend(() => replica?.woke());
 
-  const kept = await readGroupRecord(store);
-  if (kept !== undefined) {
+  await inTurn(async () => {
+    const kept = await readGroupRecord(store);
+    if (kept === undefined) return;
     if (kept.mesh === world.home().mesh) await openReplica(kept);
-    else await giveUp(kept, 'It belongs to another mesh now.');
-  }
+    else await leave(kept);
+  });
 
   return {
     world,
@@ -327,7 +344,7 @@ export async function openGroup(world: PartWorld): Promise<Group> {
     },
     takeSeat: (group, seat) => inTurn(() => takeSeat(group, seat)),
     retime() {
-      const next = timingFor(profile, syncMs());
+      const next = timingFor(profile, { syncMs: syncMs(), lateMs: replica?.lateMs() ?? 0 });
       if (next.electionMsMin === timing.electionMsMin) return;
       timing = next;
       replica?.timed(timing);

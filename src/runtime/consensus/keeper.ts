@@ -72,8 +72,10 @@ export function keepGroup(group: Group): { stop(): void } {
       await replica.change(next.change);
       return;
     }
+    const id = group.hint()?.group;
+    // On its way to another mesh: its seats are none of that one's business.
+    if (id === undefined) return;
     const seat = view.config.lastSeat + 1;
-    const id = group.hint()?.group ?? '';
     await calls.call(next.node, 'consensus.seat', encodeSeat(id, seat), { deadlineMs: seatMs });
     const { voters, learners, members } = replica.view().config;
     const lost = new Set(members.filter((one) => one.node === next.node).map((one) => one.seat));

@@ -20,19 +20,11 @@ import type {
   RaftView,
   Refusal,
 } from '../../protocol/consensus/raft-types.ts';
-import {
-  decodeMachineState,
-  decodeRequest,
-  encodeMachineState,
-  encodeRequest,
-} from '../../wire/machine-codec.ts';
-import {
-  decodeSnapshot,
-  encodeSnapshot,
-  entryOfRecord,
-  recordOfEntry,
-} from '../../wire/raft-codec.ts';
+import { decodeRequest, encodeMachineState, encodeRequest } from '../../wire/machine-codec.ts';
+import { encodeSnapshot, recordOfEntry } from '../../wire/raft-codec.ts';
 import { drive } from '../drive.ts';
+import { readRestored, restoreMachine } from './restored.ts';
+import { HeartbeatWatch } from './timing.ts';
 
 /** Commands that wait to be decided at once; more are refused as overloaded. */
 const pendingMax = 8192;
@@ -94,6 +86,8 @@ export interface Replica {
   /** @throws {RefusedError} */
   change(change: MembershipChange): Promise<void>;
   transfer(to: Seat): void;
+  /** By how much heartbeats come late, in ms: the 99th percentile of the latest. */
+  lateMs(): Millis;
   /** ms of the machine's time that have passed since its last request, when this replica leads. */
   sinceStampMs(): Millis;
   stop(): Promise<void>;
@@ -107,33 +101,13 @@ interface Waiter<Result> {
 /** Starts a replica from what its files hold. @throws {RangeError} when its snapshot cannot be read */
 export function startReplica(world: ReplicaWorld): Replica {
   const { seat, files, clock, log, metrics } = world;
-  const { hard, snapshot: kept, records } = files.restored;
-  const snapshot = kept === undefined ? undefined : decodeSnapshot(kept);
-  if (kept !== undefined && (snapshot === undefined || snapshot === 'newer')) {
-    throw new RangeError('its snapshot is of another version');
-  }
-  const entries: Entry[] = [];
-  for (const record of records) {
-    const entry = entryOfRecord(record);
-    if (entry === undefined)
-      throw new RangeError(`its entry ${record.index} is of another version`);
-    entries.push(entry);
-  }
-  const lastTerm = entries.at(-1)?.term ?? 0;
-  const whole = snapshot === undefined || snapshot === 'newer' ? undefined : snapshot;
+  const restored = readRestored(files.restored);
   const machine = new Machine();
-  if (whole !== undefined) restoreMachine(machine, whole.data);
-  // An entry may be on disk whose term was not yet: nothing was promised in that term.
-  const term = Math.max(hard.term, lastTerm);
-  const restored = {
-    hard: { term, vote: term === hard.term ? hard.vote : 0 },
-    snapshot: whole,
-    entries,
-  };
+  if (restored.snapshot !== undefined) restoreMachine(machine, restored.snapshot.data);
   const config = { self: seat, timing: world.timing, limits: { messageBytesMax }, restored };
   const core = createRaft(config, world.random.split());
 
-  let appliedIndex = whole?.index ?? 0;
+  let appliedIndex = restored.snapshot?.index ?? 0;
   let nextRef = 1;
   let isStopped = false;
   let writing = 0;
@@ -141,6 +115,8 @@ export function startReplica(world: ReplicaWorld): Replica {
   let stampedAt: Millis = clock.now();
   let wasLeader = false;
   let batch: { ref: number; client: string; number: number; command: Command }[] = [];
+  const heartbeats = new HeartbeatWatch();
+  let timing = world.timing;
   const writers = new BoundedMap<Seat, NodeId>(writersMax);
   const asked = new Map<number, Waiter<Outcome>>();
   const changes = new Map<number, Waiter<void>>();
@@ -199,6 +175,7 @@ export function startReplica(world: ReplicaWorld): Replica {
         return answerReads();
       }
       case 'announce':
+        if (effect.role !== 'follower') heartbeats.interrupted();
         if (effect.role === 'leader' && !wasLeader) stampedAt = clock.now();
         if (effect.role !== 'leader' && wasLeader) deposed();
         wasLeader = effect.role === 'leader';
@@ -365,11 +342,19 @@ export function startReplica(world: ReplicaWorld): Replica {
     view: () => core.view(),
     received(from, node, message) {
       writers.set(from, node);
+      if (message.type === 'heartbeat') heartbeats.heard(clock.now(), from, timing.heartbeatMs);
       driver.feed({ type: 'received', from, message });
     },
     linkClosed: (closed) => driver.feed({ type: 'linkClosed', seat: closed }),
-    woke: () => driver.feed({ type: 'woke' }),
-    timed: (timing) => driver.feed({ type: 'timed', timing }),
+    woke() {
+      heartbeats.interrupted();
+      driver.feed({ type: 'woke' });
+    },
+    timed(next) {
+      timing = next;
+      driver.feed({ type: 'timed', timing });
+    },
+    lateMs: () => heartbeats.lateMs(),
     submit(client, number, command) {
       if (asked.size + placed.size >= pendingMax) {
         return Promise.reject(new RefusedError('overloaded'));
@@ -388,10 +373,4 @@ export function startReplica(world: ReplicaWorld): Replica {
       await files.close();
     },
   };
-}
-
-function restoreMachine(machine: Machine, data: Uint8Array): void {
-  const state = decodeMachineState(data);
-  if (state === undefined) throw new RangeError('its snapshot is of another version');
-  machine.restore(state);
 }

@@ -1,5 +1,6 @@
-/** How patient a group is on each kind of network, and how a slow disk makes it more so (protocols reference, 4.6 and 10). */
+/** How patient a group is on each kind of network, and how slow disks and late heartbeats make it more so (protocols reference, 4.6 and 10). */
 
+import type { Millis } from '../../kernel/core.ts';
 import type { RaftTiming } from '../../protocol/consensus/raft-types.ts';
 import type { ProfileName } from '../../protocol/membership/profiles.ts';
 
@@ -7,7 +8,7 @@ const wired: RaftTiming = {
   electionMsMin: 150,
   electionMsMax: 300,
   heartbeatMs: 50,
-  hintJitterMs: 40,
+  hintStepMs: 40,
 };
 
 /** By profile. */
@@ -15,23 +16,77 @@ const timings: Readonly<Record<ProfileName, RaftTiming>> = {
   wired,
   fast: wired,
   // Not 50-100 ms: many nodes share the loop of one machine there (docs/divergences.md).
-  loopback: { ...wired, hintJitterMs: 20 },
-  wifi: { electionMsMin: 1_000, electionMsMax: 2_000, heartbeatMs: 250, hintJitterMs: 200 },
+  loopback: { ...wired, hintStepMs: 20 },
+  wifi: { electionMsMin: 1_000, electionMsMax: 2_000, heartbeatMs: 250, hintStepMs: 200 },
 };
 
 /** A vote waits for two syncs, the candidate's and the voter's: the timeout must be longer than both. */
 const syncsPerElection = 2;
 
-/** The timing for a network, on a disk whose slowest syncs take so long. */
-export function timingFor(profile: ProfileName, syncMsP99: number): RaftTiming {
+/** A timeout this many times as long as what heartbeats are usually late by is seldom wrong (protocols reference, 4.6). */
+const latenessPerElection = 10;
+
+/** The most that measurements stretch a profile's timeouts. */
+const stretchMax = 8;
+
+/** Heartbeats whose lateness is remembered: 50 s of them on a cable. */
+const heartbeatsKept = 1_000;
+
+/** What was measured: 99th percentiles, in ms; 0 before there is anything. */
+export interface Measured {
+  /** How long this node's disk takes to sync. */
+  readonly syncMs: Millis;
+  /** By how much the leader's heartbeats came later than promised. */
+  readonly lateMs: Millis;
+}
+
+/**
+ * The timing for a network as it was found to be. Each node stretches its own patience; heartbeats stay as frequent as
+ * the profile says, so that a patient leader never seems dead to an impatient follower.
+ */
+export function timingFor(profile: ProfileName, { syncMs, lateMs }: Measured): RaftTiming {
   const base = timings[profile];
-  const factor = Math.min(8, Math.max(1, (syncsPerElection * syncMsP99) / base.electionMsMin));
+  const wanted = Math.max(
+    syncsPerElection * syncMs,
+    base.heartbeatMs + latenessPerElection * lateMs,
+  );
+  const factor = Math.min(stretchMax, Math.max(1, wanted / base.electionMsMin));
   // In whole doublings, so that it does not change with every measurement.
   const step = 2 ** Math.ceil(Math.log2(factor) - 0.01);
   return {
     electionMsMin: base.electionMsMin * step,
     electionMsMax: base.electionMsMax * step,
-    heartbeatMs: base.heartbeatMs * step,
-    hintJitterMs: base.hintJitterMs * step,
+    heartbeatMs: base.heartbeatMs,
+    hintStepMs: base.hintStepMs,
   };
+}
+
+/** Measures by how much a leader's heartbeats are late: the network's doing, the leader's, or this node's own. */
+export class HeartbeatWatch {
+  #from: number | undefined;
+  #heardAt: Millis = 0;
+  readonly #late: number[] = [];
+  #next = 0;
+
+  /** A heartbeat of a leader came that promises one every `everyMs`. */
+  heard(now: Millis, from: number, everyMs: Millis): void {
+    // The gap between two leaders is an election, not a late heartbeat.
+    if (this.#from === from) {
+      this.#late[this.#next] = Math.max(0, now - this.#heardAt - everyMs);
+      this.#next = (this.#next + 1) % heartbeatsKept;
+    }
+    this.#from = from;
+    this.#heardAt = now;
+  }
+
+  /** The gap since the last heartbeat means nothing: this computer slept, or leads by itself. */
+  interrupted(): void {
+    this.#from = undefined;
+  }
+
+  /** The 99th percentile, in ms; 0 before there is anything. */
+  lateMs(): Millis {
+    const sorted = this.#late.toSorted((left, right) => left - right);
+    return sorted[Math.floor((sorted.length - 1) * 0.99)] ?? 0;
+  }
 }

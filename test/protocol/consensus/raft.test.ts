@@ -1,7 +1,7 @@
 /** Conversations of a group: the scenarios that etcd keeps as golden transcripts, by their names there. */
 
 import { expect, test } from 'vitest';
-import { change, configuration, Stage } from './stage.ts';
+import { change, configuration, Stage, stageTiming } from './stage.ts';
 
 test('a group elects one leader and decides in order', () => {
   const stage = new Stage([1, 2, 3]);
@@ -146,6 +146,34 @@ test('forget_leader: a broken link makes a follower campaign at once, and only o
   expect(stage.view(2).leader).toBeUndefined();
   stage.run(50);
   expect(stage.leaders().filter((seat) => seat !== 1)).toHaveLength(1);
+});
+
+test('voters that lose their leader together do not split the vote: they begin one after the other', () => {
+  for (let seed = 1; seed <= 40; seed += 1) {
+    const stage = new Stage([1, 2, 3, 4, 5], undefined, undefined, seed);
+    stage.elect(1);
+    stage.run(100);
+    const { term } = stage.view(1);
+    stage.at(1).isDown = true;
+    for (const seat of [5, 4, 3, 2]) stage.feed(seat, { type: 'linkClosed', seat: 1 });
+    stage.run(20);
+    expect(stage.view(2)).toMatchObject({ role: 'leader', term: term + 1 });
+  }
+});
+
+test('a follower that grants a pre-vote has passed the hint on and waits its usual time', () => {
+  const stage = new Stage([1, 2, 3]);
+  stage.elect(1);
+  stage.run(100);
+  const { term } = stage.view(1);
+  stage.at(1).isDown = true;
+  for (const seat of [2, 3]) stage.feed(seat, { type: 'linkClosed', seat: 1 });
+  // The one that begins goes no further than its question.
+  stage.passes = ({ message }) => message.type === 'preVote';
+  stage.run(60);
+  expect(stage.view(3)).toMatchObject({ role: 'follower', term });
+  stage.run(stageTiming.electionMsMax);
+  expect(stage.view(3).role).toBe('preCandidate');
 });
 
 test('a broken link of one follower alone deposes nobody', () => {

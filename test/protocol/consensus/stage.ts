@@ -26,7 +26,7 @@ export const stageTiming: RaftTiming = {
   electionMsMin: 100,
   electionMsMax: 200,
   heartbeatMs: 30,
-  hintJitterMs: 20,
+  hintStepMs: 20,
 };
 
 /** The node of a seat. */
@@ -87,14 +87,16 @@ export class Stage {
   passes: (letter: Letter) => boolean = () => true;
   now = 0;
   #limits: Partial<RaftLimits>;
-  #seed = 1;
+  #seed: number;
 
   constructor(
     seats: readonly Seat[],
     config: Configuration = configuration(seats),
     limits: Partial<RaftLimits> = {},
+    seed = 1,
   ) {
     this.#limits = limits;
+    this.#seed = seed;
     for (const seat of seats) {
       const snapshot = { index: 1, term: 1, config, data: new Uint8Array() };
       this.add(seat, { hard: { term: 1, vote: 0 }, snapshot, entries: [] });
