@@ -61,6 +61,8 @@ export interface BrokerHandlers {
 export interface Broker {
   /** Delivers a message from the mesh (or from the node itself) to local clients, once each. Updates the retained store when `retain`. */
   deliver(message: BrokerMessage): void;
+  /** Whether a message of this topic would go to any local client now. */
+  isHeard(topic: string): boolean;
   /** Sets the topic's last value for later subscribers (an empty payload deletes it) and delivers it to nobody. */
   keep(topic: string, payload: Uint8Array): void;
   /** Every retained message now held, for status and tests. */

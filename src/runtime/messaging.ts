@@ -2,10 +2,9 @@
 
 import { decodeBroadcast, encodeBroadcast } from '../wire/broadcast-codec.ts';
 import type { Millis } from '../kernel/core.ts';
-import { MycelError } from '../kernel/errors.ts';
 import { createHybridClock } from '../kernel/hlc.ts';
 import type { NodeId } from '../kernel/ids.ts';
-import { isReservedTopic, topicMatches, topicProblem } from '../kernel/topic.ts';
+import { topicMatches } from '../kernel/topic.ts';
 import type { BrokerMessage } from '../ports/broker.ts';
 import { createRouter } from '../protocol/routing/router.ts';
 import type { EnvelopeCodec, Publication, Router } from '../protocol/routing/router-world.ts';
@@ -17,9 +16,11 @@ import {
   writeSkipped,
   writeTtl,
 } from '../wire/envelope.ts';
-import type { MeshMessage, PublishOptions } from './mesh-node.ts';
+import type { MeshMessage } from './mesh-node.ts';
 import type { Messaging, MessagingWorld } from './messaging-world.ts';
 import { createDurableOutbox } from './routing/durable-outbox.ts';
+import { createPublishing } from './routing/publishing.ts';
+import type { OwnMessage, Publisher } from './routing/publishing.ts';
 import { createTreeRelay } from './routing/tree-relay.ts';
 import { fromRetained, toMessage } from './routing/mesh-message.ts';
 import { observeHlc } from './routing/observe-hlc.ts';
@@ -40,18 +41,8 @@ const codec: EnvelopeCodec = {
   writeSkipped,
 };
 
-/** Somebody who publishes. */
-interface Publisher {
-  /** The message is in the outbox: local subscribers may have it. */
-  readonly accepted?: () => void;
-  /** It is safe, or why it is not taken. */
-  readonly taken: (refusal?: string) => void;
-}
-
-/** A message of this node, and the channel that its publisher chose. */
-interface OwnMessage extends BrokerMessage {
-  readonly channel?: string | undefined;
-}
+/** A signal need not wait, but must not overtake an event of the same client either: it is dropped when it would. */
+const signalBehind = 'signal behind a full outbox';
 
 interface Waiting {
   readonly message: OwnMessage;
@@ -243,8 +234,7 @@ export function createMessaging(world: MessagingWorld): Messaging {
       return () => {};
     }
     if (message.qos === 0) {
-      // A signal need not wait, but must not overtake an event of the same client either: it is dropped when it would.
-      metrics.drop('outbox', 'signal behind a full outbox');
+      metrics.drop('outbox', signalBehind);
       by.taken();
       return () => {};
     }
@@ -268,53 +258,25 @@ export function createMessaging(world: MessagingWorld): Messaging {
     return isFull && waiting.length > 0 ? 'the outbox is full' : undefined;
   }
 
-  function publish(topic: string, payload: Uint8Array, options: PublishOptions): Promise<void> {
-    const { qos = 1, retain = false, signal } = options;
-    // Programs in plain JavaScript have no compiler to tell them.
-    if (!(payload instanceof Uint8Array) || (qos !== 0 && qos !== 1)) {
-      const reason = 'A payload is a string or a Uint8Array, a qos 0 or 1.';
-      return Promise.reject(new MycelError('MYCEL_BAD_OPTION', { reason }));
-    }
-    const isReserved = isReservedTopic(topic) || topic.startsWith('$SYS/');
-    const problem = isReserved ? 'it is reserved' : topicProblem(topic);
-    if (problem !== undefined) {
-      const reason = `Topic '${topic}': ${problem}.`;
-      return Promise.reject(new MycelError('MYCEL_BAD_TOPIC', { topic, reason }));
-    }
-    if (payload.byteLength > payloadBytesMax) {
-      return Promise.reject(new MycelError('MYCEL_TOO_LARGE', { bytes: payload.byteLength }));
-    }
-    const channel = world.channels.wished(options, qos, topic, payload.byteLength);
-    const misfit = channel && world.channels.problemOf(channel, qos, payload.byteLength);
-    if (misfit) return Promise.reject(new MycelError('MYCEL_BAD_OPTION', { reason: misfit }));
-    if (signal?.aborted === true) return Promise.reject(signal.reason as Error);
-    // A copy: it may have to wait, and its publisher may use the bytes again.
-    const message: OwnMessage = { topic, payload: new Uint8Array(payload), qos, retain, channel };
-    return new Promise((resolve, reject) => {
-      const abort = (): void => {
-        takeBack();
-        reject(signal?.reason as Error);
-      };
-      let isSettled = false;
-      const settle = (): void => {
-        isSettled = true;
-        signal?.removeEventListener('abort', abort);
-      };
-      const takeBack = take(message, {
-        accepted() {
-          settle();
-          broker.deliver(message);
-        },
-        taken(refusal) {
-          settle();
-          if (refusal === undefined) resolve();
-          else if (isStopped) reject(new MycelError('MYCEL_NOT_RUNNING'));
-          else reject(new MycelError('MYCEL_OUTBOX_FULL', { reason: refusal }));
-        },
-      });
-      if (!isSettled) signal?.addEventListener('abort', abort, { once: true });
-    });
-  }
+  const publish = createPublishing({
+    channels: world.channels,
+    take,
+    signal(message) {
+      const refusal = refusalOf(message);
+      if (refusal !== undefined) return refusal;
+      if (waiting.length > 0) {
+        metrics.drop('outbox', signalBehind);
+        return undefined;
+      }
+      offer(message);
+      if (broker.isHeard(message.topic)) {
+        broker.deliver({ ...message, payload: new Uint8Array(message.payload) });
+      }
+      return undefined;
+    },
+    deliver: (message) => broker.deliver(message),
+    isStopped: () => isStopped,
+  });
 
   const unfollow = world.interest.follow((filters, sinceMs) =>
     step((one) => one.wants(filters, sinceMs)),

@@ -228,10 +228,15 @@ export async function createMeshNode<Handles extends object = object>(
       await here().life().membership()?.sleep(ms);
     },
     on: (event, listener) => emitter.on(event, listener),
-    async publish(topic, payload, publishOptions = {}) {
-      publishOptions.signal?.throwIfAborted();
-      const bytes = typeof payload === 'string' ? new TextEncoder().encode(payload) : payload;
-      await here().life().messaging.publish(topic, bytes, publishOptions);
+    publish(topic, payload, publishOptions = {}) {
+      // Not an async function: a signal is answered with a promise that is there already.
+      try {
+        publishOptions.signal?.throwIfAborted();
+        const bytes = typeof payload === 'string' ? new TextEncoder().encode(payload) : payload;
+        return here().life().messaging.publish(topic, bytes, publishOptions);
+      } catch (error) {
+        return Promise.reject(error as Error);
+      }
     },
     subscribe: ((
       filter: string,

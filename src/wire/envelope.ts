@@ -87,7 +87,7 @@ export function encodeEnvelope(fields: Envelope, into?: Uint8Array): Uint8Array 
   const shareAt = headBytes + (passage === undefined ? 0 : passageBytes) + nameBytes;
   const bodyAt = shareAt + (share === undefined ? 0 : 2 + share.length);
   const size = bodyAt + topic.length + payload.length;
-  const bytes = into !== undefined && into.length >= size ? into : carve(size);
+  const bytes = into !== undefined && into.length >= size ? headOf(into, size) : carve(size);
   bytes[ttlAt] = fields.ttl;
   bytes[flagsAt] =
     (fields.class === 'event' ? eventFlag : 0) |
@@ -110,7 +110,7 @@ export function encodeEnvelope(fields: Envelope, into?: Uint8Array): Uint8Array 
   }
   bytes.set(topic, bodyAt);
   bytes.set(payload, bodyAt + topic.length);
-  return bytes.length === size ? bytes : bytes.subarray(0, size);
+  return bytes;
 }
 
 /**
@@ -273,6 +273,15 @@ export function idAt(bytes: Uint8Array, at: number): NodeId {
   const id = nodeIdFromHash(own);
   idSlots[slot] = { bytes: own, id };
   return id;
+}
+
+let lastHead: Uint8Array = new Uint8Array(0);
+
+/** The first bytes of a buffer. The view is kept: messages of one size follow each other, and a view costs as much as its bytes. */
+function headOf(memory: Uint8Array, size: number): Uint8Array {
+  const isSame = lastHead.length === size && lastHead.buffer === memory.buffer;
+  if (!isSame || lastHead.byteOffset !== memory.byteOffset) lastHead = memory.subarray(0, size);
+  return lastHead;
 }
 
 /** Fresh memory for one message: cut from a chunk, because small typed arrays are ten times dearer to make one by one. */

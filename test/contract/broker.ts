@@ -91,6 +91,17 @@ export function brokerContract(
       expect(published).toEqual([]);
     });
 
+    test('it knows whether anybody would hear of a topic', async () => {
+      const { broker, connect } = await fresh();
+      const ann = await connect('ann');
+      const heard = (): boolean[] => ['h/a', 'h/a/b', 'k'].map((topic) => broker.isHeard(topic));
+      expect(heard()).toEqual([false, false, false]);
+      await ann.subscribe('h/+', 0);
+      expect(heard()).toEqual([true, false, false]);
+      await ann.subscribe('h/#', 1);
+      expect(heard()).toEqual([true, true, false]);
+    });
+
     test('retained messages wait, are replaced and deleted', async () => {
       const { broker, connect } = await fresh();
       broker.deliver(message('r', '1', { retain: true }));

@@ -181,6 +181,7 @@ export async function createLocalBroker(config: LocalBrokerConfig): Promise<Loca
         aedes.publish(toPacket(message), () => undefined);
       }
     },
+    isHeard: (topic) => interest.wants(topic),
     keep(topic, payload) {
       const problem = topicProblem(topic);
       if (problem !== undefined || isReservedTopic(topic)) return dropped('bad-topic');

@@ -138,6 +138,10 @@ export function createMemoryBroker(handlers: BrokerHandlers): MemoryBroker {
 
   return {
     deliver,
+    isHeard: (topic) =>
+      [...connected].some(({ filters }) =>
+        [...filters.keys()].some((filter) => topicMatches(filter, topic)),
+      ),
     keep: (topic, payload) => keep({ topic, payload, qos: 1, retain: true }),
     retainedCount: () => retained.size,
     clients: () => [...connected].map((one) => one.about),

@@ -7,13 +7,23 @@ export const metricNamesMax = 512;
 
 /** Builds the node's metrics, all empty. */
 export function createMetrics(): Metrics {
-  const counters = new Map<string, number>();
+  // Boxes: messages are counted, and a box is looked up once a count.
+  const counters = new Map<string, { sum: number }>();
   const gauges = new Map<string, number>();
-  const drops = new Map<string, number>();
+  const drops = new Map<string, { sum: number }>();
 
-  function add(table: Map<string, number>, name: string, by: number): void {
-    const key = table.has(name) || table.size < metricNamesMax - 1 ? name : 'other';
-    table.set(key, (table.get(key) ?? 0) + by);
+  function add(table: Map<string, { sum: number }>, name: string, by: number): void {
+    let box = table.get(name);
+    if (box === undefined) {
+      const key = table.size < metricNamesMax - 1 ? name : 'other';
+      box = table.get(key) ?? { sum: 0 };
+      table.set(key, box);
+    }
+    box.sum += by;
+  }
+
+  function sums(table: ReadonlyMap<string, { sum: number }>): Record<string, number> {
+    return Object.fromEntries([...table].map(([name, { sum }]) => [name, sum]));
   }
 
   return {
@@ -23,9 +33,9 @@ export function createMetrics(): Metrics {
     },
     drop: (where, reason, by = 1) => add(drops, `${where}: ${reason}`, by),
     snapshot: () => ({
-      counters: Object.fromEntries(counters),
+      counters: sums(counters),
       gauges: Object.fromEntries(gauges),
-      drops: Object.fromEntries(drops),
+      drops: sums(drops),
     }),
   };
 }

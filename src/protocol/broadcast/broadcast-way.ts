@@ -38,10 +38,15 @@ const stagedBytesMin = 16_384;
 /** A gossiped message is so small that a lost copy is cheaper than a tree. */
 const gossipBytesMax = 1_024;
 
-/** Chooses. A node that is linked with every member has nobody to relay to, and floods. */
+/** Whether a mesh floods whatever its traffic: a small one, and a node that is linked with every member has nobody to relay to. */
+export function alwaysFloods(members: number, neighbours: number): boolean {
+  return members <= floodMembersMax || neighbours >= members - 1;
+}
+
+/** Chooses. */
 export function chooseWay(load: BroadcastLoad): BroadcastWay {
   const { members, neighbours, bytes, perSecond, meanBytes, was } = load;
-  if (members <= floodMembersMax || neighbours >= members - 1) return 'simple';
+  if (alwaysFloods(members, neighbours)) return 'simple';
   if (bytes >= stagedBytesMin) return 'staged';
   const isBusy =
     perSecond > treePerSecond || (perSecond >= floodPerSecond && meanBytes > treeMeanBytes);

@@ -118,7 +118,8 @@ export function createForwarder(
   function sendSignal(peer: NodeId, topic: string, raw: Uint8Array): void {
     const queue = queues.get(peer);
     if (queue === undefined || transmit(peer, queue, raw, 'signal')) return;
-    const lost = queue.keepSignal(topic, raw);
+    // A copy: the bytes are another signal's by the time there is room.
+    const lost = queue.keepSignal(topic, raw.slice());
     if (lost > 0) outputs.drop('signal-saturated', lost);
   }
 

@@ -19,8 +19,8 @@ import type { GroupsHere } from './shares.ts';
 
 /** The byte work a router leaves to the wire. */
 export interface EnvelopeCodec {
-  /** Encodes into memory that nobody else will write to. */
-  encode(envelope: Envelope): Uint8Array;
+  /** Encodes into `into` when it fits there, else into memory that nobody else will write to. */
+  encode(envelope: Envelope, into?: Uint8Array): Uint8Array;
   read(raw: Uint8Array): Envelope | undefined;
   /** Writes the hops left into encoded bytes, in place. */
   writeTtl(raw: Uint8Array, ttl: number): void;

@@ -33,6 +33,9 @@ const evictedMax = 1024;
 /** Bytes of an encoded event beside topic and payload, for the quota only. */
 const overheadBytes = 64;
 
+/** Signals of up to so many bytes are written into the same memory, one after the other. */
+const signalBytes = 4096;
+
 function sizeOf({ topic, payload }: Publication): number {
   return overheadBytes + topic.length + payload.byteLength;
 }
@@ -58,6 +61,7 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
     heard: (wish) => void heard.push(wish),
   });
   const recent = createRecent();
+  const signalMemory = new Uint8Array(signalBytes);
   const heard: Wish[] = [];
   /** The stream of events may have begun in an earlier life. */
   const stream = config.leftover?.boot ?? boot;
@@ -118,13 +122,15 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
     outputs.deliver(envelope, isSane && retained.merge([entryOf(envelope)]).length > 0);
   }
 
+  /** A signal's bytes are good until the next one is encoded: who keeps them longer copies them. */
   function encode(publication: Publication, seq: number, ttl: number, share?: string): Uint8Array {
-    return codec.encode({
+    const isEvent = publication.qos === 1;
+    const fields: Envelope = {
       ttl,
-      class: publication.qos === 1 ? 'event' : 'signal',
+      class: isEvent ? 'event' : 'signal',
       retain: publication.retain && share === undefined,
       origin: self,
-      boot: publication.qos === 1 ? stream : boot,
+      boot: isEvent ? stream : boot,
       seq,
       skipped: 0,
       hlc: publication.hlc,
@@ -133,7 +139,8 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
       passage: undefined,
       channel: publication.channel,
       share,
-    });
+    };
+    return codec.encode(fields, isEvent ? undefined : signalMemory);
   }
 
   function keepRetained({ topic, hlc, payload, retain, qos }: Publication): void {

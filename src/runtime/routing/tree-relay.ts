@@ -6,7 +6,7 @@ import type { NodeId } from '../../kernel/ids.ts';
 import type { Random } from '../../kernel/random.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Metrics } from '../../ports/metrics.ts';
-import { chooseWay } from '../../protocol/broadcast/broadcast-way.ts';
+import { alwaysFloods, chooseWay } from '../../protocol/broadcast/broadcast-way.ts';
 import type { BroadcastWay } from '../../protocol/broadcast/broadcast-way.ts';
 import { keyOf } from '../../protocol/broadcast/piece.ts';
 import type { Piece, PlumtreeMessage } from '../../protocol/broadcast/piece.ts';
@@ -149,16 +149,27 @@ export function createTreeRelay(world: TreeRelayWorld): TreeRelay {
     }
   }
 
+  function flooded(
+    envelope: Envelope,
+    arrival: NodeId,
+    targets: readonly NodeId[],
+  ): readonly NodeId[] {
+    // What was announced while there was a tree is not asked for any more.
+    if (tree.isWaiting()) tree.targets(clock.now(), pieceOf(envelope), 1, arrival, 'simple');
+    return targets;
+  }
+
   const policy: RelayPolicy = {
     choose(envelope, raw, arrival, targets) {
+      // The traffic of a mesh that floods in any case is not weighed: that cost more than all the rest of a message.
+      if (alwaysFloods(world.memberCount() + 1, peers.size)) {
+        way = 'simple';
+        return flooded(envelope, arrival, targets);
+      }
       const now = clock.now();
       const chosen = weigh(now, raw.byteLength);
+      if (chosen === 'simple') return flooded(envelope, arrival, targets);
       const piece = pieceOf(envelope);
-      if (chosen === 'simple') {
-        // What was announced while there was a tree is not asked for any more.
-        if (tree.isWaiting()) tree.targets(now, piece, 1, arrival, chosen);
-        return targets;
-      }
       measure(now);
       keep(piece, raw);
       const hops = ttlHops - envelope.ttl + 1;

@@ -1,0 +1,118 @@
+/** Publishing by programs in this process: what they gave is looked at, and answered with a promise. */
+
+import { MycelError } from '../../kernel/errors.ts';
+import { isReservedTopic, topicProblem } from '../../kernel/topic.ts';
+import type { BrokerMessage } from '../../ports/broker.ts';
+import type { ChannelTable } from '../../protocol/channels/channel-table.ts';
+import { payloadBytesMax } from '../../wire/envelope.ts';
+import type { PublishOptions } from '../mesh-node.ts';
+
+/** A message of this node, and the channel that its publisher chose. */
+export interface OwnMessage extends BrokerMessage {
+  readonly channel?: string | undefined;
+}
+
+/** Somebody who publishes. */
+export interface Publisher {
+  /** The message is in the outbox: local subscribers may have it. */
+  readonly accepted?: () => void;
+  /** It is safe, or why it is not taken. */
+  readonly taken: (refusal?: string) => void;
+}
+
+/** What it needs of the message floor. */
+export interface PublishingWorld {
+  readonly channels: ChannelTable;
+  /** @returns what takes a message that has to wait back. */
+  take(message: OwnMessage, by: Publisher): () => void;
+  /** Sends or drops a signal; it keeps none of its bytes. @returns why it is refused. */
+  signal(message: OwnMessage): string | undefined;
+  /** Hands an accepted message to the local clients. */
+  deliver(message: BrokerMessage): void;
+  isStopped(): boolean;
+}
+
+/** What a publish that needs no wait is answered with: a promise for each was a fifth of its cost. */
+const done: Promise<void> = Promise.resolve();
+
+/** Builds `publish`, which rejects with a `MycelError`. */
+export function createPublishing(
+  world: PublishingWorld,
+): (topic: string, payload: Uint8Array, options: PublishOptions) => Promise<void> {
+  /** Publishers repeat their topics, and looking at one costs as much as encoding a message. */
+  let goodTopic: string | undefined;
+
+  function problemOf(topic: string, payload: Uint8Array, qos: number): MycelError | undefined {
+    // Programs in plain JavaScript have no compiler to tell them.
+    if (!(payload instanceof Uint8Array) || (qos !== 0 && qos !== 1)) {
+      const reason = 'A payload is a string or a Uint8Array, a qos 0 or 1.';
+      return new MycelError('MYCEL_BAD_OPTION', { reason });
+    }
+    if (topic !== goodTopic) {
+      const isReserved = isReservedTopic(topic) || topic.startsWith('$SYS/');
+      const problem = isReserved ? 'it is reserved' : topicProblem(topic);
+      if (problem !== undefined) {
+        return new MycelError('MYCEL_BAD_TOPIC', {
+          topic,
+          reason: `Topic '${topic}': ${problem}.`,
+        });
+      }
+      goodTopic = topic;
+    }
+    const bytes = payload.byteLength;
+    return bytes > payloadBytesMax ? new MycelError('MYCEL_TOO_LARGE', { bytes }) : undefined;
+  }
+
+  function refused(reason: string): MycelError {
+    return world.isStopped()
+      ? new MycelError('MYCEL_NOT_RUNNING')
+      : new MycelError('MYCEL_OUTBOX_FULL', { reason });
+  }
+
+  function publishSignal(message: OwnMessage): Promise<void> {
+    const refusal = world.signal(message);
+    return refusal === undefined ? done : Promise.reject(refused(refusal));
+  }
+
+  function publishAndWait(message: OwnMessage, signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const abort = (): void => {
+        takeBack();
+        reject(signal?.reason as Error);
+      };
+      let isSettled = false;
+      const settle = (): void => {
+        isSettled = true;
+        signal?.removeEventListener('abort', abort);
+      };
+      const takeBack = world.take(message, {
+        accepted() {
+          settle();
+          world.deliver(message);
+        },
+        taken(refusal) {
+          settle();
+          if (refusal === undefined) resolve();
+          else reject(refused(refusal));
+        },
+      });
+      if (!isSettled) signal?.addEventListener('abort', abort, { once: true });
+    });
+  }
+
+  return (topic, payload, options) => {
+    const { qos = 1, retain = false, signal } = options;
+    const problem = problemOf(topic, payload, qos);
+    if (problem !== undefined) return Promise.reject(problem);
+    const channel = world.channels.wished(options, qos, topic, payload.byteLength);
+    const misfit = channel && world.channels.problemOf(channel, qos, payload.byteLength);
+    if (misfit) return Promise.reject(new MycelError('MYCEL_BAD_OPTION', { reason: misfit }));
+    if (signal?.aborted === true) return Promise.reject(signal.reason as Error);
+    if (qos === 0 && !retain) return publishSignal({ topic, payload, qos, retain, channel });
+    // A copy: it may have to wait, and its publisher may use the bytes again.
+    return publishAndWait(
+      { topic, payload: new Uint8Array(payload), qos, retain, channel },
+      signal,
+    );
+  };
+}
