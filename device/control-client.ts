@@ -32,6 +32,9 @@ const slowCalls: ReadonlySet<CallName> = new Set([
   'kv-put',
   'kv-cas',
   'leader',
+  'config-agreed',
+  'config-set',
+  'config-rollback',
 ]);
 
 /** A longest line of the node: a message of the largest payload with its topic fits, and so do 500 members. */

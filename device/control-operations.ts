@@ -5,6 +5,8 @@ import type { MeshEvents, MeshNode, NodeId } from 'mycel';
 import { pick, resolveMember } from './member-choice.ts';
 import { isAgentRequest, runAgentCall } from './control-agents.ts';
 import type { AgentRequest } from './control-agents.ts';
+import { isConfigRequest, runConfigCall } from './control-config.ts';
+import type { ConfigRequest } from './control-config.ts';
 import { isDecisionRequest, openLock, runDecisionCall } from './control-decisions.ts';
 import type { DecisionRequest } from './control-decisions.ts';
 import { isLlmRequest, openLlmStream, runLlmCall } from './control-llm.ts';
@@ -39,6 +41,7 @@ export async function runCall(
 ): Promise<ControlCalls[CallName]['result']> {
   if (isAgentRequest(request)) return runAgentCall(node, request);
   if (isDecisionRequest(request)) return runDecisionCall(node, request);
+  if (isConfigRequest(request)) return runConfigCall(node, request);
   if (isLlmRequest(request))
     return runLlmCall(node, request) as Promise<ControlCalls[CallName]['result']>;
   if (isStateCall(request)) return runStateCall(node, request);
@@ -82,6 +85,7 @@ async function runMeshCall(
       op:
         | AgentRequest['op']
         | DecisionRequest['op']
+        | ConfigRequest['op']
         | LlmRequest['op']
         | keyof StateCalls
         | TaskCallRequest['op']

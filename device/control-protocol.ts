@@ -13,6 +13,8 @@ import type {
 } from 'mycel';
 
 import { agentChecks } from './control-agents.ts';
+import { configChecks } from './control-config.ts';
+import type { ConfigCalls } from './control-config.ts';
 import { decisionChecks } from './control-decisions.ts';
 import type { DecisionCalls, DecisionStreams } from './control-decisions.ts';
 import type { AgentCalls } from './control-agents.ts';
@@ -62,7 +64,8 @@ export type ControlEvent = {
 }[keyof MeshEvents];
 
 /** The requests with one answer: what they take and what they give. */
-export interface ControlCalls extends AgentCalls, LlmCalls, DecisionCalls, StateCalls, TaskCalls {
+export interface ControlCalls
+  extends AgentCalls, ConfigCalls, LlmCalls, DecisionCalls, StateCalls, TaskCalls {
   status: { args: NoArgs; result: NodeStatus };
   members: { args: NoArgs; result: readonly MemberInfo[] };
   discover: { args: NoArgs; result: DiscoveryReport };
@@ -200,6 +203,7 @@ const filters = optional(list(text(1024), 64));
 
 const checks: Readonly<Record<CallName | StreamName, Readonly<Record<string, Check>>>> = {
   ...agentChecks({ text, whole, optional, list, oneOf }),
+  ...configChecks({ text, whole, optional, list, oneOf }),
   ...decisionChecks({ text, whole, optional, list, oneOf }),
   ...llmChecks({ text, whole, optional, list, oneOf }),
   ...stateChecks({ text, whole, optional }),

@@ -7,6 +7,7 @@ import { resolveDataDir } from './data-dir.ts';
 import { usageFailure } from './failure.ts';
 import { addAgentCommands } from './program-agents.ts';
 import { addBoardCommands } from './program-board.ts';
+import { addConfigCommands } from './program-config.ts';
 import { addGatewayCommands } from './program-gateway.ts';
 import { addDecisionCommands } from './program-decisions.ts';
 import { addMeshCommands } from './program-mesh.ts';
@@ -44,6 +45,7 @@ export function createProgram(terminal: Terminal): Command {
   addTopologyCommands(program, withContext);
   addRouteCommands(program, withContext);
   addDecisionCommands(program, withContext);
+  addConfigCommands(program, withContext);
   addBoardCommands(program, withContext);
   addGatewayCommands(program, withContext);
   addStateCommands(program, withContext);

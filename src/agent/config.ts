@@ -82,7 +82,11 @@ export interface Config {
   /** What it was, the latest first, the current one included. */
   history(path: string): readonly (ConfigRecord & { readonly isLocal: boolean })[];
   /** Goes back to an earlier version, or to the one before: a new change with the old value. @throws {MycelError} MYCEL_BAD_OPTION */
-  rollback(path: string, version?: number): Promise<JsonValue>;
+  rollback(
+    path: string,
+    version?: number,
+    options?: Pick<ClusterWideOptions, 'deadlineMs'>,
+  ): Promise<JsonValue>;
 }
 
 /** Builds part and handle. */
@@ -292,7 +296,7 @@ export function createConfig(
         const { value, at, by, version } = history;
         return [{ value, at, by, version }, ...history.before].map((one) => ({ ...one, isLocal }));
       }),
-    async rollback(path, version) {
+    async rollback(path, version, options = {}) {
       const book = local.has(path) ? local : shared;
       const history = book.get(path);
       const target =
@@ -308,6 +312,7 @@ export function createConfig(
       if (book === local) await handle.update(path, target.value);
       else {
         await setClusterWide(path, target.value, {
+          ...options,
           mode: history.mode === 'eventual' ? 'eventual' : 'decided',
         });
       }
