@@ -41,6 +41,22 @@ export const bugScripts: Readonly<Record<string, () => void>> = {
     }
   },
 
+  'bug 1: while the members change, one half alone elects nobody': () => {
+    for (const [half, candidate] of [
+      [[4, 5], 4],
+      [[1, 2], 1],
+    ] as const) {
+      const stage = new Stage([1, 2, 3, 4, 5], configuration([3, 4, 5], [], [1, 2, 3]));
+      const isIn = (seat: number): boolean => (half as readonly number[]).includes(seat);
+      stage.passes = ({ from, to }) => isIn(from) && isIn(to);
+      stage.run(1_000);
+      expect(stage.view(candidate).role).toBe('preCandidate');
+      stage.passes = () => true;
+      stage.run(1_000);
+      expect(stage.leaders()).toHaveLength(1);
+    }
+  },
+
   'bug 2: a configuration rules as soon as it is in the log, and no longer when it is cut off (etcd#7625, #12359)':
     () => {
       const stage = new Stage([1, 2, 3, 4], configuration([1, 2, 3], [4]));
@@ -179,6 +195,37 @@ export const bugScripts: Readonly<Record<string, () => void>> = {
         refusalOf(stage.feed(1, { type: 'changeAsked', ref: 3, change: fresh })),
       ).toBeUndefined();
     },
+
+  'bug 8: after a restart nothing is applied twice, and nothing is left out (etcd 3.5.0, PR#13967)':
+    () => {
+      const stage = new Stage([1], configuration([1]), { snapshotEntries: 5, trailingEntries: 2 });
+      stage.run(400);
+      for (let at = 0; at < 5; at += 1) stage.propose(1, `before ${at}`);
+      const index = stage.view(1).applied;
+      stage.feed(1, { type: 'snapshotTaken', index, data: new Uint8Array([1]) });
+      for (const text of ['one', 'two']) stage.propose(1, text);
+      expect(stage.at(1).disk.snapshot?.index).toBe(index);
+      // What is kept of the log reaches back behind the snapshot.
+      expect(stage.at(1).disk.entries[0]?.index).toBeLessThanOrEqual(index);
+      stage.restart(1);
+      stage.run(400);
+      expect(stage.texts(1)).toEqual(['one', 'two']);
+      expect(stage.at(1).applied[0]?.index).toBe(index + 1);
+    },
+
+  'bug 9: whoever was deposed and does not know it answers no reads (Jepsen, Redis-Raft)': () => {
+    const stage = new Stage([1, 2, 3]);
+    stage.elect(1);
+    stage.run(100);
+    stage.passes = ({ from, to }) => from !== 1 && to !== 1;
+    for (const seat of [2, 3]) stage.feed(seat, { type: 'linkClosed', seat: 1 });
+    stage.run(50);
+    expect(stage.leaders()).toEqual([1, 2]);
+    const answers = stage.feed(1, { type: 'readAsked', ref: 7 });
+    expect(answers.filter(({ type }) => type === 'readable')).toEqual([]);
+    stage.run(20);
+    expect(stage.at(1).effects.filter(({ type }) => type === 'readable')).toEqual([]);
+  },
 
   'bug 9: a deposed leader decides nothing more, and what it had not decided is replaced (Jepsen, Redis-Raft)':
     () => {

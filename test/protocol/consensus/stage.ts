@@ -21,6 +21,20 @@ import type {
   RaftView,
 } from '../../../src/protocol/consensus/raft-types.ts';
 
+type CreateRaft = typeof createRaft;
+
+let create: CreateRaft = createRaft;
+
+/** Runs stories with another core, to see whether they notice. */
+export function withCore(other: CreateRaft, run: () => void): void {
+  create = other;
+  try {
+    run();
+  } finally {
+    create = createRaft;
+  }
+}
+
 /** Short and wide apart, so that tests can aim between the timers. */
 export const stageTiming: RaftTiming = {
   electionMsMin: 100,
@@ -124,7 +138,7 @@ export class Stage {
     this.#seed += 1;
     const restored = { ...player.disk, entries: [...player.disk.entries] };
     const config = { self: seat, timing: stageTiming, limits: this.#limits, restored };
-    player.core = createRaft(config, createRandom(this.#seed * 7919 + seat));
+    player.core = create(config, createRandom(this.#seed * 7919 + seat));
     player.writes = [];
     player.applied.length = 0;
     this.feed(seat, { type: 'tick' });
