@@ -19,6 +19,7 @@ import { enrol } from './enrolment.ts';
 import { addressesOf, introduce, peersFor } from './introductions.ts';
 import { readUses, writeUses } from './invite-uses.ts';
 import type { Life, LifeWorld } from './life-world.ts';
+import { openMemberRecord } from './member-record.ts';
 import type { Membership } from './membership.ts';
 import { infoOf } from './member-info.ts';
 import type { MemberState } from './mesh-node.ts';
@@ -43,6 +44,7 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
   const { clock } = adapters;
   const self = identity.node;
   const states = new Map<NodeId, MemberState>();
+  const known = await openMemberRecord(world, meshIdOf(record.genesis), states);
   const followMove = createMoves(() => peering.links);
   let membership: Membership | undefined;
   let membershipStarting: Promise<void> | undefined;
@@ -253,6 +255,7 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     channels: world.channels,
     journal: world.journal,
     leftover: readLeftover(world.found, trust.meshId, clock.now()),
+    absent: { nodes: known.before, at: clock.now() },
     mesh: trust.meshId,
     alert: (code, text) => world.alert(code, text),
     transmit(peer, raw, kind) {
@@ -306,6 +309,7 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     }
     const before = states.get(node);
     states.set(node, state);
+    known.changed();
     if (before !== state) world.memberChanged(infoOf(member, false), before);
   }
 
@@ -387,7 +391,7 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
       const written = messaging.stop();
       peering.stop();
       trust.stop();
-      await written;
+      await Promise.all([written, known.stop()]);
       await membershipStarting?.catch(() => {});
       await membership?.stop();
     },

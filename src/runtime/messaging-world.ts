@@ -11,7 +11,7 @@ import type { Metrics } from '../ports/metrics.ts';
 import type { ChannelTable } from '../protocol/channels/channel-table.ts';
 import type { ProfileName } from '../protocol/membership/profiles.ts';
 import type { InterestMessage } from '../protocol/routing/interest-gossip.ts';
-import type { Leftover } from '../protocol/routing/leftover.ts';
+import type { Absent, Leftover } from '../protocol/routing/leftover.ts';
 import type { DeliveryClass, Envelope, Letter } from '../protocol/routing/messages.ts';
 import type { RetainedEntry } from '../protocol/routing/retained-map.ts';
 import type { Router, RouterView } from '../protocol/routing/router-world.ts';
@@ -37,6 +37,7 @@ export interface MessagingWorld {
   readonly journal: EventLog | undefined;
   /** What the life before this one still owed; undefined: nothing. */
   readonly leftover: Leftover | undefined;
+  readonly absent?: Absent;
   readonly mesh: MeshId;
   alert(code: string, text: string): void;
   transmit(peer: NodeId, record: Uint8Array, kind: DeliveryClass): boolean;

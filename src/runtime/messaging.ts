@@ -78,6 +78,7 @@ export function createMessaging(world: MessagingWorld): Messaging {
       relay: trees.policy,
       random: world.random,
       leftover: world.leftover,
+      absent: world.absent,
       codec,
       groups: world.groups,
       observeHlc: (remote) => observeHlc(hlc, clock.wallMs(), remote),

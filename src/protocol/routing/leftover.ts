@@ -24,19 +24,30 @@ export interface Leftover {
   }[];
 }
 
+/**
+ * Members of the mesh as this node knew it in its life before. What is published before they have shown themselves is theirs,
+ * too: a node that has just started knows nobody, and would owe nobody anything.
+ */
+export interface Absent {
+  readonly nodes: readonly NodeId[];
+  /** When the life began: they have the retention time from here to come back. */
+  readonly at: Millis;
+}
+
 /** Numbers left out between two events that are filled up, because many holes are slower than a few empty entries. */
 const fillMax = 64;
 
 const everybody: Excluded = { has: () => true };
 const nothing = new Uint8Array(0);
 
-/** Fills an empty ring, and opens the destinations of those who are owed: dead until they show themselves. */
+/** Fills an empty ring, and opens the destinations of those who are owed, and of absent members: dead until they show themselves. */
 export function restore(
   ring: MessageRing,
   destinations: Map<NodeId, Destination>,
-  leftover: Leftover,
+  leftover: Leftover | undefined,
+  absent: Absent | undefined,
 ): void {
-  for (const { seq, owed, raw, share } of leftover.events) {
+  for (const { seq, owed, raw, share } of leftover?.events ?? []) {
     const missing = seq - ring.nextSeq();
     if (ring.count() > 0 && missing > 0 && missing <= fillMax) {
       while (ring.nextSeq() < seq) ring.append(nothing, everybody);
@@ -45,14 +56,22 @@ export function restore(
     const all = new Set(owed);
     const excluded = { has: (node: NodeId) => !all.has(node) };
     ring.append(raw, share === undefined ? excluded : new Claim(share, owed[0]));
-    for (const node of owed) {
-      if (destinations.has(node)) continue;
-      const to = openDestination(node, -1, seq - 1, leftover.at);
-      to.goneAt = leftover.at;
-      destinations.set(node, to);
-    }
+    for (const node of owed) open(destinations, node, seq - 1, leftover?.at ?? 0);
   }
-  ring.jump(leftover.nextSeq);
+  if (leftover !== undefined) ring.jump(leftover.nextSeq);
+  for (const node of absent?.nodes ?? []) open(destinations, node, ring.last(), absent?.at ?? 0);
+}
+
+function open(
+  destinations: Map<NodeId, Destination>,
+  node: NodeId,
+  acked: number,
+  at: Millis,
+): void {
+  if (destinations.has(node)) return;
+  const to = openDestination(node, -1, acked, at);
+  to.goneAt = at;
+  destinations.set(node, to);
 }
 
 /** Shows the events after one and up to another that somebody is still owed, and who. */

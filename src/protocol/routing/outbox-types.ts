@@ -3,7 +3,7 @@
 import type { Millis } from '../../kernel/core.ts';
 import type { NodeId } from '../../kernel/ids.ts';
 import type { Destination } from './destination.ts';
-import type { Leftover } from './leftover.ts';
+import type { Absent, Leftover } from './leftover.ts';
 import type { Excluded } from './message-ring.ts';
 import type { SeqRange } from './messages.ts';
 
@@ -51,8 +51,8 @@ export type GoneReason = 'dead' | 'left' | 'evicted';
 export interface Outbox {
   nextSeq(): number;
   lastSeq(): number;
-  /** Takes what an earlier life still owed; its members have the retention time to come back. Before anything else. */
-  restore(leftover: Leftover): void;
+  /** Takes what an earlier life still owed, and whom it knew: they have the retention time to come back. Before anything else. */
+  restore(leftover: Leftover | undefined, absent: Absent | undefined): void;
   /** Shows the events after one and up to another that somebody is still owed. */
   unsettled(
     after: number,

@@ -168,7 +168,7 @@ export function createOutbox(config: OutboxConfig, random: Random, outputs: Outb
   return {
     nextSeq: () => ring.nextSeq(),
     lastSeq: () => ring.last(),
-    restore: (leftover) => restore(ring, destinations, leftover),
+    restore: (leftover, absent) => restore(ring, destinations, leftover, absent),
     unsettled: (after, upTo, visit) => showUnsettled(ring, destinations, after, upTo, visit),
     admits(bytes) {
       while (!ring.hasRoom(bytes)) if (!squeeze()) return false;

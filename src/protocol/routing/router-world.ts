@@ -7,7 +7,7 @@ import type { Random } from '../../kernel/random.ts';
 import type { DropReason, Transmit } from './forwarder.ts';
 import type { InterestMessage } from './interest-gossip.ts';
 import type { Wish } from './interest.ts';
-import type { Leftover } from './leftover.ts';
+import type { Absent, Leftover } from './leftover.ts';
 import type { Envelope, Letter, Passage } from './messages.ts';
 import type { OrderBufferConfig } from './order-buffer.ts';
 import type { GoneReason, OutboxConfig, OutboxView } from './outbox-types.ts';
@@ -49,6 +49,8 @@ export interface RouterConfig {
   readonly leftover?: Leftover | undefined;
   /** The groups with members on this node, which serve them. @default none */
   readonly groups?: GroupsHere;
+  /** Whom the life before knew. @default nobody */
+  readonly absent?: Absent | undefined;
 }
 
 /** What a router does to the world; plain callbacks, called synchronously and in order. */

@@ -107,7 +107,7 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
     drop: (reason, count) => outputs.drop(reason, count),
   });
   const audience = createAudience(interest, outbox);
-  if (config.leftover !== undefined) outbox.restore(config.leftover);
+  outbox.restore(config.leftover, config.absent);
 
   function transmit(to: Destination, raw: Uint8Array, skipped: number, isFlood: boolean): boolean {
     if (to.isLinked) return forwarder.send(to.node, raw, skipped);

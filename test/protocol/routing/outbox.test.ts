@@ -73,6 +73,25 @@ describe('an outbox', () => {
     expect(outbox.nextSeq()).toBe(11);
   });
 
+  test('owes what is published before anybody has shown himself to the members of the life before', () => {
+    const watched = watch({ retentionMs: 1_000 });
+    const { outbox } = watched;
+    outbox.restore(undefined, { nodes: [ann, bob], at: 0 });
+    append(outbox, 10, 3);
+    expect(outbox.view()).toMatchObject({ count: 3 });
+    expect(watched.sent).toEqual([]);
+    outbox.joined(20, ann, 7);
+    outbox.linked(20, ann);
+    outbox.pump(20);
+    expect(watched.sent).toEqual(upTo(3));
+    outbox.acknowledged(30, ann, 7, 3, []);
+    expect(outbox.view()).toMatchObject({ count: 3 });
+    // The other one never comes back.
+    outbox.tick(1_001);
+    expect(outbox.view()).toMatchObject({ count: 0 });
+    expect(watched.lost).toEqual(['1 3 dead']);
+  });
+
   test('owes a newcomer only what comes after its arrival, and says so', () => {
     const { outbox, bases, sent } = watch();
     append(outbox, 0, 10);
