@@ -35,6 +35,7 @@ const slowCalls: ReadonlySet<CallName> = new Set([
   'config-agreed',
   'config-set',
   'config-rollback',
+  'update-begin',
 ]);
 
 /** A longest line of the node: a message of the largest payload with its topic fits, and so do 500 members. */

@@ -16,6 +16,8 @@ import { isStateCall, isStateStream, openStateStream, runStateCall } from './con
 import type { StateCalls } from './control-state.ts';
 import { isTaskCall, runTaskCall } from './control-tasks.ts';
 import type { TaskCallRequest } from './control-tasks.ts';
+import { isUpdateRequest, runUpdateCall } from './control-updates.ts';
+import type { UpdateRequest } from './control-updates.ts';
 import { autoTopology, setTopology } from './topology-operations.ts';
 
 /** A request that has one answer. */
@@ -46,6 +48,8 @@ export async function runCall(
     return runLlmCall(node, request) as Promise<ControlCalls[CallName]['result']>;
   if (isStateCall(request)) return runStateCall(node, request);
   if (isTaskCall(request)) return runTaskCall(node, request);
+  if (isUpdateRequest(request))
+    return runUpdateCall(node, request) as Promise<ControlCalls[CallName]['result']>;
   switch (request.op) {
     case 'status':
       return node.status();
@@ -89,6 +93,7 @@ async function runMeshCall(
         | LlmRequest['op']
         | keyof StateCalls
         | TaskCallRequest['op']
+        | UpdateRequest['op']
         | 'status'
         | 'members'
         | 'discover'

@@ -24,6 +24,8 @@ import { stateChecks } from './control-state.ts';
 import { taskChecks } from './control-tasks.ts';
 import type { TaskCalls } from './control-tasks.ts';
 import type { StateCalls, StateStreams } from './control-state.ts';
+import { updateChecks } from './control-updates.ts';
+import type { UpdateCalls } from './control-updates.ts';
 import type { FailureRecord } from './failure.ts';
 import type { TopologySetArgs } from './topology-operations.ts';
 
@@ -65,7 +67,7 @@ export type ControlEvent = {
 
 /** The requests with one answer: what they take and what they give. */
 export interface ControlCalls
-  extends AgentCalls, ConfigCalls, LlmCalls, DecisionCalls, StateCalls, TaskCalls {
+  extends AgentCalls, ConfigCalls, LlmCalls, DecisionCalls, StateCalls, TaskCalls, UpdateCalls {
   status: { args: NoArgs; result: NodeStatus };
   members: { args: NoArgs; result: readonly MemberInfo[] };
   discover: { args: NoArgs; result: DiscoveryReport };
@@ -208,6 +210,7 @@ const checks: Readonly<Record<CallName | StreamName, Readonly<Record<string, Che
   ...llmChecks({ text, whole, optional, list, oneOf }),
   ...stateChecks({ text, whole, optional }),
   ...taskChecks({ text, whole, optional, list, oneOf }),
+  ...updateChecks({ text, whole, optional, list, base64 }),
   status: {},
   members: {},
   discover: {},

@@ -21,6 +21,7 @@ export interface UpFlags {
   readonly dev?: boolean;
   readonly metrics?: string;
   readonly homeAssistant?: string | true;
+  readonly probe?: string;
   readonly mdns: boolean;
   readonly stopWithStdin?: boolean;
   readonly multicast: boolean;
@@ -165,6 +166,7 @@ export function addNodeOptions(command: Command): Command {
       parseChoice('--overlay', ['full-mesh', 'hyparview', 'client-server', 'pub-sub']),
     )
     .option('--dev', "open mesh for a developer's machine: everyone is let in, loopback only")
+    .option('--probe <command>', 'a shell command that fails when a new version is no good here')
     .option('--metrics <host:port>', 'a page for Prometheus at /metrics, like 0.0.0.0:9464')
     .option(
       '--home-assistant [prefix]',

@@ -16,6 +16,7 @@ import { addRouteCommands } from './program-routes.ts';
 import { addStateCommands } from './program-state.ts';
 import { addTaskCommands } from './program-tasks.ts';
 import { addTopologyCommands } from './program-topology.ts';
+import { addUpdateCommands } from './program-updates.ts';
 import type { Terminal } from './terminal.ts';
 import { version } from './version.ts';
 
@@ -47,6 +48,7 @@ export function createProgram(terminal: Terminal): Command {
   addDecisionCommands(program, withContext);
   addConfigCommands(program, withContext);
   addBoardCommands(program, withContext);
+  addUpdateCommands(program, withContext);
   addGatewayCommands(program, withContext);
   addStateCommands(program, withContext);
   return program;

@@ -303,7 +303,7 @@ stage1() {
 check_card() {
   step='checking the card'
   [ -f "$card/SHA256SUMS" ] || fail 'the card is incomplete: SHA256SUMS is missing.' 'Flash the card again.'
-  for name in mycel.mjs install.sh uninstall.sh mycel.service; do
+  for name in mycel.mjs install.sh uninstall.sh launch.sh mycel.service; do
     grep -q " [ *]$name\$" "$card/SHA256SUMS" || fail "the card is incomplete: $name is not in SHA256SUMS." 'Flash the card again.'
   done
   broken="$(cd "$card" && sha256sum -c SHA256SUMS 2>/dev/null | sed -n 's/: FAILED.*//p' | tr '\n' ' ')" || true

@@ -23,7 +23,7 @@
 set -eu
 
 here="$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)"
-payload='firstboot.sh install.sh uninstall.sh mycel.service mycel-firstboot.service'
+payload='firstboot.sh install.sh uninstall.sh launch.sh mycel.service mycel-firstboot.service'
 # Room left over on the card, so that the image itself can still write to it.
 spare_kib=2048
 # The boot partition is mounted in one of two places; the mark tells our line from others.

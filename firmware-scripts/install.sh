@@ -227,6 +227,17 @@ check_settings() {
   esac
 }
 
+# What is installed by hand is what runs: an earlier update over the mesh must not win against it.
+forget_updates() {
+  if [ ! -d "$root$state/versions" ] || cmp -s "$work/mycel.mjs" "$root$lib/mycel.mjs"; then return; fi
+  if [ -n "$dry" ]; then
+    say "  would remove $state/versions"
+    return
+  fi
+  rm -rf "$root$state/versions"
+  say "  removed  $state/versions (updates over the mesh)"
+}
+
 write_settings() {
   if [ -z "${MYCEL_NAME:-}${MYCEL_ARGS:-}" ] && [ -f "$root/etc/mycel/env" ]; then
     say '  kept     /etc/mycel/env'
@@ -318,7 +329,9 @@ read_invite
 choose_node
 make_user
 place_node
+forget_updates
 put "$work/mycel.mjs" "$lib/mycel.mjs" 755
+put "$here/launch.sh" "$lib/launch.sh" 755
 cat >"$work/mycel" <<'RUN'
 #!/bin/sh
 exec /usr/local/lib/mycel/node /usr/local/lib/mycel/mycel.mjs "$@"

@@ -106,7 +106,11 @@ export { MycelError, errorCatalogue } from './kernel/errors.ts';
 export type { ErrorCode } from './kernel/errors.ts';
 export { isNodeId, parseNodeId } from './kernel/ids.ts';
 export type { MeshId, NodeId } from './kernel/ids.ts';
+export { parseSelector } from './protocol/placement/selector.ts';
 export type { BlobInfo, BlobOptions, Blobs } from './runtime/blobs/blobs.ts';
+export type { InstallReport } from './protocol/rollout/messages.ts';
+export type { RolloutOptions, RolloutStatus } from './runtime/update/rollout-desk.ts';
+export type { Updates } from './runtime/update/updates.ts';
 export type {
   AdvertisedService,
   ChannelOptions,
@@ -114,6 +118,7 @@ export type {
   GuestInfo,
   Invite,
   InviteOptions,
+  Launch,
   MemberInfo,
   MemberState,
   MeshEvents,

@@ -15,6 +15,7 @@ import { openDiskStore } from './adapters/disk/disk-store.ts';
 import { openDiskEventLog } from './adapters/disk/event-log.ts';
 import { openJournal } from './adapters/disk/journal.ts';
 import { diskFiles } from './adapters/disk/journal-files.ts';
+import { createVersions } from './adapters/disk/versions.ts';
 import { openGround } from './adapters/ground.ts';
 import { createCells } from './adapters/agents/cells.ts';
 import { createHardware } from './adapters/hardware/hardware.ts';
@@ -106,6 +107,7 @@ export function createSystemAdapters(options: NodeOptions): NodeAdapters {
     watchLoop: (spike) => startLoopMonitor({ spike }),
     watchSuspend: (woke) => startSuspendWatch(woke),
     blobFiles: (dataDir) => createBlobFiles(join(dataDir, 'blobs')),
+    versions: (dataDir) => createVersions(join(dataDir, 'versions')),
     hardware: (dataDir) => createHardware({ dataDir }),
     cells: createCells(),
     // Loaded when it is used: an idle node needs no HTTP.

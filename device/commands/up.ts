@@ -6,15 +6,20 @@ import type { Context } from '../context.ts';
 import { readConfigFile } from '../config-file.ts';
 import { assertNoLiveNode } from '../control-server.ts';
 import { runDaemon, type Attendant, type DaemonReport } from '../daemon.ts';
+import { Exit } from '../failure.ts';
 import { findInvite } from '../invite-source.ts';
 import { memberColours } from '../member-state.ts';
 import { namePortHolder } from '../port-holder.ts';
+import { createProbe } from '../probe.ts';
 import type { UpFlags } from '../program-node.ts';
 import { findServiceManager } from '../service/notify.ts';
 import { harmless } from '../terminal.ts';
 
 /** How long a clean stop may take before the process goes anyway, in ms. */
 const stopMs = 15_000;
+
+/** How the process ends when the launcher is to start another version; the unit knows the number. */
+const restartExitCode = 75;
 
 /** Runs until a signal or `mycel down`. */
 export function up(context: Context, flags: UpFlags, configFile?: string): Promise<void> {
@@ -40,15 +45,18 @@ export async function runNode(
   const configured = await readConfigFile(configFile, dataDir);
   const invite = await findInvite(flags.join, process.env);
   const { createNode } = await import('mycel');
+  const launch = findLaunch(process.env);
   const node = await createNode({
     ...configured,
     ...toNodeOptions(flags, dataDir, invite?.text),
+    ...(launch === undefined ? {} : { launch }),
     ...(capabilities === undefined ? {} : { capabilities }),
   });
   const manager = findServiceManager(process.env, {
     describe: () => summarise(node.status()),
     complain: (text) => terminal.note(text),
   });
+  let isRestartWanted = false;
   await runDaemon({
     node,
     dataDir,
@@ -60,16 +68,34 @@ export async function runNode(
       if (json) terminal.line(JSON.stringify(report));
       else for (const line of describe(context, report, id)) terminal.line(line);
     },
-    onStopAsked: (stop) => listenForStop(stop, flags.stopWithStdin === true),
+    onStopAsked(stop) {
+      const ignoreStop = listenForStop(stop, flags.stopWithStdin === true);
+      const ignoreRestart = node.updates.onRestart(() => {
+        isRestartWanted = true;
+        stop('another version is to run');
+      });
+      return () => {
+        ignoreStop();
+        ignoreRestart();
+      };
+    },
   }).catch((error: unknown) => {
     throw namePortHolder(error);
   });
+  if (isRestartWanted) throw new Exit(restartExitCode);
 }
 
 /** The line that `systemctl status` shows. */
 function summarise({ mesh, members, links, warnings }: NodeStatus): string {
   const trouble = warnings.length === 0 ? '' : `, ${warnings.length} warnings: see mycel status`;
   return `mesh '${mesh.name}', ${members.alive} alive, ${links.length} links${trouble}`;
+}
+
+/** What `firmware-scripts/launch.sh` told; undefined when something else started this process. */
+function findLaunch(env: NodeJS.ProcessEnv): NodeOptions['launch'] {
+  const running = env['MYCEL_RUNNING'];
+  if (running === undefined || running === '') return undefined;
+  return { running, isTrial: env['MYCEL_TRIAL'] === 'yes', nodeVersion: process.versions.node };
 }
 
 /** The options of the library, with only those fields that were stated. */
@@ -97,6 +123,7 @@ export function toNodeOptions(
     ...(flags.homeAssistant === undefined
       ? {}
       : { homeAssistant: flags.homeAssistant === true ? 'homeassistant' : flags.homeAssistant }),
+    ...(flags.probe === undefined ? {} : { probe: createProbe(flags.probe) }),
     ...(flags.logLevel === undefined ? {} : { logLevel: flags.logLevel }),
   };
 }

@@ -12,6 +12,8 @@ import { furnishWork } from './work.ts';
 import type { WorkHandles } from './work.ts';
 import { createBlobs } from '../runtime/blobs/blobs.ts';
 import type { Blobs } from '../runtime/blobs/blobs.ts';
+import { createUpdates } from '../runtime/update/updates.ts';
+import type { Updates } from '../runtime/update/updates.ts';
 import type { Hardware } from '../ports/hardware.ts';
 import type { Furniture } from '../runtime/node.ts';
 import { lazyPart } from '../runtime/parts.ts';
@@ -21,6 +23,8 @@ import type { NodePart, PartWorld } from '../runtime/parts.ts';
 export interface AgentHandles extends SharedHandles, WorkHandles, DecisionHandles {
   /** Content named by its hash, kept here and fetched from whoever has it. */
   readonly blobs: Blobs;
+  /** The version of the program, here and over the mesh. */
+  readonly updates: Updates;
   /** The board under the node. */
   readonly device: DeviceHandle;
   /** Language models, asked through the mesh. */
@@ -36,6 +40,7 @@ export function furnish(world: PartWorld): Furniture<AgentHandles> {
   const llm = createLlm(world);
   const blobs = createBlobs({ ...world, files: world.adapters.blobFiles(world.dataDir) });
   const device = createDeviceHandle(hardware);
+  const updates = createUpdates(world, blobs.handle);
   return {
     parts: [
       blobs,
@@ -43,10 +48,12 @@ export function furnish(world: PartWorld): Furniture<AgentHandles> {
       ...work.parts,
       decisions.part,
       llm.part,
+      updates.part,
       ...boardParts(world, hardware),
     ],
     handles: {
       device,
+      updates: updates.handle,
       llm: llm.handle,
       blobs: blobs.handle,
       ...shared.handles,

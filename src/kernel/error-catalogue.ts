@@ -5,16 +5,19 @@ import { meshErrors } from './error-catalogue/mesh-errors.ts';
 import { messageErrors } from './error-catalogue/message-errors.ts';
 import { nodeErrors } from './error-catalogue/node-errors.ts';
 import { stateErrors } from './error-catalogue/state-errors.ts';
+import { updateErrors } from './error-catalogue/update-errors.ts';
 
 /** `text` says what is wrong, `fix` what to do; `retryable` whether the same call may succeed later unchanged. */
 export const errorCatalogue: typeof nodeErrors &
   typeof meshErrors &
   typeof messageErrors &
   typeof stateErrors &
-  typeof agentErrors = {
+  typeof agentErrors &
+  typeof updateErrors = {
   ...nodeErrors,
   ...meshErrors,
   ...messageErrors,
   ...stateErrors,
   ...agentErrors,
+  ...updateErrors,
 };

@@ -16,6 +16,7 @@ import type { Metrics } from '../ports/metrics.ts';
 import type { ReplicaLogs } from '../ports/replica-log.ts';
 import type { EventLog } from '../ports/event-log.ts';
 import type { Store } from '../ports/store.ts';
+import type { Versions } from '../ports/versions.ts';
 import type { Conversation } from '../wire/conversation.ts';
 import type { EpochKey, EpochKeys } from '../wire/datagram-seal.ts';
 import type { NodeKeys } from '../wire/keys.ts';
@@ -197,6 +198,8 @@ export interface NodeAdapters {
   hardware(dataDir: string): Hardware;
   /** Files of blobs, below the data directory. */
   blobFiles(dataDir: string): BlobFiles;
+  /** Versions of the program, below the data directory. */
+  versions(dataDir: string): Versions;
   /** Where agents run. */
   readonly cells: Cells;
   /** Serves one page of text over HTTP. @throws {MycelError} MYCEL_PORT_TAKEN, MYCEL_BAD_OPTION */

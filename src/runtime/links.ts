@@ -220,11 +220,19 @@ export function createLinks(wires: LinkWires): Links {
     session.close('the channel is not welcome');
   }
 
+  /** A kind of a newer version is passed over, and is nothing to hang up for. */
+  function readControl(link: Link, bytes: Uint8Array): ControlMessage | undefined {
+    const message = decodeControl(bytes);
+    if (message === 'unknown') metrics.drop('link', 'record of a newer version');
+    else if (message === undefined) complain(link, 'malformed control record');
+    else return message;
+    return undefined;
+  }
+
   function controlRecord(link: Link, bytes: Uint8Array): void {
     if (link.isOver) return;
-    const message = decodeControl(bytes);
-    if (message === undefined) complain(link, 'malformed control record');
-    else takeControl(link, message);
+    const message = readControl(link, bytes);
+    if (message !== undefined) takeControl(link, message);
   }
 
   function dataRecord(link: Link, bytes: Uint8Array): void {
@@ -264,9 +272,8 @@ export function createLinks(wires: LinkWires): Links {
       return dataFrame(link, bytes);
     }
     const isRead = readFrame(bytes, (one) => {
-      const message = decodeControl(one);
-      if (message === undefined) complain(link, 'malformed control record');
-      else laneSessions.said(session, message);
+      const message = readControl(link, one);
+      if (message !== undefined) laneSessions.said(session, message);
     });
     if (!isRead) complain(link, 'malformed frame');
   }

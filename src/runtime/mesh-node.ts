@@ -133,6 +133,8 @@ export interface NodeStatus {
     readonly isDialler: boolean;
     readonly sinceMs: number;
     readonly rttMs: number | undefined;
+    /** What both ends speak, `major.minor`: the lower of the two. */
+    readonly protocol: string;
     readonly queuedBytes: number;
     readonly unackedCount: number;
   }[];
@@ -375,4 +377,20 @@ export interface NodeOptions {
   readonly channels?: Readonly<Record<string, ChannelOptions>>;
   /** Port of the guest listener. @default 1884, or a free one; opened with the first guest */
   readonly guestPort?: number;
+  /** How this process was started, by a launcher that can start other versions. @default it cannot change its version */
+  readonly launch?: Launch;
+  /**
+   * Says what is wrong with what this node is for; undefined: nothing. Asked once a second while a new version is on trial.
+   * @default nothing but the node itself is looked at
+   */
+  readonly probe?: () => Promise<string | undefined>;
+}
+
+/** What a launcher started. */
+export interface Launch {
+  /** The version: `installed` is the one that was installed by hand. */
+  readonly running: string;
+  readonly isTrial: boolean;
+  /** The Node.js it runs on, as `20.19.1`. */
+  readonly nodeVersion: string;
 }

@@ -328,6 +328,11 @@ export async function createMeshNode<Handles extends object = object>(
       const isOpen = options.dev === true || root === undefined;
       return { mesh: meshId, founder: isOpen ? undefined : nodeIdOf(fromHex(root)) };
     },
+    authority: () => ({
+      keys: identity.keys,
+      isAdmin: () => here().life().trust.isAdmin(),
+      isAdminKey: (key) => here().life().trust.view().admins.includes(key),
+    }),
     dataDir,
     random: () => random.split(),
   });

@@ -32,6 +32,7 @@ const port = z
     z.gte(0, 'must be 0 to 65535'),
     z.lte(65_535, 'must be 0 to 65535'),
   );
+const versionText = z.string('must be text').check(z.minLength(1), z.maxLength(96));
 const flag = z.boolean('must be true or false');
 
 const schema = z.strictObject({
@@ -112,6 +113,15 @@ const schema = z.strictObject({
     ),
   ),
   guestPort: z.optional(port),
+  launch: z.optional(
+    z.strictObject({ running: versionText, isTrial: flag, nodeVersion: z.string('must be text') }),
+  ),
+  probe: z.optional(
+    z.custom<NonNullable<NodeOptions['probe']>>(
+      (value) => typeof value === 'function',
+      'must be a function',
+    ),
+  ),
 });
 
 /** Labels a node may carry. */

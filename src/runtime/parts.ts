@@ -8,6 +8,8 @@ import type { Log } from '../ports/log.ts';
 import type { MeshPort } from '../ports/mesh.ts';
 import type { Metrics } from '../ports/metrics.ts';
 import type { Store } from '../ports/store.ts';
+import type { KeyText } from '../protocol/trust/messages.ts';
+import type { NodeKeys } from '../wire/keys.ts';
 import type { NodeAdapters } from './adapters.ts';
 import type { MeshNode, NodeOptions } from './mesh-node.ts';
 
@@ -28,6 +30,12 @@ export interface PartWorld {
   readonly store: Store;
   /** The mesh that the node belongs to, and who founded it; nobody founded the open mesh of developers. */
   home(): { readonly mesh: MeshId; readonly founder: NodeId | undefined };
+  /** Who may order in that mesh, and the keys of this node to sign with. */
+  authority(): {
+    readonly keys: NodeKeys;
+    isAdmin(): boolean;
+    isAdminKey(key: KeyText): boolean;
+  };
   /** The node's data directory, for parts whose storage needs more than records. */
   readonly dataDir: string;
   /** A generator of its own. */

@@ -34,6 +34,7 @@ import { linkPaces } from './link-wires.ts';
 import type { Hello, LinkInfo, Links } from './link-wires.ts';
 import type { NodeStatus } from './mesh-node.ts';
 import { activeMaxOf, createTopologySwitch } from './overlays.ts';
+import { controlMinor } from '../wire/control.ts';
 
 /** Written into the refusal when a dial came back to this very node. */
 export const selfRefusal = 'it is this node itself';
@@ -63,7 +64,7 @@ export interface PeeringWorld {
   readonly log: Log;
   readonly metrics: Metrics;
   transport(): LinkTransport;
-  hello(): Omit<Hello, 'topology' | 'mark'>;
+  hello(): Omit<Hello, 'topology' | 'mark' | 'minor'>;
   /** Whether the peer has a say in how the mesh is linked; one on probation has not. */
   mayLead(link: LinkInfo): boolean;
   /** A peer said hello; false: it is not welcome, hang up. */
@@ -99,7 +100,7 @@ export function startPeering(world: PeeringWorld): Peering {
   const unset: TopologyMark = { epoch: 0, by: '' };
 
   function hello(mark: TopologyMark = unset): Hello {
-    return { ...world.hello(), topology: overlay.topology(), mark };
+    return { ...world.hello(), topology: overlay.topology(), mark, minor: controlMinor };
   }
 
   const links = createLinks({

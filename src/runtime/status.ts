@@ -7,6 +7,7 @@ import type { MemberState, NodeStatus } from './mesh-node.ts';
 import { headOfLineMs } from '../ports/link.ts';
 import type { MetricsSnapshot } from '../ports/metrics.ts';
 import type { Store } from '../ports/store.ts';
+import { controlMinor } from '../wire/control.ts';
 
 /** What is looked at. */
 export interface StatusWorld {
@@ -61,6 +62,7 @@ export function statusOf(world: StatusWorld): NodeStatus {
       isDialler: session.isDialler,
       sinceMs: now - since,
       rttMs,
+      protocol: `1.${Math.min(controlMinor, hello?.minor ?? 0)}`,
       queuedBytes: session.queuedBytes(),
       unackedCount: unacked.get(session.peer) ?? 0,
     })),

@@ -1,4 +1,7 @@
-/** Control records of a link: positional CBOR arrays, read strictly; what a reader does not know it refuses. */
+/**
+ * Control records of a link: positional CBOR arrays, read strictly. A newer minor version may say kinds that this one does not
+ * know, which are passed over, and more at the end of its hello; anything else that is not exactly a message is refused.
+ */
 
 import type { Address } from '../kernel/address.ts';
 import type { NodeId } from '../kernel/ids.ts';
@@ -29,6 +32,8 @@ export type ControlMessage =
       readonly topology: Topology;
       /** For which epoch it dialled; when it did not dial this says nothing. */
       readonly mark: TopologyMark;
+      /** The minor version of what it speaks. @default 0: it is older than the number */
+      readonly minor?: number;
     }
   | { readonly kind: 'neighbours'; readonly ids: readonly NodeId[] }
   | { readonly kind: 'letter'; readonly letter: Letter }
@@ -53,6 +58,9 @@ export type ControlMessage =
   | { readonly kind: 'broadcast'; readonly bytes: Uint8Array }
   /** The mesh's topology was changed. */
   | { readonly kind: 'topology'; readonly topology: Topology };
+
+/** The minor version of what this node speaks: docs/protocols/rollout.md. Up with every kind or part of the hello that is added. */
+export const controlMinor = 1;
 
 /** Largest control record, in bytes: it must fit one frame. */
 const controlBytesMax: number = 256 * 1024 - 4;
@@ -96,8 +104,11 @@ export function encodeControl(message: ControlMessage): Uint8Array {
   return encodeCbor([tags[message.kind], ...partsOf(message)]);
 }
 
-/** Decodes a control message; undefined for anything that is not exactly one. Byte strings are views of `bytes`. */
-export function decodeControl(bytes: Uint8Array): ControlMessage | undefined {
+/**
+ * Decodes a control message; 'unknown' for a kind of a newer version, undefined for anything else that is not exactly one.
+ * Byte strings are views of `bytes`.
+ */
+export function decodeControl(bytes: Uint8Array): ControlMessage | 'unknown' | undefined {
   let value: unknown;
   try {
     value = decodeCbor(bytes, { bytesMax: controlBytesMax, depthMax: 6 });
@@ -107,7 +118,9 @@ export function decodeControl(bytes: Uint8Array): ControlMessage | undefined {
   if (!Array.isArray(value)) return undefined;
   const parts: readonly unknown[] = value;
   const tag = parts[0];
-  return typeof tag === 'number' ? readers.get(tag)?.(parts) : undefined;
+  if (tag === 0 || natOf(tag, 0xffff) === undefined) return undefined;
+  const reader = readers.get(tag as number);
+  return reader === undefined ? 'unknown' : reader(parts);
 }
 
 type Reader = (parts: readonly unknown[]) => ControlMessage | undefined;
@@ -119,7 +132,8 @@ function partsOf(message: ControlMessage): unknown[] {
       const ids = neighbours.map(idBytes);
       const author = mark.by === '' ? new Uint8Array(0) : idBytes(mark.by);
       const epochs = [topologyParts(topology), mark.epoch, author];
-      return [boot, instance, name, port, ids, overlayCodes[overlay], ...epochs];
+      const minor = message.minor === undefined ? [] : [message.minor];
+      return [boot, instance, name, port, ids, overlayCodes[overlay], ...epochs, ...minor];
     }
     case 'neighbours':
       return [message.ids.map(idBytes)];
@@ -243,7 +257,10 @@ function readOpaque(kind: 'swim' | 'trust' | 'overlay' | 'interest' | 'broadcast
 }
 
 function readHello(parts: readonly unknown[]): ControlMessage | undefined {
-  if (parts.length !== 10) return undefined;
+  if (parts.length < 10) return undefined;
+  // What a newer version adds after it is not for this one.
+  const minor = parts.length === 10 ? undefined : natOf(parts[10], 0xffff);
+  if (parts.length > 10 && minor === undefined) return undefined;
   const boot = natOf(parts[1]);
   const instance = natOf(parts[2], Number.MAX_SAFE_INTEGER);
   const name = textOf(parts[3]);
@@ -255,7 +272,8 @@ function readHello(parts: readonly unknown[]): ControlMessage | undefined {
   if (boot === undefined || instance === undefined || name === undefined) return undefined;
   if (port === undefined || neighbours === undefined || overlay === undefined) return undefined;
   if (topology === undefined || mark === undefined) return undefined;
-  return { kind: 'hello', boot, instance, name, port, neighbours, overlay, topology, mark };
+  const said = { boot, instance, name, port, neighbours, overlay, topology, mark };
+  return { kind: 'hello', ...said, ...(minor === undefined ? {} : { minor }) };
 }
 
 function readLetter(parts: readonly unknown[]): ControlMessage | undefined {

@@ -87,7 +87,7 @@ describe.each(Object.keys(formats))('an image of %s', (format) => {
         '-c',
         'cd /boot/firmware/mycel && sha256sum -c SHA256SUMS',
       ]);
-      expect(sums.stdout.match(/: OK\n/g)).toHaveLength(6);
+      expect(sums.stdout.match(/: OK\n/g)).toHaveLength(7);
       const started = await board.run(['sh', '-c', starters[format] ?? 'false']);
       expect(started).toMatchObject({ code: 0, stderr: '' });
       const enabled = await board.run(['systemctl', 'is-enabled', 'mycel-firstboot']);

@@ -133,7 +133,8 @@ describe('no bytes from a link', { timeout: 600_000 }, () => {
 
   test('make decodeControl throw, or give what it would not write', () => {
     const accepted = fuzz(controls.map(encodeControl), (bytes) => {
-      const read = decodeControl(bytes);
+      const said = decodeControl(bytes);
+      const read = said === 'unknown' ? undefined : said;
       if (read === undefined) return false;
       expect(decodeControl(encodeControl(read))).toEqual(read);
       return true;

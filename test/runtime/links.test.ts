@@ -9,6 +9,7 @@ import { createChannelTable } from '../../src/protocol/channels/channel-table.ts
 import { createLinks } from '../../src/runtime/links.ts';
 import { linkPaces } from '../../src/runtime/link-wires.ts';
 import type { Hello, LinkInfo } from '../../src/runtime/link-wires.ts';
+import { decodeCbor, encodeCbor } from '../../src/wire/cbor.ts';
 import { encodeControl } from '../../src/wire/control.ts';
 import type { ControlMessage } from '../../src/wire/control.ts';
 import { encodeEnvelope } from '../../src/wire/envelope.ts';
@@ -103,6 +104,32 @@ test('nothing counts before the hello, by which a peer is judged', async () => {
   session.send('data', frameOf(message));
   await until(() => heard.length === 2);
   expect(heard).toEqual(['bye', 'a/b']);
+});
+
+test('a node of an older minor version says less in its hello and is spoken with all the same', async () => {
+  const greeted: (number | undefined)[] = [];
+  const { session, heard } = await stage((_, link) => greeted.push(link.hello?.minor));
+  session.send('control', frameOf(encodeControl(hello), encodeControl(secretWish)));
+  session.send('data', frameOf(message));
+  await until(() => heard.length === 2);
+  expect(greeted).toEqual([undefined]);
+});
+
+test('a node of a newer minor version may say more: what is not known is passed over and nothing to hang up for', async () => {
+  const greeted: (number | undefined)[] = [];
+  const { session, heard, metrics } = await stage((_, link) => greeted.push(link.hello?.minor));
+  const parts = decodeCbor(encodeControl({ ...hello, minor: 9 })) as unknown[];
+  session.send('control', frameOf(encodeCbor([...parts, { mood: 'fine' }, 'and more'])));
+  const news = encodeCbor([99, 'a kind of tomorrow', { with: [1, 2, 3] }]);
+  for (let at = 0; at < 20; at += 1) {
+    session.send('control', frameOf(...Array.from({ length: 50 }, () => news)));
+  }
+  session.send('control', frameOf(encodeControl(secretWish)));
+  session.send('data', frameOf(message));
+  await until(() => heard.length === 2);
+  expect(heard).toEqual(['bye', 'a/b']);
+  expect(greeted).toEqual([9]);
+  expect(metrics.snapshot().drops).toEqual({ 'link: record of a newer version': 1_000 });
 });
 
 test('nothing counts after a hang-up, not even what came in the same frame as the hello', async () => {

@@ -485,7 +485,8 @@ export class RoutingMesh {
     const bytes = encodeControl(message);
     this.at(this.now + this.#latency(), () => {
       if (link.session !== session) return;
-      const read = decodeControl(bytes);
+      const said = decodeControl(bytes);
+      const read = said === 'unknown' ? undefined : said;
       const sender = this.node(from).id;
       if (read?.kind === 'letter') this.#router(to).letterReceived(this.now, sender, read.letter);
       else if (read?.kind === 'neighbours') this.#router(to).neighboursHeard(sender, read.ids);

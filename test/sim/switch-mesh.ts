@@ -481,7 +481,8 @@ export class SwitchMesh {
       if (envelope === undefined) throw new Error('a router sent what no router reads');
       return to.router.received(now, from.id, envelope, packet.raw);
     }
-    const message = decodeControl(packet.bytes);
+    const said = decodeControl(packet.bytes);
+    const message = said === 'unknown' ? undefined : said;
     switch (message?.kind) {
       case 'hello': {
         const own = this.#marks.get(String(session.number)) ?? message.mark;

@@ -105,7 +105,6 @@ describe('control records', () => {
     const refused: unknown[] = [
       [],
       [0],
-      [99, 1],
       ['1'],
       ['length'],
       { 0: 5, 1: 1 },
@@ -133,6 +132,15 @@ describe('control records', () => {
     ];
     for (const value of refused) {
       expect(decodeControl(encodeCbor(value)), JSON.stringify(value)).toBeUndefined();
+    }
+  });
+
+  test('of a kind that is not known yet are told from what is no message', () => {
+    for (const value of [[99], [16, 'more', { of: [1] }], [65_535]]) {
+      expect(decodeControl(encodeCbor(value))).toBe('unknown');
+    }
+    for (const value of [[0], [-1], [65_536], ['99'], [1.5], 99, {}]) {
+      expect(decodeControl(encodeCbor(value))).toBeUndefined();
     }
   });
 
