@@ -18,6 +18,8 @@ export type {
   AgentTask,
 } from './agent/agent.ts';
 export type { TaskHandle, TaskHandler, TasksHandle } from './agent/tasks.ts';
+export type { WorkFunction, WorkHandle, WorkItems, WorkRunOptions } from './agent/spread-work.ts';
+export type { WorkOptions } from './runtime/distribution/work-types.ts';
 export type { BidFacts } from './protocol/agreement/task-cost.ts';
 export { createFence as createTaskFence } from './protocol/agreement/fence.ts';
 export type { Fence as TaskFence, FenceVerdict } from './protocol/agreement/fence.ts';

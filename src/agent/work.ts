@@ -8,10 +8,13 @@ import type { PartWorld } from '../runtime/parts.ts';
 import { createPages } from '../runtime/services/pages.ts';
 import { createServices } from '../runtime/services/services.ts';
 import { createTasks } from '../runtime/tasks/tasks.ts';
+import { createWork } from '../runtime/distribution/work.ts';
 import { createAgentsHandle } from './agent.ts';
 import type { AgentsHandle } from './agent.ts';
 import { createServiceHandles } from './service.ts';
 import type { ServiceHandles } from './service.ts';
+import { createWorkHandle } from './spread-work.ts';
+import type { WorkHandle } from './spread-work.ts';
 import { createTasksHandle } from './tasks.ts';
 import type { TasksHandle } from './tasks.ts';
 
@@ -20,6 +23,8 @@ export interface WorkHandles extends ServiceHandles {
   readonly agents: AgentsHandle;
   /** Tasks for whoever can do them best. */
   readonly tasks: TasksHandle;
+  /** One function on many items, on many nodes. */
+  readonly work: WorkHandle;
 }
 
 /** Builds them. */
@@ -31,11 +36,13 @@ export function furnishWork(
   const pages = createPages(world);
   const services = createServices(world, pages);
   const tasks = createTasks(world, pages, consensus, hardware);
+  const work = createWork(world, world.adapters.cells, hardware);
   const agents = createAgents(world, pages, services, tasks, world.adapters.cells);
   const handles = {
     ...createServiceHandles(services),
     agents: createAgentsHandle(agents),
     tasks: createTasksHandle(tasks),
+    work: createWorkHandle(work, world.clock),
   };
-  return { parts: [pages, services, tasks, agents], handles };
+  return { parts: [pages, services, tasks, work, agents], handles };
 }

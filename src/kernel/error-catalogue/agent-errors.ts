@@ -91,4 +91,9 @@ export const agentErrors = {
     text: 'No node offers this service.',
     fix: 'See "mycel services"; a service of a node that has just joined takes a moment to be known.',
   },
+  MYCEL_WORK_FAILED: {
+    retryable: false,
+    text: 'An item of the work has failed.',
+    fix: 'Read the reason; with onError: "keep" the other items go on.',
+  },
 } as const;
