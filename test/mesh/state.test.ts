@@ -4,6 +4,7 @@ import { createLab } from './lab.ts';
 import type { Lab } from './lab.ts';
 import type { Host } from './lab-host.ts';
 import { startMesh, statesSeen } from './lab-mesh.ts';
+import type { LabMesh } from './lab-mesh.ts';
 
 /** How long the mesh is split, in ms. @default 6 s; the minute with MYCEL_SPLIT_MS=60000 */
 const splitMs = Number(process.env['MYCEL_SPLIT_MS'] ?? 6_000);
@@ -31,22 +32,34 @@ async function within(ms: number, what: string, holds: () => Promise<boolean>): 
   }
 }
 
-function sideOf(at: number): number {
-  return at < 3 ? 0 : 1;
+/** The two hosts that are cut off: the leader of the voters, and one that is no voter. Three voters of five are left together with one of them away. */
+async function minorityOf(lab: Lab, mesh: LabMesh): Promise<readonly Host[]> {
+  await json(lab.host(0), 'kv', 'put', 'split', '"before"');
+  let view = { leader: '', voters: [] as readonly string[] };
+  await within(60_000, 'three voters', async () => {
+    view = (await json(lab.host(0), 'leader')) as typeof view;
+    return view.voters.length === 3;
+  });
+  const leader = mesh.nodes.find(({ id }) => id === view.leader);
+  const other = mesh.nodes.find(({ id }) => !view.voters.includes(id));
+  if (leader === undefined || other === undefined) throw new Error(JSON.stringify(view));
+  return [leader.host, other.host];
 }
 
-function block(lab: Lab, isOpen = false): void {
-  for (const from of lab.hosts) {
-    for (const to of lab.hosts) {
-      if (from === to || sideOf(from.at) === sideOf(to.at)) continue;
-      if (isOpen) lab.unblock(from, to);
-      else lab.block(from, to);
-    }
+/** What is decided together is refused in clear words, for writing and for reading. */
+async function expectRefused(host: Host): Promise<void> {
+  for (const asked of [
+    ['kv', 'put', 'split', '"minority"'],
+    ['kv', 'get', 'split'],
+  ]) {
+    const { code, stderr } = await host.cli(...asked, '--timeout', '1s');
+    expect(stderr).toContain('No majority of the voters could be reached');
+    expect(code).toBe(1);
   }
 }
 
 describe('replicated state across hosts', () => {
-  test('split 3|2 with writes on both sides: equal soon after healing, no add lost, nothing removed comes back', async () => {
+  test('split 3|2 with writes on both sides: the two refuse decisions; equal soon after healing, no add lost, nothing removed comes back', async () => {
     await using lab = await createLab({ hosts: 5 });
     const mesh = await startMesh(lab, 5, { flags: ['--profile', 'fast'] });
     await mesh.viewsComplete();
@@ -55,12 +68,16 @@ describe('replicated state across hosts', () => {
     await json(lab.host(0), 'state', 'set', 'gone', '1');
     await within(10_000, 'equal at first', async () => (await fingerprints(hosts)).size === 1);
 
-    block(lab);
+    const minority = await minorityOf(lab, mesh);
+    const majority = hosts.filter((host) => !minority.includes(host));
+    const isCut = (host: Host): boolean => minority.includes(host);
+
+    lab.partition(minority, majority);
     await within(30_000, 'both sides miss the other', async () =>
       mesh.nodes.every(({ process, host }) => {
         const seen = statesSeen(process);
         return mesh.nodes
-          .filter((other) => sideOf(other.host.at) !== sideOf(host.at))
+          .filter((other) => isCut(other.host) !== isCut(host))
           .every(({ id }) => seen.get(id) === 'dead');
       }),
     );
@@ -78,14 +95,21 @@ describe('replicated state across hosts', () => {
     await json(lab.host(4), 'state', 'remove', 'tags', '"early"');
     added.shift();
     expect((await fingerprints(hosts)).size).toBeGreaterThan(1);
+    for (const host of minority) await expectRefused(host);
+    await json(majority[0] as Host, 'kv', 'put', 'split', '"majority"', '--timeout', '10s');
 
-    block(lab, true);
+    lab.heal();
     await mesh.viewsComplete(5, 60_000);
     const ms = await within(
       equalMs,
       'equal after healing',
       async () => (await fingerprints(hosts)).size === 1,
     );
+    for (const host of minority) {
+      expect(await json(host, 'kv', 'get', 'split', '--timeout', '20s')).toMatchObject({
+        value: 'majority',
+      });
+    }
     for (const host of hosts) {
       const tags = (await json(host, 'state', 'get', 'tags')) as { value: string[] };
       expect([...tags.value].sort()).toEqual(added.toSorted());
