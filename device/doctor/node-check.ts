@@ -28,7 +28,7 @@ export async function askNode(dataDir: string): Promise<NodeAnswer> {
         status,
         findings: [
           ...describe(status),
-          ...(state === undefined ? [] : [wear(state)]),
+          ...(state === undefined ? [] : [checkStateWear(state.journal)]),
           ...checkReach(status, members, discovery),
         ],
       };
@@ -60,7 +60,8 @@ function describe(status: NodeStatus): Finding[] {
 /** What a card of 16 GB bears for ten years if each cell can be written 300 times, with half of that left for others. */
 const flashBytesPerDayMax: number = 600 * 1024 * 1024;
 
-function wear({ journal }: StateStatus): Finding {
+/** What replicated state does to the disk. */
+export function checkStateWear(journal: StateStatus['journal']): Finding {
   const check = 'state on disk';
   const daily = `${formatBytes(journal.flashBytesPerDay)} a day`;
   if (journal.trouble !== undefined) {
