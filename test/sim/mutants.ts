@@ -1,4 +1,4 @@
-/** Cores with one line wrong: the production source with that line replaced, bundled and loaded beside the right ones. */
+/** Cores with a line or two changed: the production source with those lines replaced, bundled and loaded beside the right ones. */
 
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 
-/** One line wrong. */
+/** One line changed. */
 export interface Mutation {
   /** Below `src/protocol`. */
   readonly file: string;
@@ -17,12 +17,22 @@ export interface Mutation {
 
 const root = fileURLToPath(new URL('../../src/protocol/', import.meta.url));
 
-/** Loads `entry` (below `src/protocol`) as it would be with the mutation. @throws when the text is not there once */
-export async function loadMutant<Module>(entry: string, mutation: Mutation): Promise<Module> {
-  const target = join(root, mutation.file);
-  const source = await readFile(target, 'utf8');
-  const count = source.split(mutation.from).length - 1;
-  if (count !== 1) throw new Error(`'${mutation.from}' is ${count} times in ${mutation.file}`);
+/** Loads `entry` (below `src/protocol`) as it would be with the mutations. @throws when a text is not there once */
+export async function loadMutant<Module>(
+  entry: string,
+  ...mutations: readonly Mutation[]
+): Promise<Module> {
+  const sources = new Map<string, string>();
+  for (const { file, from, to } of mutations) {
+    const path = join(root, file);
+    const source = sources.get(path) ?? (await readFile(path, 'utf8'));
+    const count = source.split(from).length - 1;
+    if (count !== 1) throw new Error(`'${from}' is ${count} times in ${file}`);
+    sources.set(
+      path,
+      source.replace(from, () => to),
+    );
+  }
   const { outputFiles } = await build({
     entryPoints: [join(root, entry)],
     bundle: true,
@@ -34,11 +44,10 @@ export async function loadMutant<Module>(entry: string, mutation: Mutation): Pro
       {
         name: 'mutation',
         setup(builder) {
-          builder.onLoad({ filter: /\.ts$/ }, ({ path }) =>
-            path === target
-              ? { contents: source.replace(mutation.from, () => mutation.to), loader: 'ts' }
-              : undefined,
-          );
+          builder.onLoad({ filter: /\.ts$/ }, ({ path }) => {
+            const contents = sources.get(path);
+            return contents === undefined ? undefined : { contents, loader: 'ts' };
+          });
         },
       },
     ],

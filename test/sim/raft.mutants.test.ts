@@ -16,6 +16,7 @@ import { bugScripts } from '../protocol/consensus/bug-scripts.ts';
 import { withCore } from '../protocol/consensus/stage.ts';
 import { loadMutant } from './mutants.ts';
 import type { Mutation } from './mutants.ts';
+import { withoutLease, withoutPreVote } from './paper-core.ts';
 import type { GroupKnobs, RaftLetter } from './raft.ts';
 import { crashes, deposals, raftStorm } from './raft-storm.ts';
 import type { StormOptions } from './raft-storm.ts';
@@ -152,20 +153,8 @@ const mutants: readonly Mutant[] = [
     from: '(config.outgoing.length === 0 || isMajority(config.outgoing, holds))',
     to: 'true',
   },
-  {
-    name: 'no pre-vote',
-    oracle: 'stories',
-    file: election,
-    from: "if (tally(state.log.config, state.votes) === 'won') return campaign(state, now, false);\n  ask",
-    to: 'return campaign(state, now, false);\n  ask',
-  },
-  {
-    name: 'nobody sticks to a leader that is heard',
-    oracle: 'stories',
-    file: election,
-    from: 'return state.leader !== undefined && now - state.heardLeaderAt < state.timing.electionMsMin;',
-    to: 'return now < 0;',
-  },
+  { name: 'no pre-vote', oracle: 'stories', ...withoutPreVote },
+  { name: 'nobody sticks to a leader that is heard', oracle: 'stories', ...withoutLease },
   {
     name: 'members change before the term has decided anything',
     oracle: 'stories',
