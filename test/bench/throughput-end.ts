@@ -107,6 +107,8 @@ async function mqttReceiver(): Promise<void> {
 
 async function mqttSender(): Promise<void> {
   const client = await connectAsync(`mqtt://127.0.0.1:${target}`);
+  // mqtt.js adds a listener for each publish that finds the socket full, and a pace does not wait for it.
+  client.stream.setMaxListeners(0);
   process.send?.('connected');
   await once(process, 'message');
   send((done) =>
