@@ -82,15 +82,22 @@ export async function startResident(dataDir: string): Promise<Resident> {
     },
     async sample(cycle) {
       child.send('sample');
-      const [{ rss, heapUsed, external, resources }] = (await once(child, 'message', {
+      const [{ rss, heapUsed, codeUsed, external, resources }] = (await once(child, 'message', {
         signal: AbortSignal.timeout(lineMs),
       })) as [
-        { rss: number; heapUsed: number; external: number; resources: Record<string, number> },
+        {
+          rss: number;
+          heapUsed: number;
+          codeUsed: number;
+          external: number;
+          resources: Record<string, number>;
+        },
       ];
       return {
         cycle,
         rss,
         heap: heapUsed,
+        code: codeUsed,
         external,
         descriptors: descriptorsOf(child.pid),
         resources: Object.values(resources).reduce((sum, count) => sum + count, 0),

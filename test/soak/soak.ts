@@ -48,6 +48,6 @@ if (hasGrown) process.exitCode = 1;
 
 function line(sample: Sample, elapsedMs: number): string {
   const mb = (bytes: number): string => `${(bytes / 1e6).toFixed(2)} MB`;
-  const { cycle, rss, heap, external, descriptors, resources } = sample;
-  return `${(elapsedMs / 1000).toFixed(0)} s, cycle ${cycle}: RSS ${mb(rss)}, heap ${mb(heap)}, external ${mb(external)}, ${descriptors} descriptors, ${resources} resources`;
+  const { cycle, rss, heap, code, external, descriptors, resources } = sample;
+  return `${(elapsedMs / 1000).toFixed(0)} s, cycle ${cycle}: RSS ${mb(rss)}, heap ${mb(heap)}, code ${mb(code)}, external ${mb(external)}, ${descriptors} descriptors, ${resources} resources`;
 }

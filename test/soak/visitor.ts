@@ -43,7 +43,8 @@ export function createVisits(resident: Resident, home: string): (cycle: number) 
       const { node } = JSON.parse(ready) as { node: string };
       if (isInvited) await visitor.line((text) => text.includes('"joined"'), joinMs);
       await resident.says(node, 'alive');
-      await mycel('pub', `soak/${cycle}`, 'here', '--data-dir', dataDir);
+      // A house has so many topics: caches of topics are bounded by more than the visits of a run.
+      await mycel('pub', `soak/${cycle % boardCount}`, 'here', '--data-dir', dataDir);
       const visit = { resident, visitor, node, dataDir };
       if (isStranger) await revoke(visit);
       else if ((await part(visit, cycle)) === 'leave') members.delete(name);
