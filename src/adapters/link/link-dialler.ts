@@ -1,11 +1,11 @@
 /** The dialling end of links: an mqtt.js client over the sealed stream. */
 
-import type { MqttClient } from 'mqtt';
 import type { Address } from '../../kernel/address.ts';
 import type { NodeId } from '../../kernel/ids.ts';
 import type { Lane } from '../../ports/link.ts';
 import { createFrameGuard } from '../mqtt/frame-guard.ts';
 import type { GatheringStream } from '../mqtt/gathering-stream.ts';
+import { createMqttClient, mqttConnected } from '../mqtt/mqtt-client.ts';
 import { connectSocket } from './connect-socket.ts';
 import { linkPacketBytesMax } from './link-acceptor.ts';
 import type { LinkWorld } from './link-acceptor.ts';
@@ -55,7 +55,13 @@ async function login(
   stream: GatheringStream,
   ends: { readonly remote: Address; readonly localHost: string | undefined },
 ): Promise<OpenLink> {
-  const client = await createClient(world, peer, stream);
+  const client = await createMqttClient(stream, {
+    clientId: linkClientId(world.credentials.node, peer.session.handshakeHash),
+    username: loginUser,
+    password: makeLogin(world.credentials, peer),
+    keepaliveSeconds,
+    connectMs: loginMs,
+  });
   // The peer may send before `dial` has given the session to its caller.
   const early: (readonly [Lane, Uint8Array])[] = [];
   let deliver = (lane: Lane, frame: Uint8Array): void => void early.push([lane, frame]);
@@ -64,7 +70,7 @@ async function login(
     if (lane !== undefined) deliver(lane, payload);
   });
   try {
-    await connected(client, stream);
+    await mqttConnected(client, stream);
   } catch (error) {
     client.end(true);
     stream.destroy();
@@ -93,59 +99,4 @@ async function login(
   stream.on('error', (error: Error) => link.lost(error.message));
   client.on('close', () => link.lost('the peer closed the connection'));
   return link;
-}
-
-async function createClient(
-  world: LinkWorld,
-  peer: ProvedPeer,
-  stream: GatheringStream,
-): Promise<MqttClient> {
-  // The client alone: the front door of mqtt.js also loads WebSockets, SOCKS and TLS.
-  const { default: Class } = (await import('mqtt/lib/client')).default;
-  const client = new Class(() => stream as unknown as ReturnType<MqttClient['streamBuilder']>, {
-    clientId: linkClientId(world.credentials.node, peer.session.handshakeHash),
-    username: loginUser,
-    password: makeLogin(world.credentials, peer),
-    protocolVersion: 4,
-    clean: true,
-    keepalive: keepaliveSeconds,
-    // worker-timers, mqtt.js's own choice, is made for browsers.
-    timerVariant: 'native',
-    // The overlay dials again, with back-off and jitter; mqtt.js would come back after exactly 1 s.
-    reconnectPeriod: 0,
-    connectTimeout: loginMs,
-    queueQoSZero: false,
-    resubscribe: false,
-    // Its table of numbers would be 7 MB.
-    writeCache: false,
-    // `debug` costs a quarter of the throughput even when it prints nothing.
-    log: () => {},
-  });
-  client.on('error', () => {});
-  stream.on('error', () => {});
-  guardWrites(client, stream);
-  return client;
-}
-
-/** A packet that mqtt.js cannot encode must end this link, not the process. */
-function guardWrites(client: MqttClient, stream: GatheringStream): void {
-  const inner = client as unknown as { _writePacket(packet: unknown, done?: () => void): void };
-  const write = inner._writePacket.bind(client);
-  inner._writePacket = (packet, done) => {
-    try {
-      write(packet, done);
-    } catch (error) {
-      stream.destroy(error instanceof Error ? error : new Error(String(error)));
-    }
-  };
-}
-
-function connected(client: MqttClient, stream: GatheringStream): Promise<void> {
-  return new Promise((resolve, reject) => {
-    client.once('connect', () => resolve());
-    client.once('error', (error) => reject(error));
-    // A stream error without a code is swallowed by mqtt.js.
-    stream.once('error', (error: Error) => reject(error));
-    client.once('close', () => reject(new Error('the peer closed the connection at login')));
-  });
 }
