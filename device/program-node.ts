@@ -18,6 +18,7 @@ export interface UpFlags {
   readonly label?: Readonly<Record<string, string>>;
   readonly profile?: 'wired' | 'wifi' | 'fast' | 'loopback';
   readonly overlay?: 'full-mesh' | 'hyparview' | 'client-server' | 'pub-sub';
+  readonly backbone?: string;
   readonly dev?: boolean;
   readonly metrics?: string;
   readonly homeAssistant?: string | true;
@@ -164,6 +165,12 @@ export function addNodeOptions(command: Command): Command {
       '--overlay <overlay>',
       'whom to link with: full-mesh (default), hyparview, client-server or pub-sub',
       parseChoice('--overlay', ['full-mesh', 'hyparview', 'client-server', 'pub-sub']),
+    )
+    .addOption(
+      new Option(
+        '--backbone <url>',
+        'an MQTT broker that carries links between sites: mqtt://user:password@host:port, or @file',
+      ).env('MYCEL_BACKBONE'),
     )
     .option('--dev', "open mesh for a developer's machine: everyone is let in, loopback only")
     .option('--probe <command>', 'a shell command that fails when a new version is no good here')

@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { homedir, hostname } from 'node:os';
 import { join } from 'node:path';
 import { hashGuestPassword } from './adapters/aedes/guest-passwords.ts';
+import { createBackbone } from './adapters/backbone/backbone.ts';
 import { createMdnsRung } from './adapters/bonjour/rung.ts';
 import { startStallResponder } from './adapters/dgram/responder.ts';
 import { createStallProbe, isStallAnswer } from './adapters/dgram/stall-probe.ts';
@@ -37,6 +38,7 @@ import type { Store } from './ports/store.ts';
 import type { NodeAdapters, PeerBook } from './runtime/adapters.ts';
 import type { AdvertisedService, NodeOptions } from './runtime/mesh-node.ts';
 import { portDefault } from './runtime/options.ts';
+import { parseBackboneUrl } from './wire/backbone-url.ts';
 
 /** Builds the adapters of one node. Nothing is opened yet. */
 export function createSystemAdapters(options: NodeOptions): NodeAdapters {
@@ -44,6 +46,9 @@ export function createSystemAdapters(options: NodeOptions): NodeAdapters {
   const log = createPinoLog({ level: options.logLevel ?? 'warn' });
   const metrics = createMetrics();
   const random = createRandom(seed());
+  const url = parseBackboneUrl(options.backbone ?? '');
+  const backbone = url && createBackbone({ url, clock, log, metrics, random: random.split() });
+  const udp = createUdpDatagrams({ metrics });
   let watch: InterfaceWatch | undefined;
 
   return {
@@ -58,8 +63,9 @@ export function createSystemAdapters(options: NodeOptions): NodeAdapters {
       openJournal({ files: diskFiles(directory), name, clock, log }, replay),
     nextBoot,
     raiseBoot,
-    openGround,
-    datagrams: createUdpDatagrams({ metrics }),
+    openGround: (ground) => openGround({ ...ground, backbone }),
+    datagrams: backbone?.datagrams(udp) ?? udp,
+    backbone,
     watchInterfaces(names, changed) {
       const own = createInterfaceWatch({ ...(names === undefined ? {} : { names }), changed });
       watch = own;
@@ -82,6 +88,7 @@ export function createSystemAdapters(options: NodeOptions): NodeAdapters {
       const mdnsRung = mdns ? createMdnsRung({ ...own(), interfaces }) : undefined;
       if (mdnsRung !== undefined) rungs.push(mdnsRung);
       if (multicast) rungs.push(createMulticastRung({ ...own(), interfaces }));
+      if (backbone !== undefined) rungs.push(backbone.rung);
       if (seeds.length > 0) rungs.push(createSeedsRung({ ...own(), seeds, portDefault }));
       const book: PeerBook = {
         remember: (node, addresses, meshTag) => disk.remember(node, addresses, meshTag),

@@ -12,6 +12,7 @@ import { memberColours } from '../member-state.ts';
 import { namePortHolder } from '../port-holder.ts';
 import { createProbe } from '../probe.ts';
 import type { UpFlags } from '../program-node.ts';
+import { readSecret } from '../secret-source.ts';
 import { findServiceManager } from '../service/notify.ts';
 import { harmless } from '../terminal.ts';
 
@@ -43,6 +44,8 @@ export async function runNode(
   const { dataDir, json, terminal } = context;
   await assertNoLiveNode(dataDir);
   const configured = await readConfigFile(configFile, dataDir);
+  const { backbone } = flags;
+  const url = backbone === undefined ? undefined : await readSecret('--backbone', backbone);
   const invite = await findInvite(flags.join, process.env);
   const { createNode } = await import('mycel');
   const launch = findLaunch(process.env);
@@ -50,6 +53,7 @@ export async function runNode(
     ...configured,
     ...toNodeOptions(flags, dataDir, invite?.text),
     ...(launch === undefined ? {} : { launch }),
+    ...(url === undefined ? {} : { backbone: url }),
     ...(capabilities === undefined ? {} : { capabilities }),
   });
   const manager = findServiceManager(process.env, {

@@ -1,19 +1,25 @@
 /** The ground floor of a node: front desk, local broker, links and the door for newcomers behind one TCP port. */
 
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { Address } from '../kernel/address.ts';
 import { MycelError } from '../kernel/errors.ts';
+import { isBackboneHost } from '../ports/backbone.ts';
 import type { Broker, BrokerHandlers } from '../ports/broker.ts';
 import type { LinkHandlers, LinkSession, LinkTransport } from '../ports/link.ts';
 import type { Log } from '../ports/log.ts';
 import type { Metrics } from '../ports/metrics.ts';
 import type { Conversation } from '../wire/conversation.ts';
+import type { BrokerBackbone } from './backbone/backbone.ts';
 import type { GuestCredential } from './aedes/guest-rules.ts';
 import { createLocalBroker } from './aedes/local-broker.ts';
 import { findFreePort } from './free-port.ts';
+import { connectSocket } from './link/connect-socket.ts';
+import type { Connect } from './link/connect-socket.ts';
 import { converse, dialConversation } from './link/converse.ts';
 import { createFrontDesk, createGuestDesk } from './link/front-desk.ts';
 import type { FrontDesk, FrontDeskHandlers } from './link/front-desk.ts';
+import { remoteOf } from './link/link-acceptor.ts';
 import { createLinkTransport } from './link/link-transport.ts';
 import { magic } from './link/magic.ts';
 import type { LinkCredentials } from './link/noise-stream.ts';
@@ -38,6 +44,8 @@ export interface GroundOptions {
     };
   readonly log: Log;
   readonly metrics: Metrics;
+  /** Carries what TCP cannot reach; undefined: nothing does. */
+  readonly backbone?: Pick<BrokerBackbone, 'connect' | 'onStream'> | undefined;
 }
 
 /** The open ground floor. */
@@ -67,13 +75,24 @@ const loopback = '127.0.0.1';
  * @throws {MycelError} MYCEL_PORT_TAKEN when the port is in use and `mayMove` is false.
  */
 export async function openGround(options: GroundOptions): Promise<SocketGround> {
-  const { handlers, log, metrics } = options;
+  const { handlers, log, metrics, backbone } = options;
+  const connect: Connect = (address, signal) =>
+    backbone !== undefined && isBackboneHost(address.host)
+      ? backbone.connect(address, signal)
+      : connectSocket(address, signal);
   const broker = await createLocalBroker({ brokerId: options.brokerId, handlers, log, metrics });
-  const links = createLinkTransport({ credentials: options.credentials, handlers, log, metrics });
+  const links = createLinkTransport({
+    credentials: options.credentials,
+    handlers,
+    log,
+    metrics,
+    connect,
+  });
   let guestDesks: { readonly port: number; stop(): Promise<void> }[] = [];
 
-  function join(socket: Socket, kind: 'invite' | 'open'): void {
-    const remote = { host: plainHost(socket.remoteAddress), port: socket.remotePort ?? 0 };
+  function join(socket: Duplex, kind: 'invite' | 'open'): void {
+    const { host, port } = remoteOf(socket);
+    const remote = { host: plainHost(host), port };
     const conversation = handlers.knocked(kind, remote);
     if (conversation === undefined) {
       metrics.drop('front-desk', `${kind} join not open`);
@@ -98,6 +117,16 @@ export async function openGround(options: GroundOptions): Promise<SocketGround> 
     await broker.stop();
     throw error;
   }
+
+  backbone?.onStream((stream, opening) => {
+    if (opening === magic.link) links.accept(stream);
+    else if (opening === magic.join) join(stream, 'invite');
+    else {
+      // An open window is for boards nearby.
+      metrics.drop('backbone', 'unknown opening');
+      stream.destroy();
+    }
+  });
 
   return {
     port: desk.port,
@@ -124,7 +153,13 @@ export async function openGround(options: GroundOptions): Promise<SocketGround> 
     },
     setGuests: (accounts) => broker.setGuests(accounts),
     knock: (kind, addresses, start, signal) =>
-      dialConversation(addresses, kind === 'invite' ? magic.join : magic.openJoin, start, signal),
+      dialConversation(
+        addresses,
+        kind === 'invite' ? magic.join : magic.openJoin,
+        start,
+        signal,
+        connect,
+      ),
     async stop() {
       await Promise.all(guestDesks.map((guestDesk) => guestDesk.stop()));
       await desk.stop();
@@ -152,8 +187,8 @@ async function openDesk(options: GroundOptions, handlers: FrontDeskHandlers): Pr
 }
 
 /** An IPv4 address that arrived on a dual-stack socket, without its IPv6 wrapping. */
-function plainHost(host: string | undefined): string {
-  return (host ?? '').replace(/^::ffff:/, '');
+function plainHost(host: string): string {
+  return host.replace(/^::ffff:/, '');
 }
 
 function reasonOf(error: unknown): string {

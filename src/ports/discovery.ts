@@ -4,7 +4,7 @@ import type { Address } from '../kernel/address.ts';
 import type { NodeId } from '../kernel/ids.ts';
 
 /** The rungs of the ladder; all run in parallel. */
-export type RungName = 'mdns' | 'multicast' | 'disk' | 'peers' | 'seeds';
+export type RungName = 'mdns' | 'multicast' | 'disk' | 'peers' | 'seeds' | 'backbone';
 
 /**
  * What a node is ready for: `member` of a real mesh, `unclaimed` (a provisional mesh of one that may be invited),

@@ -2,6 +2,7 @@
 
 import type { Address } from '../kernel/address.ts';
 import type { NodeId } from '../kernel/ids.ts';
+import type { Backbone } from '../ports/backbone.ts';
 import type { Broker, BrokerHandlers } from '../ports/broker.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { BlobFiles } from '../ports/blobs.ts';
@@ -178,6 +179,8 @@ export interface NodeAdapters {
   raiseBoot(store: Store, boot: number): Promise<void>;
   openGround(options: GroundOptions): Promise<Ground>;
   readonly datagrams: Datagrams;
+  /** A broker between sites; undefined: there is none. */
+  readonly backbone: Backbone | undefined;
   watchInterfaces(names: readonly string[] | undefined, changed: () => void): Interfaces;
   /** `services` is undefined when mDNS is off. */
   lookOut(options: LookoutOptions): {

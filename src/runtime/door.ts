@@ -13,10 +13,11 @@ import type { JoinWindowInput } from '../protocol/trust/join-window.ts';
 import { keyTextOf } from '../wire/authority-entry.ts';
 import type { Role } from '../wire/certificate.ts';
 import type { Conversation } from '../wire/conversation.ts';
-import { mintInvite } from '../wire/invite.ts';
+import { inviteHostsMax, mintInvite } from '../wire/invite.ts';
 import { createInviter } from '../wire/join.ts';
 import type { JoinGrant, Newcomer } from '../wire/join-messages.ts';
 import { createOpenHost } from '../wire/open-join.ts';
+import { invitable } from './reach.ts';
 import type { Identity } from './identity.ts';
 import type { Invite, InviteOptions, PendingMember } from './mesh-node.ts';
 import type { Trust } from './trust.ts';
@@ -170,7 +171,7 @@ export function createDoor(world: DoorWorld, uses: readonly InviteUse[]): Door {
       const minted = mintInvite({
         meshId: trust.meshId,
         inviterXPublic: identity.keys.xPublic,
-        hosts,
+        hosts: invitable(hosts, inviteHostsMax),
       });
       const { inviteId, psk } = minted;
       const { refusal } = askLedger({ type: 'minted', inviteId, uses: uses_, ttlMs });

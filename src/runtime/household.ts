@@ -30,12 +30,13 @@ import { devRecord, loadRecord, provisionalRecord } from './mesh-founding.ts';
 import { tellMember } from './member-info.ts';
 import type { MemberInfo, MemberState, MeshEvents, NodeOptions } from './mesh-node.ts';
 import { channelsOf } from './channels/channel-options.ts';
-import { addressesOf, hostsOf, isLoopbackOnly, loopbackHost } from './reach.ts';
+import { hostsOf, isLoopbackOnly, loopbackHost } from './reach.ts';
 import type { Groups } from './routing/groups.ts';
 import type { LocalInterest } from './routing/local-interest.ts';
 import { missingInterfaceText } from './status.ts';
 import type { Subscriptions } from './subscriptions.ts';
 import { version } from './version.ts';
+import { createWhereabouts } from './whereabouts.ts';
 
 /** What a household is made of. */
 export interface HouseholdWorld {
@@ -130,7 +131,8 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
   }
 
   const hosts = (): readonly string[] => hostsOf(options, interfaces);
-  const addresses = (): readonly Address[] => addressesOf(hosts(), rooms.ground?.port ?? 0);
+  const { backbone } = adapters;
+  const { addresses, enter, leave } = createWhereabouts({ identity, backbone, hosts, rooms });
 
   function meta(roles: readonly string[]): MemberMeta {
     const { labels = {}, capabilities = [] } = options;
@@ -212,6 +214,7 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
   async function goPrivate(): Promise<void> {
     await life().stop();
     await beginLife(provisionalRecord(identity.keys, options.mesh), false);
+    leave();
     await ground().openTo([]);
     await openGuestDoor(0);
     announce();
@@ -223,6 +226,7 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
     rooms.joining?.cancel();
     await ground().openTo(hosts().filter((host) => host !== loopbackHost));
     await current.goPublic();
+    enter(current.trust.meshId, false);
     await openGuestDoor(rooms.guests?.list().length ?? 0);
     for (const sighting of lookout.recent()) current.sighted(sighting);
     announce();
@@ -279,6 +283,7 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
     suspend.stop();
     await rooms.life?.leave(false);
     await rooms.life?.stop();
+    await backbone?.stop();
     await lookout.stop();
     interfaces.stop();
     await rooms.ground?.stop();
@@ -304,6 +309,7 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
       log,
       ground: rooms.ground,
       isProvisional: () => life().trust.isProvisional() && expulsion === undefined,
+      invitedTo: (mesh) => enter(mesh, true),
       refused: ({ code, message, fix }) =>
         alerts.raise(code, `Joining did not work: ${message} ${fix}`),
       adopt,
@@ -318,6 +324,10 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
       changed: openGuestDoor,
     });
     isOpen = true;
+    // What could not be reached without it can be tried at once.
+    backbone?.onUp(() =>
+      life().trust.isProvisional() ? joining.hurry() : life().addressesChanged(),
+    );
     await lookout.start((sighting) => {
       rooms.life?.sighted(sighting);
       joining.seen(sighting);
@@ -377,6 +387,7 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
       const record = provisionalRecord(identity.keys, options.mesh);
       await store.write('mesh', encodeMeshRecord(record));
       await beginLife(record);
+      leave();
       await ground().openTo([]);
       await openGuestDoor(0);
       announce();

@@ -2,6 +2,7 @@
 
 import { isSameAddress } from '../kernel/address.ts';
 import type { Address } from '../kernel/address.ts';
+import type { MeshId } from '../kernel/ids.ts';
 import { MycelError } from '../kernel/errors.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Sighting } from '../ports/discovery.ts';
@@ -52,6 +53,8 @@ export interface JoiningWorld {
   readonly log: Log;
   readonly ground: Ground;
   isProvisional(): boolean;
+  /** The invite at hand is one to this mesh. */
+  invitedTo(mesh: MeshId): void;
   /** This invite will never let the node in, or its text is none. */
   refused(failure: MycelError): void;
   /** Gives up the provisional mesh for this one, some of whose members are at these addresses. */
@@ -115,6 +118,7 @@ export function createJoining(world: JoiningWorld): Joining {
     trouble = undefined;
     waitMs = retryMsMin;
     places = [invite.hosts];
+    world.invitedTo(invite.meshId);
     for (const sighting of recent) if (isInviters(sighting)) place(sighting.addresses);
     tryInvite();
   }

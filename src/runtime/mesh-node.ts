@@ -349,6 +349,8 @@ export interface NodeOptions {
   readonly join?: string;
   /** `host:port`s to try besides discovery; a DNS name may have A, AAAA or SRV records. */
   readonly seeds?: readonly string[];
+  /** `mqtt://user:password@host:port` (`mqtts:` for TLS) of a broker that carries links between LANs. A secret. @default none */
+  readonly backbone?: string;
   /** Names of the network interfaces to use. @default all real ones (no Docker, no VPN) */
   readonly interfaces?: readonly string[];
   readonly labels?: Readonly<Record<string, string>>;

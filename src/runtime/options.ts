@@ -7,6 +7,7 @@ import { MycelError } from '../kernel/errors.ts';
 import { channelsOf } from './channels/channel-options.ts';
 import { overlayNames } from '../protocol/overlay/overlay.ts';
 import type { NodeOptions } from './mesh-node.ts';
+import { parseBackboneUrl } from '../wire/backbone-url.ts';
 
 /** MQTT's registered port: the default for TCP links and plain clients, and for UDP membership. */
 export const portDefault = 1883;
@@ -56,6 +57,16 @@ const schema = z.strictObject({
   labels: z.optional(z.record(name, name)),
   capabilities: z.optional(
     z.array(name).check(z.maxLength(16, 'may hold 16 capabilities at most')),
+  ),
+  backbone: z.optional(
+    z
+      .string('must be the URL of a broker')
+      .check(
+        z.refine(
+          (text) => parseBackboneUrl(text) !== undefined,
+          'must be like mqtt://user:password@host:1883, or mqtts:// for TLS',
+        ),
+      ),
   ),
   profile: z.optional(
     z.enum(['wired', 'wifi', 'fast', 'loopback'], 'must be wired, wifi, fast or loopback'),

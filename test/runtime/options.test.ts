@@ -37,6 +37,7 @@ describe('node options', () => {
       { labels: Object.fromEntries(Array.from({ length: 33 }, (_, i) => [`k${i}`, 'v'])) },
       /32 labels/,
     ],
+    [{ backbone: 'http://broker' }, /'backbone' must be like mqtt:\/\/user:password@host/],
     [{ dev: true, join: 'mycel:1:x' }, /exclude each other/],
     [{ mdns: 'no' }, /'mdns' must be true or false/],
     ['text', /MYCEL_BAD_OPTION/],

@@ -2,7 +2,11 @@
 
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { Address } from '../../kernel/address.ts';
+
+/** Connects to an address. @throws {Error} with the reason */
+export type Connect = (address: Address, signal: AbortSignal) => Promise<Duplex>;
 
 /** Time to connect, in ms. */
 const connectMs = 5000;

@@ -1,12 +1,12 @@
 /** Carries a conversation that knows no sockets (joining a mesh) over one, with a deadline and a bound on bytes. */
 
-import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Address } from '../../kernel/address.ts';
 import { MycelError } from '../../kernel/errors.ts';
 import type { Conversation, ConversationStep } from '../../wire/conversation.ts';
 import { createByteReader } from './byte-reader.ts';
 import { connectSocket } from './connect-socket.ts';
+import type { Connect } from './connect-socket.ts';
 import { dialFailure, raceAddresses } from './happy-eyeballs.ts';
 import { magicBytes } from './magic.ts';
 import type { Magic } from './magic.ts';
@@ -55,7 +55,7 @@ export async function converse<Result>(
 }
 
 /**
- * Connects to the first address that answers TCP, says the magic and talks.
+ * Connects to the first address that answers, says the magic and talks.
  * `start` makes a fresh conversation: one conversation belongs to one connection.
  * @throws {MycelError} as `converse`; MYCEL_UNREACHABLE with the reason of each address when none connects.
  */
@@ -64,13 +64,14 @@ export async function dialConversation<Result>(
   magic: Magic,
   start: () => Conversation<Result>,
   signal: AbortSignal,
+  connect: Connect = connectSocket,
 ): Promise<{ readonly result: Result; readonly remote: Address }> {
-  let winner: { socket: Socket; remote: Address };
+  let winner: { socket: Duplex; remote: Address };
   try {
     winner = await raceAddresses(
       addresses,
       signal,
-      async (remote, stop) => ({ socket: await connectSocket(remote, stop), remote }),
+      async (remote, stop) => ({ socket: await connect(remote, stop), remote }),
       (late) => late.socket.destroy(),
     );
   } catch (error) {

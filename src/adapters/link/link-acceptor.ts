@@ -13,6 +13,7 @@ import type { Metrics } from '../../ports/metrics.ts';
 import type { AedesClient } from '../aedes/aedes-types.ts';
 import { createFrameGuard } from '../mqtt/frame-guard.ts';
 import type { GatheringStream } from '../mqtt/gathering-stream.ts';
+import type { Connect } from './connect-socket.ts';
 import { isRightLogin } from './link-login.ts';
 import { createLinkSession, laneOf, linkHighWaterBytes } from './link-session.ts';
 import type { OpenLink } from './link-session.ts';
@@ -37,6 +38,8 @@ export interface LinkWorld {
   readonly handlers: LinkHandlers & { opened(session: LinkSession): void };
   readonly log: Log;
   readonly metrics: Metrics;
+  /** Makes connections. @default TCP */
+  readonly connect?: Connect;
 }
 
 /** Accepts links. */
@@ -182,13 +185,12 @@ export function createLinkAcceptor(
   };
 }
 
-/** Where a socket comes from; an in-process stream has no address. */
-export function remoteOf(socket: Duplex): Address {
-  const isNet = socket instanceof Socket;
-  return {
-    host: isNet ? (socket.remoteAddress ?? 'unknown') : 'in-process',
-    port: isNet ? (socket.remotePort ?? 0) : 0,
-  };
+/** Where a connection comes from: sockets and streams of a backbone say it, an in-process stream has no address. */
+export function remoteOf(
+  socket: Duplex & { readonly remoteAddress?: string; readonly remotePort?: number },
+): Address {
+  const unknown = socket instanceof Socket ? 'unknown' : 'in-process';
+  return { host: socket.remoteAddress ?? unknown, port: socket.remotePort ?? 0 };
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {

@@ -1,5 +1,7 @@
 /** The dialling end of links: an mqtt.js client over the sealed stream. */
 
+import { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { Address } from '../../kernel/address.ts';
 import type { NodeId } from '../../kernel/ids.ts';
 import type { Lane } from '../../ports/link.ts';
@@ -28,7 +30,7 @@ export async function dialAddress(
   address: Address,
   signal: AbortSignal,
 ): Promise<OpenLink> {
-  const socket = await connectSocket(address, signal);
+  const socket = await (world.connect ?? connectSocket)(address, signal);
   const abort = (): void => void socket.destroy(new Error('given up'));
   signal.addEventListener('abort', abort, { once: true });
   try {
@@ -40,13 +42,18 @@ export async function dialAddress(
     const stream = createNoiseStream(socket, peer.session, guard, linkHighWaterBytes, (proof) =>
       world.credentials.refused(peer.node, proof),
     );
-    return await login(world, peer, stream, { remote: address, localHost: socket.localAddress });
+    return await login(world, peer, stream, { remote: address, localHost: localHostOf(socket) });
   } catch (error) {
     socket.destroy();
     throw error;
   } finally {
     signal.removeEventListener('abort', abort);
   }
+}
+
+/** The address of this computer that a connection uses; a stream over a backbone has none. */
+function localHostOf(socket: Duplex): string | undefined {
+  return socket instanceof Socket ? socket.localAddress : undefined;
 }
 
 async function login(

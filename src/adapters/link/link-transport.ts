@@ -2,6 +2,7 @@
 
 import { setMaxListeners } from 'node:events';
 import type { Duplex } from 'node:stream';
+import { nearFirst } from '../../ports/backbone.ts';
 import type { LinkSession, LinkTransport } from '../../ports/link.ts';
 import { dialFailure, raceAddresses } from './happy-eyeballs.ts';
 import { createLinkAcceptor } from './link-acceptor.ts';
@@ -67,7 +68,7 @@ export function createLinkTransport(world: LinkWorld): SocketLinkTransport {
       dials.add(own);
       try {
         const link = await raceAddresses(
-          addresses,
+          nearFirst(addresses),
           own.signal,
           (address, stop) => dialAddress(tracked, expected, address, stop),
           (late) => late.lost('another address was faster'),
