@@ -1,5 +1,14 @@
 /** The front door of mycel: every public name, listed one by one. */
 
+export { createMemoryPeripherals } from './adapters/memory/peripherals.ts';
+export type { MemoryPeripherals } from './adapters/memory/peripherals.ts';
+export type {
+  I2cAddress,
+  Peripherals,
+  PinAddress,
+  SerialLine,
+  SerialOptions,
+} from './ports/peripherals.ts';
 export { createHardware } from './adapters/hardware/hardware.ts';
 export { blockDeviceOf, mountOf } from './adapters/system/mounts.ts';
 export type { Mount } from './adapters/system/mounts.ts';

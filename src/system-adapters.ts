@@ -23,6 +23,7 @@ import { createHardware } from './adapters/hardware/hardware.ts';
 import { createMulticastRung } from './adapters/multicast/rung.ts';
 import { createDiskRung } from './adapters/peers/disk-rung.ts';
 import { createPeersRung } from './adapters/peers/peers-rung.ts';
+import { createLinuxPeripherals } from './adapters/peripherals/linux.ts';
 import { createPinoLog } from './adapters/pino/pino-log.ts';
 import { createSeedsRung } from './adapters/seeds/rung.ts';
 import { createSystemClock } from './adapters/system/clock.ts';
@@ -114,6 +115,7 @@ export function createSystemAdapters(options: NodeOptions): NodeAdapters {
     watchLoop: (spike) => startLoopMonitor({ spike }),
     watchSuspend: (woke) => startSuspendWatch(woke),
     blobFiles: (dataDir) => createBlobFiles(join(dataDir, 'blobs')),
+    peripherals: options.peripherals ?? createLinuxPeripherals(),
     versions: (dataDir) => createVersions(join(dataDir, 'versions')),
     hardware: (dataDir) => createHardware({ dataDir }),
     cells: createCells(),

@@ -1,6 +1,7 @@
 /** Agents as programs write them, and what a node offers to deploy them. */
 
 import type { NodeId } from '../kernel/ids.ts';
+import type { Peripherals, SerialOptions } from '../ports/peripherals.ts';
 import type { BidFacts, TaskJob } from '../runtime/tasks/bidding.ts';
 import type { Agents } from '../runtime/agents/agents.ts';
 import type { AgentInfo, Deployed, DeployOptions } from '../runtime/agents/deploy-options.ts';
@@ -37,7 +38,19 @@ export interface AgentSelf {
   monitor(instance: string): Promise<number>;
   /** When it fails, this agent fails too, and the other way round. */
   link(instance: string): Promise<void>;
+  /** What is wired to the board it runs on. */
+  readonly device: AgentBoard;
   log(text: string): void;
+}
+
+/** The board of an agent. Failures are those of `node.device.io`. */
+export interface AgentBoard extends Omit<Peripherals, 'openSerial'> {
+  /**
+   * Opens a serial line for this run of the agent, four at most: what comes in comes to `handle` as
+   * `{ type: 'serial', path, bytes }`, and its end as `{ type: 'serial-end', path, reason }`.
+   */
+  openSerial(path: string, options?: SerialOptions): Promise<void>;
+  writeSerial(path: string, bytes: Uint8Array): Promise<void>;
 }
 
 /** What comes to `handle`. */
@@ -49,6 +62,8 @@ export type AgentMessage<Mail = unknown> =
       readonly retain: boolean;
     }
   | { readonly type: 'mail'; readonly from: string; readonly body: Mail }
+  | { readonly type: 'serial'; readonly path: string; readonly bytes: Uint8Array }
+  | { readonly type: 'serial-end'; readonly path: string; readonly reason: string | undefined }
   | {
       readonly type: 'down';
       readonly instance: string;

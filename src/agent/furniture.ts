@@ -39,7 +39,7 @@ export function furnish(world: PartWorld): Furniture<AgentHandles> {
   const work = furnishWork(world, decisions.consensus, hardware);
   const llm = createLlm(world);
   const blobs = createBlobs({ ...world, files: world.adapters.blobFiles(world.dataDir) });
-  const device = createDeviceHandle(hardware);
+  const device = createDeviceHandle(hardware, world.adapters.peripherals);
   const updates = createUpdates(world, blobs.handle);
   return {
     parts: [

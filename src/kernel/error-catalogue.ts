@@ -2,6 +2,7 @@
 
 import { agentErrors } from './error-catalogue/agent-errors.ts';
 import { meshErrors } from './error-catalogue/mesh-errors.ts';
+import { deviceErrors } from './error-catalogue/device-errors.ts';
 import { messageErrors } from './error-catalogue/message-errors.ts';
 import { nodeErrors } from './error-catalogue/node-errors.ts';
 import { stateErrors } from './error-catalogue/state-errors.ts';
@@ -13,11 +14,13 @@ export const errorCatalogue: typeof nodeErrors &
   typeof messageErrors &
   typeof stateErrors &
   typeof agentErrors &
-  typeof updateErrors = {
+  typeof updateErrors &
+  typeof deviceErrors = {
   ...nodeErrors,
   ...meshErrors,
   ...messageErrors,
   ...stateErrors,
   ...agentErrors,
   ...updateErrors,
+  ...deviceErrors,
 };

@@ -14,6 +14,7 @@ import type { OpenJournal } from '../ports/journal.ts';
 import type { LinkHandlers, LinkSession, LinkTransport } from '../ports/link.ts';
 import type { Log } from '../ports/log.ts';
 import type { Metrics } from '../ports/metrics.ts';
+import type { Peripherals } from '../ports/peripherals.ts';
 import type { ReplicaLogs } from '../ports/replica-log.ts';
 import type { EventLog } from '../ports/event-log.ts';
 import type { Store } from '../ports/store.ts';
@@ -199,6 +200,8 @@ export interface NodeAdapters {
   watchSuspend(woke: (gapMs: number) => void): { stop(): void };
   /** Facts of the board; the data directory is the disk that matters. */
   hardware(dataDir: string): Hardware;
+  /** What is wired to the board. */
+  readonly peripherals: Peripherals;
   /** Files of blobs, below the data directory. */
   blobFiles(dataDir: string): BlobFiles;
   /** Versions of the program, below the data directory. */

@@ -3,6 +3,7 @@
 import type { Eviction } from './evictions.ts';
 import type { ChannelFigures } from './channels/channel-meter.ts';
 import type { MeshId, NodeId } from '../kernel/ids.ts';
+import type { Peripherals } from '../ports/peripherals.ts';
 import type { MetricsSnapshot } from '../ports/metrics.ts';
 import type { RungName, RungRecord } from '../ports/discovery.ts';
 import type { OverlayName } from '../protocol/overlay/overlay.ts';
@@ -386,6 +387,8 @@ export interface NodeOptions {
    * @default nothing but the node itself is looked at
    */
   readonly probe?: () => Promise<string | undefined>;
+  /** Another board than the one under this process: a simulated one. @default what Linux shows */
+  readonly peripherals?: Peripherals;
 }
 
 /** What a launcher started. */

@@ -127,6 +127,12 @@ const schema = z.strictObject({
   launch: z.optional(
     z.strictObject({ running: versionText, isTrial: flag, nodeVersion: z.string('must be text') }),
   ),
+  peripherals: z.optional(
+    z.custom<NonNullable<NodeOptions['peripherals']>>(
+      (value) => typeof value === 'object' && value !== null && 'readPin' in value,
+      'must be a board',
+    ),
+  ),
   probe: z.optional(
     z.custom<NonNullable<NodeOptions['probe']>>(
       (value) => typeof value === 'function',

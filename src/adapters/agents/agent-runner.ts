@@ -95,6 +95,18 @@ export function createRunner(agent: RunnableAgent, say: (word: FromCell) => void
       checkpoint: (saving: unknown) => ask('checkpoint', saving),
       monitor: (instance: string) => ask('monitor', instance),
       link: (instance: string) => ask('link', instance),
+      device: {
+        oneWire: () => ask('device', 'oneWire'),
+        temperature: (sensor: string) => ask('device', 'temperature', sensor),
+        readPin: (pin: unknown) => ask('device', 'readPin', pin),
+        writePin: (pin: unknown, level: unknown) => ask('device', 'writePin', pin, level),
+        readI2c: (at: unknown, register: unknown, length: unknown) =>
+          ask('device', 'readI2c', at, register, length),
+        writeI2c: (at: unknown, register: unknown, bytes: unknown) =>
+          ask('device', 'writeI2c', at, register, bytes),
+        openSerial: (path: string, options?: unknown) => ask('device', 'openSerial', path, options),
+        writeSerial: (path: string, bytes: unknown) => ask('device', 'writeSerial', path, bytes),
+      },
       log: (text: string) => void ask('log', String(text)).catch(() => {}),
     };
     inTurn(async () => {

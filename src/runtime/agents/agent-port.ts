@@ -1,9 +1,11 @@
-/** What an agent may ask of its node: publish, subscribe, call, send, checkpoint, watch others, log. */
+/** What an agent may ask of its node: publish, subscribe, call, send, checkpoint, watch others, use its board, log. */
 
 import { MycelError } from '../../kernel/errors.ts';
 import type { PartWorld } from '../parts.ts';
 import type { ServiceCallOptions } from '../services/caller.ts';
 import type { Services } from '../services/services.ts';
+import { createAgentDevice } from './agent-device.ts';
+import type { AgentDevice } from './agent-device.ts';
 import type { Checkpoints } from './checkpoints.ts';
 import type { Claims } from './claims.ts';
 
@@ -33,9 +35,26 @@ export function createAgentPort(parts: {
   send(to: string, body: unknown, from: string): Promise<void>;
 }): AgentPort {
   const { world, services, checkpoints, claims } = parts;
+  const devices = new WeakMap<Asking['endsWith'], AgentDevice>();
+
+  /** What this run has open at the board ends with it. */
+  function deviceOf({ instance, endsWith }: Asking): AgentDevice {
+    const known = devices.get(endsWith);
+    if (known !== undefined) return known;
+    const device = createAgentDevice(world.adapters.peripherals, (message) => {
+      if (!parts.deliver(instance, message, true)) world.metrics.drop('agent', 'mailbox');
+    });
+    devices.set(endsWith, device);
+    endsWith.push(() => {
+      devices.delete(endsWith);
+      device.end();
+    });
+    return device;
+  }
 
   return {
-    async perform({ agent, instance, epoch, endsWith }, op, args) {
+    async perform(asking, op, args) {
+      const { agent, instance, epoch, endsWith } = asking;
       const [first, second, third] = args;
       switch (op) {
         case 'publish': {
@@ -82,6 +101,8 @@ export function createAgentPort(parts: {
             throw new MycelError('MYCEL_BAD_OPTION', { reason: 'Too many links.' });
           }
           return undefined;
+        case 'device':
+          return deviceOf(asking).perform(String(first), args.slice(1));
         case 'log':
           world.log.info({ agent, instance }, String(first).slice(0, 2_000));
           return undefined;
