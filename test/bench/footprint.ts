@@ -1,6 +1,6 @@
 /** What one idle node costs: memory, time to be ready, time to join, bytes on the cable. Needs root: hosts are namespaces. */
 
-import { rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createLab, type Lab } from '../mesh/lab.ts';
 import { mintInvite, startMesh, startNode, type LabMesh } from '../mesh/lab-mesh.ts';
@@ -18,7 +18,15 @@ export interface FootprintOptions {
   readonly calmMs: number;
   /** Time over which idle traffic is counted, in ms. */
   readonly trafficMs: number;
+  /** Time over which writes to the disk are counted, after a minute of rest, in ms; 0: they are not. */
+  readonly writesMs: number;
 }
+
+/** After the start a node writes down whom it knows; an idle one has done that by now, in ms. */
+const restMs = 60_000;
+
+/** What a card is to be spared, in kB a day. */
+const writesMaxKb = 1_000;
 
 /** Nodes of the small and of the large mesh. */
 const smallMesh = 3;
@@ -45,7 +53,9 @@ export async function footprint(options: FootprintOptions): Promise<readonly Row
   const bare = { name: 'bare node', value: bareRss };
   const meshed = rounds.flatMap((round) => round.meshed);
   const traffic = await idleTraffic(options);
+  const writes = options.writesMs === 0 ? [] : [await idleWrites(options)];
   return [
+    ...writes,
     row('idle-rss', 0, median(meshed.map(({ rss }) => rss)), 'MB', bare),
     row('idle-rss-worst', 0, Math.max(...meshed.map(({ rss }) => rss)), 'MB', bare),
     row('idle-rss-alone', 0, median(rounds.map((one) => one.provisional.rss)), 'MB', bare),
@@ -102,6 +112,28 @@ function sees(program: Program, id: string): Promise<string> {
     const event = JSON.parse(line) as Record<string, unknown>;
     return event['event'] === 'member' && event['id'] === id && event['state'] === 'alive';
   }, 30_000);
+}
+
+/** What the node of a mesh of three that writes most has the disk write in a day, by what the kernel counts for its process. */
+async function idleWrites(options: FootprintOptions): Promise<Row> {
+  await using lab = await createLab({ hosts: smallMesh, name: 'w' });
+  const mesh = await startMesh(lab, smallMesh);
+  await mesh.viewsComplete();
+  await sleep(restMs);
+  const written = (): Promise<number[]> =>
+    Promise.all(
+      mesh.nodes.map(async ({ process }) => {
+        const text = await readFile(`/proc/${process.child.pid}/io`, 'utf8');
+        return Number(/^write_bytes: (\d+)$/m.exec(text)?.[1]);
+      }),
+    );
+  const before = await written();
+  await sleep(options.writesMs);
+  const after = await written();
+  await mesh.stop();
+  const most = Math.max(...after.map((bytes, at) => bytes - (before[at] ?? 0)));
+  const kbADay = ((most / 1_000) * 86_400_000) / options.writesMs;
+  return row('idle-writes', 0, kbADay, 'kB/day', { name: 'what is allowed', value: writesMaxKb });
 }
 
 /** Bytes a second that one idle node sends, in a small and in a large mesh. */
