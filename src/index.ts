@@ -121,6 +121,7 @@ export { parseSelector } from './protocol/placement/selector.ts';
 export type { BlobInfo, BlobOptions, Blobs } from './runtime/blobs/blobs.ts';
 export type { InstallReport } from './protocol/rollout/messages.ts';
 export type { RolloutOptions, RolloutStatus } from './runtime/update/rollout-desk.ts';
+export type { Launch } from './runtime/update/launch.ts';
 export type { Updates } from './runtime/update/updates.ts';
 export type {
   AdvertisedService,
@@ -129,7 +130,6 @@ export type {
   GuestInfo,
   Invite,
   InviteOptions,
-  Launch,
   MemberInfo,
   MemberState,
   MeshEvents,

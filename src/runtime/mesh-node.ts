@@ -10,6 +10,7 @@ import type { OverlayName } from '../protocol/overlay/overlay.ts';
 import type { TopologyHint } from '../protocol/overlay/topology.ts';
 import type { ListenersReport } from './routing/listeners.ts';
 import type { TopologyOptions, TopologyReport } from './topology.ts';
+import type { Launch } from './update/launch.ts';
 
 /** What a mesh agrees about a member. `left` went on purpose, `dormant` sleeps and will be back. */
 export type MemberState = 'alive' | 'suspect' | 'dead' | 'left' | 'dormant';
@@ -389,13 +390,4 @@ export interface NodeOptions {
   readonly probe?: () => Promise<string | undefined>;
   /** Another board than the one under this process: a simulated one. @default what Linux shows */
   readonly peripherals?: Peripherals;
-}
-
-/** What a launcher started. */
-export interface Launch {
-  /** The version: `installed` is the one that was installed by hand. */
-  readonly running: string;
-  readonly isTrial: boolean;
-  /** The Node.js it runs on, as `20.19.1`. */
-  readonly nodeVersion: string;
 }

@@ -28,9 +28,10 @@ import type { InstallRecord, UpdateOrder } from '../../wire/update-order.ts';
 import type { Blobs } from '../blobs/blobs.ts';
 import { drive } from '../drive.ts';
 import type { Driver } from '../drive.ts';
-import type { Launch, MeshNode, NodeOptions } from '../mesh-node.ts';
+import type { MeshNode, NodeOptions } from '../mesh-node.ts';
 import type { PartWorld } from '../parts.ts';
 import { troubleOf } from './health.ts';
+import type { Launch } from './launch.ts';
 
 /** Starts that one trial has: a power cut takes one, and so does a version that does not last. */
 export const trialStarts = 3;
