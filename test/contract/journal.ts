@@ -62,6 +62,35 @@ export function journalContract(kind: string, makePlace: () => Promise<JournalPl
       expect(records).not.toContain('old');
     });
 
+    test('what is appended at any time while it is compacted is there afterwards', async () => {
+      const all: string[] = [];
+      const acknowledged: string[] = [];
+      let isOver = false;
+      const append = async (writer: number): Promise<void> => {
+        for (let at = 0; !isOver; at += 1) {
+          const record = `${writer} ${at}`;
+          all.push(record);
+          await journal.append(bytes(record), 'now');
+          acknowledged.push(record);
+          // Not all writers at once, and never in step with what the disk does.
+          for (let turn = (at * 7 + writer) % 5; turn > 0; turn -= 1) {
+            await new Promise<void>((resolve) => setImmediate(resolve));
+          }
+        }
+      };
+      const writers = Array.from({ length: 40 }, (_, writer) => append(writer));
+      for (let round = 0; round < 5; round += 1) {
+        while (acknowledged.length < (round + 1) * 200) {
+          await new Promise<void>((resolve) => setImmediate(resolve));
+        }
+        expect(await journal.compact(all.map(bytes))).toBe(true);
+      }
+      isOver = true;
+      await Promise.all(writers);
+      const records = new Set(await reopened());
+      expect(acknowledged.filter((record) => !records.has(record))).toEqual([]);
+    });
+
     test('refuses a record that is empty or too large', () => {
       expect(() => journal.append(new Uint8Array(0), 'now')).toThrow(RangeError);
       expect(() => journal.append(new Uint8Array(journalRecordBytesMax + 1), 'now')).toThrow(

@@ -66,8 +66,9 @@ class DiskJournal implements Journal {
   #syncCount = 0;
   #waiting: Waiting[] = [];
   #waitingBytes = 0;
-  /** Frames appended since a running compaction began; undefined when none runs. */
+  /** Frames appended since a running compaction began, until it takes them. */
   #since: Uint8Array[] | undefined;
+  #isCompacting = false;
   #trouble: string | undefined;
   #retryAt = 0;
   #isBehind = false;
@@ -141,17 +142,19 @@ class DiskJournal implements Journal {
   }
 
   wantsCompaction(): boolean {
-    if (this.#isClosed || this.#since !== undefined) return false;
+    if (this.#isClosed || this.#isCompacting) return false;
     if (this.#isBehind) return this.#options.clock.now() >= this.#retryAt;
     return this.#size > Math.max(compactBytesMin, 2 * this.#baseSize);
   }
 
   async compact(records: Iterable<Uint8Array>): Promise<boolean> {
-    if (this.#isClosed || this.#since !== undefined) return false;
+    if (this.#isClosed || this.#isCompacting) return false;
+    this.#isCompacting = true;
     this.#since = [];
     const { files } = this.#options;
     const draftName = `${this.#fileName}.next`;
     let draft: JournalFile | undefined;
+    let batch: readonly Waiting[] = [];
     try {
       draft = await files.open(draftName, true);
       let at = await this.#put(draft, 0, [journalHeader()]);
@@ -171,7 +174,10 @@ class DiskJournal implements Journal {
       at = await this.#put(draft, at, chunk);
       const whole = draft;
       await this.#serially(async () => {
+        // What is appended from here on waits for the next flush, which finds the new file.
         const since = this.#since ?? [];
+        this.#since = undefined;
+        batch = this.#takeWaiting();
         const end = await this.#put(whole, at, since);
         await whole.sync();
         this.#syncCount += 1;
@@ -182,11 +188,8 @@ class DiskJournal implements Journal {
         this.#size = end;
         this.#baseSize = end;
         this.#recordCount = count + since.length;
-        this.#since = undefined;
         this.#isBehind = false;
         this.#recovered();
-        // Whatever waits is in the new file already.
-        this.#release();
       });
       return true;
     } catch (error) {
@@ -194,6 +197,10 @@ class DiskJournal implements Journal {
       await draft?.close().catch(() => undefined);
       this.#failed(error);
       return false;
+    } finally {
+      this.#isCompacting = false;
+      // They are in the new file; or, as after any refusal of the disk, in memory only.
+      for (const { done } of batch) done?.();
     }
   }
 
@@ -250,11 +257,7 @@ class DiskJournal implements Journal {
   /** Writes all that waits and syncs it: whoever appends while this runs goes with the next one. */
   async #flush(): Promise<void> {
     this.#isFlushQueued = false;
-    this.#cancelLazy?.();
-    this.#cancelLazy = undefined;
-    const batch = this.#waiting;
-    this.#waiting = [];
-    this.#waitingBytes = 0;
+    const batch = this.#takeWaiting();
     if (batch.length === 0) return;
     try {
       if (this.#file !== undefined && !this.#isBehind) {
@@ -271,10 +274,13 @@ class DiskJournal implements Journal {
     for (const { done } of batch) done?.();
   }
 
-  #release(): void {
-    for (const { done } of this.#waiting) done?.();
+  #takeWaiting(): readonly Waiting[] {
+    this.#cancelLazy?.();
+    this.#cancelLazy = undefined;
+    const batch = this.#waiting;
     this.#waiting = [];
     this.#waitingBytes = 0;
+    return batch;
   }
 
   #serially(action: () => Promise<void>): Promise<void> {
