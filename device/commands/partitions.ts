@@ -26,7 +26,7 @@ function describe(report: MergeReport): string[] {
   const merged = mergedMs === undefined ? 'not all equal yet' : `equal after ${mergedMs} ms`;
   const lines = [
     `${new Date(healedAt).toISOString()} healed after ${formatDuration(healedAt - splitAt)}: ${peers.map((peer) => peer.slice(0, 12)).join(', ')}; ${merged}`,
-    `  ${report.keysMerged} keys merged, ${report.valuesOverridden.length} values overridden, ${report.valuesKept.length} kept, ${report.messagesReplayed} messages replayed`,
+    `  ${report.keysMerged} keys merged, ${report.valuesOverridden.length} values overridden, ${report.valuesKept.length} kept, ${report.messagesReplayed} messages replayed, ${report.singletonsStopped} singletons stopped`,
   ];
   if (report.valuesOverridden.length > 0) {
     lines.push(`  overridden: ${report.valuesOverridden.map(harmless).join(', ')}`);

@@ -52,12 +52,7 @@ export function createDecisions(world: PartWorld): {
   const consensus = createConsensus(world);
   const random = world.random();
   const locksmith = createLocksmith(consensus, random);
-  const elections: Elections = createElections(
-    consensus,
-    locksmith,
-    world.log,
-    pauseOf(world.clock),
-  );
+  const elections: Elections = createElections(consensus, locksmith, world, pauseOf(world.clock));
   const effects = createEffects(world);
   const config = createConfig(world, consensus);
   return {

@@ -1,6 +1,7 @@
 /** `node.elect` and `node.singleton`: one node of the mesh has a role, and when it is gone another one takes it. */
 
 import type { Log } from '../ports/log.ts';
+import type { Metrics } from '../ports/metrics.ts';
 import { MycelError } from '../kernel/errors.ts';
 import type { NodeId } from '../kernel/ids.ts';
 import type { AskOptions } from '../runtime/consensus/client.ts';
@@ -71,7 +72,7 @@ async function hintOf(group: Group | undefined): Promise<GroupHint | undefined> 
 export function createElections(
   consensus: Consensus,
   locksmith: Locksmith,
-  log: Log,
+  { log, metrics }: { readonly log: Log; readonly metrics: Metrics },
   pause: (ms: number, signal: AbortSignal) => Promise<void>,
 ): Elections {
   const running = new Map<string, Singleton>();
@@ -98,6 +99,10 @@ export function createElections(
         } catch (error) {
           if (!control.signal.aborted) log.warn({ error, singleton: name }, 'a singleton ended');
         } finally {
+          // Taken away, not given back: another node may run it now. Reports of healed splits count these.
+          if (held?.lost.aborted === true && !control.signal.aborted) {
+            metrics.count('singleton.stopped');
+          }
           await held?.release();
           held = undefined;
         }

@@ -71,6 +71,8 @@ export interface Household {
   probationCode(): string | undefined;
   /** Why this node was thrown out of its mesh. */
   expelled(): string | undefined;
+  /** Tells what needs a person's eye. */
+  alert(code: string, text: string): void;
   /** Alerts of the last minutes. */
   alerts(): readonly string[];
   /** Interfaces that were asked for by name and cannot be used now. */
@@ -361,6 +363,7 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
     guestPort: () => guestPort,
     probationCode: () => probationCode,
     expelled: () => expulsion,
+    alert: alerts.raise,
     alerts: () => alerts.recent(),
     missingInterfaces: () => interfaces.missing(),
     loopLagMs: () => loop.lagMs(),

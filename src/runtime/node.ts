@@ -334,6 +334,7 @@ export async function createMeshNode<Handles extends object = object>(
       isAdminKey: (key) => here().life().trust.view().admins.includes(key),
     }),
     dataDir,
+    alert: (code, text) => household?.alert(code, text),
     random: () => random.split(),
   });
   parts = furniture.parts;

@@ -38,6 +38,8 @@ export interface PartWorld {
   };
   /** The node's data directory, for parts whose storage needs more than records. */
   readonly dataDir: string;
+  /** Tells what needs a person's eye: an event of the node, its log, and a warning in its status for some minutes. */
+  alert(code: string, text: string): void;
   /** A generator of its own. */
   random(): Random;
 }

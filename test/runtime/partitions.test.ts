@@ -11,6 +11,8 @@ test('a split that heals is reported once: what merged, what gave way, what stay
   const bob = await table.sit(2);
   const log = createPartitionLog(ann.world, ann.room);
   await log.part.start();
+  // Before the split: none of its business.
+  ann.world.metrics.count('singleton.stopped');
   const told: MergeReport[] = [];
   log.onReport((report) => told.push(report));
   await ann.state.register('mode').set('old');
@@ -22,6 +24,7 @@ test('a split that heals is reported once: what merged, what gave way, what stay
   table.mesh.tell(annId, { kind: 'down', node: bobId, reason: 'dead' });
   table.mesh.tell(bobId, { kind: 'down', node: annId, reason: 'dead' });
   expect(log.missing()).toEqual([{ node: bobId, sinceMs: ann.clock.wallMs() }]);
+  ann.world.metrics.count('singleton.stopped');
   await bob.state.register('name').set('bob');
   await ann.state.register('mode').set('ann');
   await table.settle();
@@ -42,6 +45,7 @@ test('a split that heals is reported once: what merged, what gave way, what stay
     valuesOverridden: ['mode'],
     valuesKept: ['name'],
     messagesReplayed: 0,
+    singletonsStopped: 1,
   });
   expect(told[0]?.mergedMs).toBeLessThan(3_000);
   expect((told[0]?.healedAt ?? 0) - (told[0]?.splitAt ?? 0)).toBe(6_000);

@@ -61,6 +61,7 @@ export function createTable(): Table {
         disk.set(name, records);
         return createMemoryJournal(records, replay);
       };
+      const alerts: StateAlert[] = [];
       const world = {
         mesh: port,
         clock,
@@ -71,11 +72,10 @@ export function createTable(): Table {
         store: createMemoryStore(),
         adapters: { openJournal: () => open ?? openMemory },
         node: { members: () => [], on: () => () => {} },
+        alert: (code: StateAlert['code'], text: string) => alerts.push({ code, text }),
         random: () => random.split(),
       } as unknown as PartWorld;
       const room = createStateRoom(world);
-      const alerts: StateAlert[] = [];
-      room.onAlert((alert) => alerts.push(alert));
       await room.part.start();
       const seat: Seat = {
         room,

@@ -229,9 +229,9 @@ export async function openGroup(world: PartWorld): Promise<Group> {
     if (record !== undefined && record.mesh !== world.home().mesh) return;
     if (record !== undefined && heard.group !== record.group) {
       metrics.count('consensus.other-group');
-      log.error(
-        { own: record.group, other: heard.group },
-        'two groups decide in this mesh; they never merge: make all but one of them leave and join again',
+      world.alert(
+        'two-groups',
+        `Two groups of voters decide in this mesh, ${record.group.slice(0, 8)} here and ${heard.group.slice(0, 8)}; they never merge. Keep one: let the nodes of the other leave the mesh and join again.`,
       );
       return;
     }
@@ -252,7 +252,9 @@ export async function openGroup(world: PartWorld): Promise<Group> {
       told.delete(change.node);
       return tell(change.node);
     }
-    if (change.kind === 'linked' || replica === undefined) return;
+    // At 'up' there may have been no way yet.
+    if (change.kind === 'linked') return tell(change.node);
+    if (replica === undefined) return;
     const view = replica.view();
     const member = view.config.members.find(({ node }) => node === change.node);
     if (member !== undefined) replica.linkClosed(member.seat);

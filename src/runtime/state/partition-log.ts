@@ -22,6 +22,8 @@ export interface MergeReport {
   readonly valuesKept: readonly string[];
   /** Messages delivered here that had waited for the end of the split. */
   readonly messagesReplayed: number;
+  /** Singletons that ran here and were stopped during the split, because another node may run them. */
+  readonly singletonsStopped: number;
 }
 
 /** Reports kept; the oldest goes. */
@@ -70,9 +72,13 @@ export function createPartitionLog(world: PartWorld, room: StateRoom): Partition
   let open: Open | undefined;
   let stops: (() => void)[] = [];
 
-  const received = (): number => world.metrics.snapshot().counters['mesh.received'] ?? 0;
+  /** Of 'singleton.stopped', when the first of those that are missed went. */
+  let stoppedBefore = 0;
+
+  const counter = (name: string): number => world.metrics.snapshot().counters[name] ?? 0;
 
   function lost(node: NodeId): void {
+    if (absent.size === 0 && open === undefined) stoppedBefore = counter('singleton.stopped');
     if (absent.size < absentMax && !absent.has(node)) absent.set(node, clock.wallMs());
   }
 
@@ -89,7 +95,7 @@ export function createPartitionLog(world: PartWorld, room: StateRoom): Partition
       keys: new Set(),
       overridden: new Set(),
       kept: new Set(),
-      receivedBefore: received(),
+      receivedBefore: counter('mesh.received'),
       cancel: clock.alarm(clock.now() + mergeMsMax, () => close(false)),
     };
     open.peers.add(node);
@@ -133,7 +139,8 @@ export function createPartitionLog(world: PartWorld, room: StateRoom): Partition
       keysMerged: done.keys.size,
       valuesOverridden: [...done.overridden].slice(0, namesMax),
       valuesKept: [...done.kept].slice(0, namesMax),
-      messagesReplayed: received() - done.receivedBefore,
+      messagesReplayed: counter('mesh.received') - done.receivedBefore,
+      singletonsStopped: counter('singleton.stopped') - stoppedBefore,
     };
     reports = [...reports, report].slice(-reportsMax);
     log.info({ ...report }, 'a split of the mesh has healed');

@@ -96,7 +96,6 @@ export interface StateRoom {
   onChanged(listener: (addresses: readonly CellAddress[]) => void): () => void;
   onLearned(listener: (learned: StateLearned) => void): () => void;
   onAgreed(listener: (peer: NodeId) => void): () => void;
-  onAlert(listener: (alert: StateAlert) => void): () => void;
   /** Asks every peer for rights of a bounded counter. */
   ask(address: CellAddress, amount: number): void;
   /** A timestamp of this node's hybrid clock. */
@@ -114,7 +113,6 @@ export function createStateRoom(world: PartWorld): StateRoom {
   const changed = new Set<(addresses: readonly CellAddress[]) => void>();
   const learned = new Set<(one: StateLearned) => void>();
   const agreed = new Set<(peer: NodeId) => void>();
-  const alerted = new Set<(alert: StateAlert) => void>();
   let state = new ReplicaState();
   let hybrid: HybridClock = createHybridClock({ driftMsMax: stateDriftMsMax });
   let storage: StateStorage | undefined;
@@ -134,8 +132,7 @@ export function createStateRoom(world: PartWorld): StateRoom {
   }
 
   function alert(code: StateAlert['code'], text: string): void {
-    log.warn({ code }, text);
-    tell(alerted, { code, text });
+    world.alert(code, text);
   }
 
   function here(): StateStorage {
@@ -345,7 +342,6 @@ export function createStateRoom(world: PartWorld): StateRoom {
     onChanged: (listener) => subscribe(changed, listener),
     onLearned: (listener) => subscribe(learned, listener),
     onAgreed: (listener) => subscribe(agreed, listener),
-    onAlert: (listener) => subscribe(alerted, listener),
     ask(address, amount) {
       const { replica } = here();
       const message = encodeStateMessage({ kind: 'ask', address, amount, replica });
