@@ -1,5 +1,5 @@
 /**
- * Runs the membership, the routing and the consensus swarm under fresh seeds until the time is over.
+ * Runs the swarms of membership, routing, consensus and replicated state under fresh seeds until the time is over.
  * Run: `npm run sim -- [--minutes M]`, by default 10. `--seed N` replays one seed; a failure names its own.
  */
 
@@ -16,6 +16,7 @@ const files = [
   'test/sim/membership.swarm.test.ts',
   'test/sim/routing.test.ts',
   'test/sim/raft.swarm.test.ts',
+  'test/sim/state.test.ts',
 ];
 const { values } = parseArgs({
   options: { seed: { type: 'string' }, minutes: { type: 'string', default: '10' } },

@@ -31,6 +31,9 @@ export type StateMutation =
   /** A life after a restart counts on where the storage ends. */
   | 'counters-reused';
 
+/** What wall clocks show when a run begins, in ms: clocks that are behind show something, too. */
+const wallEpochMs = 1_000_000_000_000;
+
 /** Knobs of a run. */
 export interface StateMeshOptions {
   readonly seed: number;
@@ -52,6 +55,8 @@ interface SimNode {
   state: ReplicaState;
   core: ReturnType<typeof createStateSync>;
   clock: HybridClock;
+  /** How far its wall clock is from the truth, in ms. */
+  skewMs: number;
   isUp: boolean;
   lives: number;
 }
@@ -85,7 +90,12 @@ export class StateMesh {
   /** A local write that is on disk when this returns. */
   write(at: number, address: string, change: CellChange): CellFact {
     const node = this.nodes[at] as SimNode;
-    const fact = node.state.write(node.replica, address, change, node.clock.tick(this.now));
+    const fact = node.state.write(
+      node.replica,
+      address,
+      change,
+      node.clock.tick(wallEpochMs + this.now + node.skewMs),
+    );
     for (const { replica, count } of fact.live) this.made.set(`${replica} ${count}`, address);
     for (const { replica, count } of fact.dead) this.taken.add(`${replica} ${count}`);
     this.#keep(node, { facts: [fact] });
@@ -130,6 +140,11 @@ export class StateMesh {
     if (node.synced === 0) node.replica = this.#replicaOf(node.id, node.lives);
     this.#excuse(before, node);
     this.#later(500, () => this.#membership());
+  }
+
+  /** Sets a wall clock: a step, as of a board that has just heard the time, or of one that has lost it. */
+  step(at: number, skewMs: number): void {
+    (this.nodes[at] as SimNode).skewMs = Math.round(skewMs);
   }
 
   restart(at: number): void {
@@ -230,6 +245,7 @@ export class StateMesh {
       state,
       core,
       clock,
+      skewMs: old?.skewMs ?? 0,
       journal: old?.journal ?? [],
       synced: old?.synced ?? 0,
       isUp: true,
@@ -290,7 +306,7 @@ export class StateMesh {
           type: 'received',
           from: node.id,
           message: heard,
-          wallMs: this.now,
+          wallMs: wallEpochMs + this.now + to.skewMs,
         } as const;
         this.#feed(to, input);
         const isFragment = message.kind === 'repair' || message.kind === 'rest';
