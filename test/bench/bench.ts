@@ -1,6 +1,6 @@
 /**
  * The bench: figures of this node beside what they are compared with, measured in one run.
- * Run: `npm run bench -- [--json FILE] [--quick] [--only footprint|throughput|nodes|decisions]`. Needs root for the footprint.
+ * Run: `npm run bench -- [--json FILE] [--quick] [--only footprint|throughput|nodes|decisions|state]`. Needs root for the footprint.
  */
 
 import { writeFile } from 'node:fs/promises';
@@ -9,6 +9,7 @@ import { betweenNodes } from './between-nodes.ts';
 import { decisions } from './decisions.ts';
 import { footprint } from './footprint.ts';
 import { table, type Row } from './row.ts';
+import { stateSize } from './state-size.ts';
 import { throughput } from './throughput.ts';
 
 const { values } = parseArgs({
@@ -37,6 +38,13 @@ if (wants('decisions')) {
       values.quick
         ? { kills: 3, writes: 100, seconds: 1 }
         : { kills: 100, writes: 1_000, seconds: 10 },
+    )),
+  );
+}
+if (wants('state')) {
+  rows.push(
+    ...(await stateSize(
+      values.quick ? { keys: 5_000, cycles: 2_000 } : { keys: 100_000, cycles: 1_000_000 },
     )),
   );
 }

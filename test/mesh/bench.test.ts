@@ -11,6 +11,10 @@ const parts = [
     only: 'decisions',
     rows: ['commit-p50', 'commits', 'leader-after-kill-p50', 'leader-after-kill-p99'],
   },
+  {
+    only: 'state',
+    rows: ['state-start', 'state-rss', 'state-after-cycles', 'state-start-after-cycles'],
+  },
 ];
 
 test.each(parts)(
