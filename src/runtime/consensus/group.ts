@@ -19,6 +19,7 @@ import {
   writeGroupRecord,
 } from './group-record.ts';
 import type { GroupRecord } from './group-record.ts';
+import { handOver } from './hand-over.ts';
 import { startReplica } from './replica.ts';
 import type { Replica } from './replica.ts';
 import { timingFor } from './timing.ts';
@@ -33,9 +34,6 @@ const hintProtocol = 'raft.hint';
 
 /** Nodes known to have asked and so to listen for hints. */
 const askersMax = 1024;
-
-/** How long a leader that stops waits for its successor, in ms. */
-const handOverMs = 400;
 
 /** A node's part in the group. */
 export interface Group {
@@ -86,6 +84,11 @@ export async function openGroup(world: PartWorld): Promise<Group> {
   const told = new Set<NodeId>();
   const askers = new BoundedMap<NodeId, true>(askersMax);
   let timing = timingFor(profile, { syncMs: 0, lateMs: 0 });
+
+  const onChange: Group['onChange'] = (listener) => {
+    listeners.add(listener);
+    return () => void listeners.delete(listener);
+  };
 
   const changed = (): void => {
     followReplica();
@@ -351,10 +354,7 @@ export async function openGroup(world: PartWorld): Promise<Group> {
       timing = next;
       replica?.timed(timing);
     },
-    onChange(listener) {
-      listeners.add(listener);
-      return () => void listeners.delete(listener);
-    },
+    onChange,
     onTouched(listener) {
       touchListeners.add(listener);
       return () => void touchListeners.delete(listener);
@@ -363,7 +363,7 @@ export async function openGroup(world: PartWorld): Promise<Group> {
       if (isStopped) return;
       isStopped = true;
       await turn;
-      await handOver();
+      await handOver(replica, { clock, isLeader, onChange });
       suspend.stop();
       for (const stop of stoppers) stop();
       listeners.clear();
@@ -372,26 +372,4 @@ export async function openGroup(world: PartWorld): Promise<Group> {
       replica = undefined;
     },
   };
-
-  /** A leader that goes lets another one begin first: the group is without one for a round trip only. */
-  async function handOver(): Promise<void> {
-    const view = replica?.view();
-    if (replica === undefined || view?.role !== 'leader') return;
-    const heirs = view.progress.filter(({ seat }) => view.config.voters.includes(seat));
-    const heir = heirs.sort((left, right) => right.match - left.match)[0];
-    if (heir === undefined) return;
-    replica.transfer(heir.seat);
-    await new Promise<void>((resolve) => {
-      const cancel = clock.alarm(clock.now() + handOverMs, done);
-      const check = (): void => {
-        if (!isLeader()) done();
-      };
-      listeners.add(check);
-      function done(): void {
-        cancel();
-        listeners.delete(check);
-        resolve();
-      }
-    });
-  }
 }
