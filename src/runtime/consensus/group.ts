@@ -32,6 +32,9 @@ const raftProtocol = 'raft';
 /** Who leads, told to everybody; and that a seat is empty, told to whoever wrote to it. */
 const hintProtocol = 'raft.hint';
 
+/** Other groups of this mesh whose leaders were told of this one. */
+const othersMax = 16;
+
 /** Nodes known to have asked and so to listen for hints. */
 const askersMax = 1024;
 
@@ -82,6 +85,7 @@ export async function openGroup(world: PartWorld): Promise<Group> {
   let isStopped = false;
   let toldText = '';
   const told = new Set<NodeId>();
+  const others = new BoundedMap<string, true>(othersMax);
   const askers = new BoundedMap<NodeId, true>(askersMax);
   let timing = timingFor(profile, { syncMs: 0, lateMs: 0 });
 
@@ -251,12 +255,11 @@ export async function openGroup(world: PartWorld): Promise<Group> {
       inTurn(moved).catch((error: unknown) => log.error({ error }, 'a seat could not be left'));
       return undefined;
     }
-    if (change.kind === 'up') {
+    if (change.kind === 'up' || change.kind === 'linked') {
+      // Again over the link: what was sent at first sight may have found no way.
       told.delete(change.node);
       return tell(change.node);
     }
-    // At 'up' there may have been no way yet.
-    if (change.kind === 'linked') return tell(change.node);
     if (replica === undefined) return;
     const view = replica.view();
     const member = view.config.members.find(({ node }) => node === change.node);
@@ -307,7 +310,15 @@ export async function openGroup(world: PartWorld): Promise<Group> {
     mesh.handle(hintProtocol, (from, bytes) => {
       const heard = decodeHint(bytes);
       if (heard === undefined) return;
-      if (!('empty' in heard)) return learn(heard);
+      if (!('empty' in heard)) {
+        learn(heard);
+        const isNew = record !== undefined && heard.group !== record.group;
+        if (!isNew || others.has(heard.group)) return;
+        // It may not have listened when it was told of this one.
+        others.set(heard.group, true);
+        told.delete(from);
+        return tell(from);
+      }
       const view = replica?.view();
       const member = view?.config.members.find(({ seat }) => seat === heard.empty);
       if (member?.node === from && heard.group === record?.group) emptySeats.add(heard.empty);

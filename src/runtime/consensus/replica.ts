@@ -211,10 +211,11 @@ export function startReplica(world: ReplicaWorld): Replica {
 
   function apply(decided: readonly Entry[]): void {
     const touched: string[] = [];
-    let isConfig = false;
+    // Other members, or the first decision of a term: from then on a leader may say that it leads.
+    let isTurn = false;
     for (const entry of decided) {
       appliedIndex = entry.index;
-      if (entry.type === 'config') isConfig = true;
+      if (entry.type !== 'command') isTurn = true;
       const outcome = applyOne(entry, touched);
       if (isStopped) return;
       const here = placed.get(entry.index);
@@ -228,7 +229,7 @@ export function startReplica(world: ReplicaWorld): Replica {
       else change?.waiter.reject(new RefusedError('lost'));
     }
     if (touched.length > 0) world.touched(touched);
-    if (isConfig) world.changed();
+    if (isTurn) world.changed();
     answerReads();
   }
 
