@@ -121,7 +121,7 @@ function addFlash(program: Command, withContext: WithContext): void {
   program
     .command('flash')
     .description('put mycel and an invite on a card, so that its board joins by itself')
-    .argument('<target...>', 'the mounted boot partition of each card, or an .img file')
+    .argument('<target...>', 'the mounted boot partition of each card, its device, or an .img file')
     .option('--name <name>', 'how people call the node; {n} is the number of the card')
     .option('--count <n>', 'how many cards', parseWhole('--count', 1, cardsMax))
     .option('--out <dir>', 'write to copies of the image in this directory')

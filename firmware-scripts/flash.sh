@@ -3,7 +3,7 @@
 #
 #   sh flash.sh [options] TARGET
 #
-#   TARGET             the mounted boot partition of a card, or an .img file with a FAT boot partition;
+#   TARGET             the mounted boot partition of a card, its device, or an .img file with a FAT boot partition;
 #                      the mounted root file system of an Armbian card; with --format nocloud a new .img for a seed disk
 #   --name NAME        how people will call the node (default: the host name the board has)
 #   --invite TEXT      an invite, or @file; without it the board starts alone
@@ -135,7 +135,13 @@ is_system() {
 
 # Places a device is mounted on; those of a disk are those of its partitions.
 places_of() { awk -v device="$1" '$1 == device { print $2 }' /proc/mounts | tr '\n' ' '; }
-places_of_disk() { awk -v disk="$1" 'index($1, disk) == 1 { print $2 }' /proc/mounts | tr '\n' ' '; }
+# What is mounted from a disk through LVM or an encrypted volume does not bear its name.
+places_of_disk() {
+  {
+    awk -v disk="$1" 'index($1, disk) == 1 { print $2 }' /proc/mounts
+    lsblk -nro MOUNTPOINT "$1" 2>/dev/null || true
+  } | grep . | sort -u | tr '\n' ' '
+}
 
 check_target() {
   if [ -d "$target" ]; then
@@ -149,9 +155,14 @@ check_target() {
     fi
     [ -w "$target" ] || fail "$target is not writable." 'Run it with sudo; if the card has a lock switch, open it.'
   elif [ -b "$target" ]; then
-    # shellcheck disable=SC2046
-    is_system $(places_of_disk "$target") && fail "$target is the disk this computer runs from." 'Look up the name of the card with lsblk, mount its boot partition and give that directory.'
-    fail "$target is a whole device." 'Mount its boot partition (the small FAT one) and give that directory. Nothing else on it needs to change.'
+    places="$(places_of_disk "$target")"
+    # shellcheck disable=SC2086 # A list of words.
+    is_system $places && fail "$target is the disk this computer runs from." 'Look up the name of the card with lsblk.'
+    # What is written below a mounted file system destroys it.
+    [ -z "$places" ] || fail "$target is in use: ${places% }" "Unmount it (umount $places), or give the directory its boot partition is mounted on."
+    [ -w "$target" ] || fail "$target is not writable." 'Run it with sudo; if the card has a lock switch, open it.'
+    need_mtools
+    find_partition
   elif [ "$format" = nocloud ]; then
     [ ! -e "$target" ] || fail "there already is a $target." 'Give the name of a new file: a seed disk is made afresh.'
     for tool in mkfs.vfat mcopy; do
@@ -163,19 +174,53 @@ check_target() {
       *) ;;
     esac
     [ -w "$target" ] || fail "$target is not writable." 'Work on a copy: an image from elsewhere is better kept as it is.'
-    command -v mcopy >/dev/null || fail 'mtools is not installed, and an image cannot be written without it.' 'Install it (Debian: apt-get install mtools), or write the image to a card first and give its mounted boot partition.'
+    need_mtools
     find_partition
   else
     fail "there is no $target." 'Give the mounted boot partition of the card, or an .img file.'
   fi
 }
 
+need_mtools() {
+  command -v mcopy >/dev/null || fail 'mtools is not installed, and an image or a device cannot be written without it.' 'Install it (Debian: apt-get install mtools), or give the mounted boot partition of the card.'
+}
+
 # number FILE OFFSET BYTES: the little-endian number there.
 number() { od -An -v -t "u$3" -j "$2" -N "$3" "$1" | tr -d ' \n'; }
 
+# try_partition OFFSET: takes the file system there if it is FAT; 0 when it also looks like a boot partition.
+try_partition() {
+  mdir -b -i "$target@@$1" ::/ >/dev/null 2>&1 || return 1
+  [ -n "$image" ] || image="$target@@$1"
+  for mark in cmdline.txt user-data meta-data dietpi.txt rpi-preseed.toml firstrun.sh; do
+    if mdir -b -i "$target@@$1" "::/$mark" >/dev/null 2>&1; then
+      image="$target@@$1"
+      return 0
+    fi
+  done
+  return 1
+}
+
+# find_in_gpt: the partition that looks like a boot partition, else the first FAT one, which may be that of the firmware.
+find_in_gpt() {
+  [ "$(dd if="$target" bs=1 skip=512 count=8 2>/dev/null)" = 'EFI PART' ] || return 1
+  table=$(($(number "$target" 584 8) * 512))
+  entries="$(number "$target" 592 4)"
+  size="$(number "$target" 596 4)"
+  [ "$entries" -le 256 ] && [ "$size" -ge 128 ] && [ "$size" -le 4096 ] || return 1
+  at=0
+  while [ "$at" -lt "$entries" ]; do
+    entry=$((table + at * size))
+    at=$((at + 1))
+    [ "$(number "$target" "$entry" 8)" != 0 ] || continue
+    if try_partition $(($(number "$target" $((entry + 32)) 8) * 512)); then return 0; fi
+  done
+  [ -n "$image" ]
+}
+
 find_partition() {
   [ "$(od -An -v -t x1 -j 510 -N 2 "$target" | tr -d ' \n')" = 55aa ] ||
-    fail "$target is no disk image: it has no partition table." 'Give the unpacked .img of an operating system for the board.'
+    fail "$target is no disk image: it has no partition table." 'Give the unpacked .img of an operating system for the board, or a card that one was written to.'
   # A file system without a partition table says so itself.
   if dd if="$target" bs=1 skip=54 count=33 2>/dev/null | tr -c 'A-Z0-9' '.' | grep -q 'FAT[13]'; then
     image="$target@@0"
@@ -189,7 +234,9 @@ find_partition() {
         image="$target@@$offset"
         return
         ;;
-      238) fail "$target has a GPT partition table, which this script cannot read." 'Write it to a card, and give the mounted boot partition.' ;;
+      238)
+        if find_in_gpt; then return; fi
+        ;;
       *) ;;
     esac
   done
@@ -390,7 +437,7 @@ check_room() {
   [ "$format" != nocloud ] || return 0
   need="$(du -sk "$work/out" | cut -f 1)"
   if [ -n "$image" ]; then
-    free="$(mdir -i "$image" ::/ | sed -n 's/ bytes free.*//p' | tr -d ' ')"
+    free="$(mdir -i "$image" ::/ 2>/dev/null | sed -n 's/ bytes free.*//p' | tr -d ' ')"
     free=$((${free:-0} / 1024))
   else
     free="$(df -Pk "$target" | awk 'NR == 2 { print $4 }')"

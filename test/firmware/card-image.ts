@@ -7,6 +7,10 @@ import { dirname, join } from 'node:path';
 
 import { runCommand } from '../process.ts';
 
+const gptLoader = '21686148-6449-6E6F-744E-656564454649';
+const gptBasic = 'EBD0A0A2-B9E5-4433-87C0-68B6B72699C7';
+const gptLinux = '0FC63DAF-8483-4772-8E79-3D69D8477DE4';
+
 /** Where the boot partition begins, in bytes. */
 const bootOffset = 4 * 1024 * 1024;
 
@@ -82,6 +86,7 @@ export interface CardImage {
 export async function createCardImage(
   files: Readonly<Record<string, string>>,
   mib = 36,
+  table: 'dos' | 'gpt' = 'dos',
 ): Promise<CardImage> {
   const directory = await mkdtemp(join(tmpdir(), 'mycel-image-'));
   const path = join(directory, 'card.img');
@@ -94,10 +99,12 @@ export async function createCardImage(
   await truncate(path, bootOffset + (mib + 4) * 1024 * 1024);
   const start = bootOffset / 512;
   const second = start + mib * 2048;
-  await run(
-    ['sfdisk', '-q', path],
-    `label: dos\nlabel-id: 0xdeadbeef\nstart=${start}, size=${mib * 2048}, type=c\nstart=${second}, size=4096, type=83\n`,
-  );
+  const tables = {
+    dos: `label: dos\nlabel-id: 0xdeadbeef\nstart=${start}, size=${mib * 2048}, type=c\nstart=${second}, size=4096, type=83\n`,
+    // Something without a file system comes first, as the loader of some boards does.
+    gpt: `label: gpt\nstart=2048, size=2048, type=${gptLoader}\nstart=${start}, size=${mib * 2048}, type=${gptBasic}\nstart=${second}, size=4096, type=${gptLinux}\n`,
+  };
+  await run(['sfdisk', '-q', path], tables[table]);
   const fat = ['mkfs.vfat', '-n', 'bootfs', '--offset', String(start), path, String(mib * 1024)];
   await run(fat);
   const at = `${path}@@${bootOffset}`;

@@ -1,6 +1,6 @@
 /** flash.sh on images and directories of every format: what it writes, what it leaves alone, what it refuses. */
 
-import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -62,6 +62,48 @@ const starters: Readonly<Record<string, string>> = {
   'rpi-preseed': `python3 -c 'import tomllib; [print(c) for c in tomllib.load(open("/boot/firmware/rpi-preseed.toml", "rb"))["runcmd"]["late"]]' >/run/hook; sh -e /run/hook`,
   DietPi: 'bash /boot/firmware/Automation_Custom_Script.sh',
 };
+
+async function expectOk(argv: readonly string[]): Promise<string> {
+  const { code, stdout, stderr } = await runCommand(argv);
+  expect(code, stderr).toBe(0);
+  return stdout.trim();
+}
+
+/** Makes a block device of a file for as long as something needs it. */
+async function withDevice(file: string, act: (device: string) => Promise<void>): Promise<void> {
+  const device = await expectOk(['losetup', '--find', '--show', file]);
+  try {
+    await act(device);
+  } finally {
+    await expectOk(['losetup', '--detach', device]);
+  }
+}
+
+describe('where the card is', () => {
+  const files = formats['Raspberry Pi OS Trixie'] ?? {};
+  const hook = expect.stringContaining('# mycel') as unknown;
+
+  it('a GPT image: the boot partition is found, and nothing outside it changes', async () => {
+    image = await createCardImage(files, 36, 'gpt');
+    const before = await image.digests();
+    const done = await flash(image.path);
+    expect(done).toMatchObject({ code: 0, stderr: '' });
+    expect(await image.read('vendor-data')).toEqual(hook);
+    expect((await image.digests()).outside).toBe(before.outside);
+  });
+
+  it.each(['dos', 'gpt'] as const)('a whole device with a table of kind %s', async (table) => {
+    const card = await createCardImage(files, 36, table);
+    image = card;
+    const before = await card.digests();
+    await withDevice(card.path, async (device) => {
+      expect(await flash(device)).toMatchObject({ code: 0, stderr: '' });
+    });
+    expect(await card.read('vendor-data')).toEqual(hook);
+    expect(await card.read('mycel/SHA256SUMS')).toContain('mycel.mjs');
+    expect((await card.digests()).outside).toBe(before.outside);
+  });
+});
 
 describe.each(Object.keys(formats))('an image of %s', (format) => {
   const files = formats[format] ?? {};
@@ -268,13 +310,13 @@ describe('flash.sh refuses', () => {
       /no FAT boot partition/,
     ],
     [
-      'a GPT image',
+      'an image that says GPT and has none',
       (path) => {
         const bytes = readFileSync(path);
         bytes[450] = 0xee;
         writeFileSync(path, bytes);
       },
-      /GPT/,
+      /no FAT boot partition/,
     ],
   ];
   it.each(images)('%s', async (_, spoil, reason) => {
@@ -283,6 +325,24 @@ describe('flash.sh refuses', () => {
     const { code, stderr } = await flash(card.path);
     expect([code, stderr]).toEqual([1, expect.stringMatching(reason)]);
     expect(stderr).toMatch(/\n {2}next: .+\n$/);
+  });
+
+  it('a device whose file system is in use, and changes nothing', async () => {
+    const card = await make(trixie);
+    const disk = join(card.directory, 'disk');
+    await expectOk(['mke2fs', '-q', '-t', 'ext4', disk, '16M']);
+    await withDevice(disk, async (device) => {
+      const place = join(card.directory, 'place');
+      mkdirSync(place);
+      await expectOk(['mount', device, place]);
+      try {
+        const { code, stderr } = await flash(device);
+        expect([code, stderr]).toEqual([1, expect.stringContaining(`is in use: ${place}`)]);
+        expect(readdirSync(place)).toEqual(['lost+found']);
+      } finally {
+        await expectOk(['umount', place]);
+      }
+    });
   });
 
   it('a compressed image, a target that is not there, two targets, none', async () => {
@@ -312,7 +372,7 @@ describe('flash.sh refuses', () => {
       ['its own boot partition', '/boot/firmware', /where this computer starts from/],
       ['the same by another name', '/run/other', /where this computer starts from/],
       ['its root', '/', /where this computer starts from/],
-      ['a whole device', '/run/disk', /is a whole device/],
+      ['a device that cannot be read', '/run/disk', /no partition table/],
       ['a locked card', '/run/locked', /not writable/],
     ])('%s', async (_, target, reason) => {
       const { code, stderr } = await board.run([
