@@ -9,8 +9,14 @@ import type { MemberState } from './mesh-node.ts';
 
 const recordName = 'members';
 
-/** How long changes are gathered for one write, in ms: a mesh that starts is one change. */
+/** How long departures are gathered for one write, in ms. */
 const gatherMs = 5_000;
+
+/**
+ * How long newcomers are, in ms: what is acknowledged in the first moments of the next life is theirs only if they are in the
+ * record. Few ever come to a mesh, and those that start together are a handful of writes.
+ */
+const newcomerMs = 100;
 
 /** How long those of the life before stay in the record without having been seen in this one, in ms: as the outbox waits. */
 const absenceMs = 300_000;
@@ -34,6 +40,9 @@ export interface MemberRecord {
   stop(): Promise<void>;
 }
 
+/** Who restarts or sleeps belongs to the mesh; the dead and those that left do not. */
+const isHere = (state: MemberState): boolean => state !== 'dead' && state !== 'left';
+
 /** Reads what is there, and keeps it up with `states`. Those who restart or sleep stay in it; the dead do not. */
 export async function openMemberRecord(
   world: MemberRecordWorld,
@@ -44,20 +53,23 @@ export async function openMemberRecord(
   const { clock } = world.adapters;
   const bytes = isKept ? await store.read(recordName) : undefined;
   const before = bytes === undefined ? [] : decodeMemberRecord(bytes, mesh);
-  let written = before.toSorted().join(' ');
+  let written = new Set(before);
   const startedAt = clock.now();
   let cancel: (() => void) | undefined;
+  let dueAt = Infinity;
 
   async function write(): Promise<void> {
     cancel = undefined;
+    dueAt = Infinity;
     const isEarly = clock.now() - startedAt < absenceMs;
     const unseen = isEarly ? before.filter((node) => !states.has(node)) : [];
-    const here = [...states].filter(([, state]) => state !== 'dead' && state !== 'left');
-    const nodes = [...here.map(([node]) => node), ...unseen].toSorted();
-    if (nodes.join(' ') === written) return;
-    written = nodes.join(' ');
+    const here = [...states].filter(([, state]) => isHere(state));
+    const nodes = new Set([...here.map(([node]) => node), ...unseen]);
+    const isSame = nodes.size === written.size && [...nodes].every((node) => written.has(node));
+    if (isSame) return;
+    written = nodes;
     try {
-      await store.write(recordName, encodeMemberRecord(mesh, nodes));
+      await store.write(recordName, encodeMemberRecord(mesh, [...nodes].toSorted()));
     } catch (error) {
       log.error({ error }, 'the members could not be written down');
     }
@@ -66,7 +78,13 @@ export async function openMemberRecord(
   return {
     before,
     changed() {
-      if (isKept) cancel ??= clock.alarm(clock.now() + gatherMs, () => void write());
+      if (!isKept) return;
+      const isNews = [...states].some(([node, state]) => isHere(state) && !written.has(node));
+      const at = clock.now() + (isNews ? newcomerMs : gatherMs);
+      if (at >= dueAt) return;
+      cancel?.();
+      dueAt = at;
+      cancel = clock.alarm(at, () => void write());
     },
     async stop() {
       if (cancel === undefined) return;

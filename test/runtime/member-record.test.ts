@@ -51,7 +51,8 @@ describe('the record of members', () => {
       states.set(node, state);
       record.changed();
     }
-    clock.advance(5_000);
+    // A newcomer is in the record long before its first event can be lost.
+    clock.advance(100);
     await Promise.resolve();
     expect(writes()).toBe(1);
     states.set(bob, 'alive');
@@ -78,6 +79,25 @@ describe('the record of members', () => {
     clock.advance(5_000);
     const late = await openMemberRecord(world, mesh, new Map());
     expect(late.before.toSorted()).toEqual([ann, eve].toSorted());
+  });
+
+  test('gathers departures for longer than newcomers, and a newcomer takes them along', async () => {
+    const { clock, world, writes } = stage();
+    await world.store.write('members', encodeMemberRecord(mesh, [ann, bob]));
+    const states = new Map<NodeId, MemberState>([[ann, 'alive']]);
+    const record = await openMemberRecord(world, mesh, states);
+    states.set(bob, 'dead');
+    record.changed();
+    clock.advance(4_000);
+    expect(writes()).toBe(1);
+    states.set(eve, 'alive');
+    record.changed();
+    clock.advance(100);
+    expect(writes()).toBe(2);
+    clock.advance(10_000);
+    expect(writes()).toBe(2);
+    const next = await openMemberRecord(world, mesh, new Map());
+    expect(next.before.toSorted()).toEqual([ann, eve].toSorted());
   });
 
   test('is written at once when the node stops', async () => {
