@@ -89,7 +89,18 @@ test('a flood beyond the outbox is held back until the frozen node is given up, 
 });
 
 test('a frozen subscriber is let go and stalls neither its node nor any other pair', async () => {
-  const argv = ['mosquitto_sub', '-h', '127.0.0.1', '-p', `${b.mqttPort}`, '-q', '1', '-d'];
+  const argv = [
+    'mosquitto_sub',
+    '-h',
+    '127.0.0.1',
+    '-p',
+    `${b.mqttPort}`,
+    '-q',
+    '1',
+    '-d',
+    '-i',
+    'jammed',
+  ];
   const frozen = b.host.start(['stdbuf', '-oL', ...argv, '-t', 'jam/#']);
   await frozen.line((text) => text.startsWith('Subscribed'), 10_000);
   const [onB, onC] = await Promise.all(
@@ -111,7 +122,56 @@ test('a frozen subscriber is let go and stalls neither its node nor any other pa
     Object.keys((await reportOf(b)).metrics.drops).some((name) => name.includes('slow-reader'));
   while (!(await isGone()) && performance.now() < end) await sleep(250);
   expect(await isGone()).toBe(true);
+  // Who, and why: told by the command that people look at.
+  const shown = (await b.host.cli('status')).stdout;
+  expect(shown).toMatch(/LET GO \(1\)[\s\S]*jammed +local +\S+ +.*(frozen|reads too slowly)/);
   frozen.child.kill('SIGKILL');
   await onB.stop();
   await onC.stop();
 });
+
+/** How long the flood past a frozen session lasts; `FREEZE_SECONDS=600` for the long run. */
+const freezeSeconds = Number(process.env['FREEZE_SECONDS'] ?? 15);
+
+test(
+  `a frozen subscriber with a session of its own costs its bound and no more, in ${freezeSeconds} s of full speed`,
+  { timeout: freezeSeconds * 1000 + 120_000 },
+  async () => {
+    const argv = ['mosquitto_sub', '-h', '127.0.0.1', '-p', `${b.mqttPort}`, '-q', '1', '-d'];
+    const own = ['-c', '-i', 'sleeper', '-t', 'freeze/#'];
+    const frozen = b.host.start(['stdbuf', '-oL', ...argv, ...own]);
+    await frozen.line((text) => text.startsWith('Subscribed'), 10_000);
+    const onC = await listen(c, '-q', '1', '-t', 'freeze/#');
+    frozen.child.kill('SIGSTOP');
+    const before = (await reportOf(b)).rssBytes;
+    const padding = 'x'.repeat(1000);
+    const lines: string[] = [];
+    let peak = 0;
+    let queuedMax = 0;
+    const end = performance.now() + freezeSeconds * 1000;
+    while (performance.now() < end) {
+      const more = numbered('freeze', lines.length + 4_000).slice(lines.length);
+      lines.push(...more);
+      const padded = more.map((line) => `${line}:${padding}`);
+      await speak(a, padded, '-q', '1', '-t', 'freeze/x');
+      const { rssBytes, clients } = (await reportOf(b)) as unknown as {
+        rssBytes: number;
+        clients: readonly { queuedBytes: number }[];
+      };
+      peak = Math.max(peak, rssBytes);
+      queuedMax = Math.max(queuedMax, ...clients.map(({ queuedBytes }) => queuedBytes));
+    }
+    await onC.waitForCount(lines.length, 30_000);
+    const heard = heardFrom(onC, 'freeze').map((line) => line.slice(0, line.lastIndexOf(':')));
+    expect(difference(lines, heard)).toBe('');
+    console.info(
+      `${lines.length} KiB past a frozen session: RSS ${before >> 20} to ${peak >> 20} MiB, ${queuedMax >> 10} KiB queued at most`,
+    );
+    expect(peak - before).toBeLessThan(growthBytesMax);
+    expect(queuedMax).toBeLessThan(8 * 1024 * 1024 * 1.2);
+    const drops = Object.keys((await reportOf(b)).metrics.drops);
+    expect(drops.filter((name) => /slow-reader|session/.test(name))).not.toEqual([]);
+    frozen.child.kill('SIGKILL');
+    await onC.stop();
+  },
+);

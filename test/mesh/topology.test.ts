@@ -118,21 +118,22 @@ test('a topology that does not exist is refused with those that do, and nothing 
   });
 });
 
-test('three switches under traffic lose no message and deliver none twice', async () => {
+test('four switches under traffic lose no message and deliver none twice', async () => {
   const ears = await Promise.all(mesh.nodes.map((node) => listen(node, '-q', '1', '-t', 't/#')));
   const talk = traffic(mesh.nodes, ears);
   try {
-    await switchThrice();
+    await switchThroughAll();
   } finally {
     console.info(`${await talk.end()} events of ${count} publishers`);
   }
 });
 
-async function switchThrice(): Promise<void> {
+async function switchThroughAll(): Promise<void> {
   await sleep(500);
   for (const [by, kind] of [
     [1, 'hyparview'],
     [3, 'client-server'],
+    [2, 'pub-sub'],
     [0, 'full-mesh'],
   ] as const) {
     await setTopology(mesh.node(by), kind);

@@ -1,0 +1,61 @@
+/**
+ * Publishes numbered events to the broker on this host and prints every number that was acknowledged, as it is. It comes
+ * back when the broker does, and repeats nothing: what was not acknowledged is nobody's promise.
+ * Arguments: port, topic. The first line of standard input ends it.
+ */
+
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { rawClient, type } from '../adapters/aedes/raw-client.ts';
+
+const [port = '1883', topic = 'ev'] = process.argv.slice(2);
+
+/** Events a second, and how many may be unacknowledged. */
+const perSecond = 400;
+const windowMax = 20;
+
+let next = 0;
+let isOver = false;
+once(process.stdin, 'data').then(
+  () => (isOver = true),
+  () => undefined,
+);
+
+async function session(): Promise<void> {
+  const client = await rawClient(Number(port));
+  if ((await client.connect({ clientId: 'publisher' })).code !== 0) return;
+  const numberOf = new Map<number, number>();
+  let read = 0;
+  const takeAcks = (): void => {
+    for (const packet of client.packets.slice(read)) {
+      read += 1;
+      if (packet.type !== type.puback) continue;
+      const id = packet.body.readUInt16BE(0);
+      console.log(`acked ${numberOf.get(id)}`);
+      numberOf.delete(id);
+    }
+  };
+  client.socket.on('data', () => setImmediate(takeAcks));
+  while (!isOver && !client.isClosed()) {
+    if (numberOf.size < windowMax) {
+      const id = (next % 60_000) + 1;
+      numberOf.set(id, next);
+      client.publish(topic, String(next), { qos: 1, id });
+      next += 1;
+    }
+    await sleep(1000 / perSecond);
+  }
+  // What is on its way may still be acknowledged.
+  for (let waited = 0; !client.isClosed() && numberOf.size > 0 && waited < 5_000; waited += 50) {
+    await sleep(50);
+  }
+  takeAcks();
+  client.socket.destroy();
+}
+
+while (!isOver) {
+  await session().catch(() => undefined);
+  await sleep(100);
+}
+console.log('over');
+process.exit(0);
