@@ -16,7 +16,7 @@ const files = [
   'test/sim/membership.swarm.test.ts',
   'test/sim/routing.test.ts',
   'test/sim/raft.swarm.test.ts',
-  'test/sim/state.test.ts',
+  'test/sim/state.swarm.test.ts',
 ];
 const { values } = parseArgs({
   options: { seed: { type: 'string' }, minutes: { type: 'string', default: '10' } },
