@@ -1,6 +1,6 @@
 /** What each request of the control socket does to the node. */
 
-import type { MeshEvents, MeshNode, NodeId } from 'mycel';
+import type { AgentHandles, MeshEvents, MeshNode, NodeId } from 'mycel';
 
 import { pick, resolveMember } from './member-choice.ts';
 import { isAgentRequest, runAgentCall } from './control-agents.ts';
@@ -59,8 +59,7 @@ export async function runCall(
       return node.discover();
     case 'publish': {
       const { topic, payloadBase64, ...how } = request.args;
-      await node.publish(topic, Buffer.from(payloadBase64, 'base64'), how);
-      return {};
+      return node.publish(topic, Buffer.from(payloadBase64, 'base64'), { ...how, named: true });
     }
     case 'pending':
       return node.pending();
@@ -122,6 +121,10 @@ async function runMeshCall(
       return {};
     case 'listeners':
       return node.listeners(request.args.topic);
+    case 'explain-topic':
+      return (node as MeshNode & AgentHandles).explain.topic(request.args.topic);
+    case 'explain-message':
+      return (node as MeshNode & AgentHandles).explain.message(request.args.message);
     case 'topology':
       return node.topology();
     case 'topology-set':
@@ -170,6 +173,7 @@ export function openStream(
           qos: message.qos,
           retain: message.retain,
           at: message.at,
+          id: message.id,
         }),
       { signal },
     );

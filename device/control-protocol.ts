@@ -9,6 +9,9 @@ import type {
   NodeStatus,
   PendingMember,
   ListenersReport,
+  MessageExplanation,
+  Published,
+  TopicExplanation,
   TopologyReport,
 } from 'mycel';
 
@@ -58,6 +61,8 @@ export interface ControlMessage {
   readonly qos: 0 | 1;
   readonly retain: boolean;
   readonly at: number;
+  /** For `explain`. */
+  readonly id: string;
 }
 
 /** One of the node's events, by name. */
@@ -80,7 +85,7 @@ export interface ControlCalls
       readonly channel?: string;
       readonly urgent?: boolean;
     };
-    result: NoArgs;
+    result: Published;
   };
   init: {
     args: { readonly mesh?: string };
@@ -119,6 +124,8 @@ export interface ControlCalls
     result: { readonly password: string; readonly port: number };
   };
   listeners: { args: { readonly topic: string }; result: ListenersReport };
+  'explain-topic': { args: { readonly topic: string }; result: TopicExplanation };
+  'explain-message': { args: { readonly message: string }; result: MessageExplanation };
   topology: { args: NoArgs; result: TopologyReport };
   'topology-set': { args: TopologySetArgs; result: TopologyReport };
   'topology-auto': { args: { readonly hint?: string }; result: TopologyReport };
@@ -242,6 +249,8 @@ const checks: Readonly<Record<CallName | StreamName, Readonly<Record<string, Che
     subscribe: filters,
   },
   listeners: { topic: text(1024) },
+  'explain-topic': { topic: text(1024) },
+  'explain-message': { message: text(128) },
   topology: {},
   'topology-set': {
     kind: text(64),

@@ -1,8 +1,13 @@
-/** The commands about the ways of messages: who would hear one. */
+/** The commands about the ways of messages: who would hear one, and what becomes of it. */
 
 import type { Command } from 'commander';
 
 import type { WithContext } from './context.ts';
+
+/** Flags of `explain`. */
+export interface ExplainFlags {
+  readonly message?: string;
+}
 
 /** Adds them. */
 export function addRouteCommands(program: Command, withContext: WithContext): void {
@@ -13,6 +18,16 @@ export function addRouteCommands(program: Command, withContext: WithContext): vo
     .action(
       withContext(async (context, topic: string) =>
         (await import('./commands/listeners.ts')).listeners(context, topic),
+      ),
+    );
+  program
+    .command('explain')
+    .description('what would happen to a message on a topic, or happened to one, hop by hop')
+    .argument('[topic]')
+    .option('--message <id>', 'the message with this id ("mycel pub --json" shows it)')
+    .action(
+      withContext(async (context, topic: string | undefined, flags: ExplainFlags) =>
+        (await import('./commands/explain.ts')).explain(context, topic, flags),
       ),
     );
 }

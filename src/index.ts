@@ -138,8 +138,19 @@ export type {
   NodeOptions,
   NodeStatus,
   PendingMember,
+  Published,
   PublishOptions,
   SubscribeOptions,
 } from './runtime/mesh-node.ts';
+export type { ExplainHandle } from './runtime/explain/explain.ts';
+export type {
+  ExplainedFates,
+  ExplainedHop,
+  ExplainedNode,
+  ExplainedReceiver,
+  ExplainedStation,
+  MessageExplanation,
+  TopicExplanation,
+} from './runtime/explain/explanation.ts';
 export type { ListenerGroup, ListenerNode, ListenersReport } from './runtime/routing/listeners.ts';
 export type { TopologyEvent, TopologyOptions, TopologyReport } from './runtime/topology.ts';

@@ -26,7 +26,7 @@ export async function pub(
     );
   }
   const retain = flags.retain === true;
-  await callNode(context.dataDir, 'publish', {
+  const { id } = await callNode(context.dataDir, 'publish', {
     topic,
     payloadBase64: bytes.toString('base64'),
     qos: flags.qos,
@@ -34,5 +34,5 @@ export async function pub(
     ...(flags.channel === undefined ? {} : { channel: flags.channel }),
     ...(flags.urgent === true ? { urgent: true } : {}),
   });
-  print(context, { topic, bytes: bytes.length, qos: flags.qos, retain }, () => []);
+  print(context, { topic, bytes: bytes.length, qos: flags.qos, retain, id }, () => []);
 }

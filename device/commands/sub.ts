@@ -63,9 +63,9 @@ export async function sub(context: Context, filter: string, flags: SubFlags): Pr
 
 /** The payload as text, or as `{base64}` when it is not valid UTF-8. */
 export function toJson(message: ControlMessage): Record<string, unknown> {
-  const { topic, payloadBase64, origin, qos, retain, at } = message;
+  const { topic, payloadBase64, origin, qos, retain, at, id } = message;
   const text = asUtf8(payloadBase64);
-  return { topic, payload: text ?? { base64: payloadBase64 }, origin, qos, retain, at };
+  return { topic, payload: text ?? { base64: payloadBase64 }, origin, qos, retain, at, id };
 }
 
 function toText({ topic, payloadBase64 }: ControlMessage, isTty: boolean): string {

@@ -14,6 +14,8 @@ import { createBlobs } from '../runtime/blobs/blobs.ts';
 import type { Blobs } from '../runtime/blobs/blobs.ts';
 import { createUpdates } from '../runtime/update/updates.ts';
 import type { Updates } from '../runtime/update/updates.ts';
+import { createExplain } from '../runtime/explain/explain.ts';
+import type { ExplainHandle } from '../runtime/explain/explain.ts';
 import type { Hardware } from '../ports/hardware.ts';
 import type { Furniture } from '../runtime/node.ts';
 import { lazyPart } from '../runtime/parts.ts';
@@ -27,6 +29,8 @@ export interface AgentHandles extends SharedHandles, WorkHandles, DecisionHandle
   readonly updates: Updates;
   /** The board under the node. */
   readonly device: DeviceHandle;
+  /** What happens, or happened, to messages, hop by hop. */
+  readonly explain: ExplainHandle;
   /** Language models, asked through the mesh. */
   readonly llm: LlmHandle;
 }
@@ -40,9 +44,11 @@ export function furnish(world: PartWorld): Furniture<AgentHandles> {
   const llm = createLlm(world);
   const blobs = createBlobs({ ...world, files: world.adapters.blobFiles(world.dataDir) });
   const device = createDeviceHandle(hardware, world.adapters.peripherals);
+  const explain = createExplain(world);
   const updates = createUpdates(world, blobs.handle);
   return {
     parts: [
+      explain,
       blobs,
       ...shared.parts,
       ...work.parts,
@@ -54,6 +60,7 @@ export function furnish(world: PartWorld): Furniture<AgentHandles> {
     handles: {
       device,
       updates: updates.handle,
+      explain: explain.handle,
       llm: llm.handle,
       blobs: blobs.handle,
       ...shared.handles,

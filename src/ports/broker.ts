@@ -8,9 +8,10 @@ export interface BrokerMessage {
   readonly payload: Uint8Array;
   readonly qos: 0 | 1;
   readonly retain: boolean;
-  /** Who published it, and when by its clock, where that is known. */
+  /** Who published it, when by its clock, and its id, where they are known. */
   readonly origin?: NodeId;
   readonly at?: number;
+  readonly id?: string;
 }
 
 /** A client in a shared subscription. */
@@ -53,6 +54,8 @@ export interface BrokerHandlers {
   interest(filter: string, isWanted: boolean): void;
   /** The broker disconnects a client by a bound, or because its account is gone. */
   evicted(client: BrokerClient, reason: string): void;
+  /** A client's message broke a rule or came too fast: it is acknowledged, as MQTT 3.1.1 has no refusal, and goes nowhere. */
+  refused?(topic: string, client: BrokerClient, reason: string): void;
   /** Shared subscriptions are not reported as interest. */
   readonly groups: GroupDesk;
 }

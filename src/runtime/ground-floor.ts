@@ -11,6 +11,9 @@ import { isLoopbackOnly, loopbackHost } from './reach.ts';
 import type { Groups } from './routing/groups.ts';
 import type { LocalInterest } from './routing/local-interest.ts';
 
+/** Why a broker refuses what keeps the rules. */
+const tooFast = 'too-fast';
+
 /** What it belongs to. */
 export interface GroundFloorWorld {
   readonly options: NodeOptions;
@@ -53,6 +56,11 @@ export function openGroundFloor(world: GroundFloorWorld): Promise<Ground> {
       },
       interest: (filter, isWanted) => world.interest.say('broker', filter, isWanted),
       groups: world.groups,
+      refused(topic, { clientId, guest }, reason) {
+        const cause = reason === tooFast ? 'overflow' : 'acl';
+        const who = guest === undefined ? `client ${clientId}` : `guest ${guest}`;
+        life()?.messaging.trace.own('dropped', topic, undefined, cause, `${who}: ${reason}`);
+      },
       opened: (session) => void life()?.peering.links.opened(session),
       frame: (session, lane, bytes) => life()?.peering.links.frame(session, lane, bytes),
       drained: (session) => life()?.peering.links.drained(session),

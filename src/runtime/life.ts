@@ -132,11 +132,13 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     data(link, envelope, raw) {
       const { peer } = link.session;
       if (porter.isOnProbation(link) && !mayComeFrom(peer, envelope)) {
+        rooms.messaging?.trace.step('dropped', envelope, peer, 'acl', 'its sender is on probation');
         return metrics.drop('link', 'on probation');
       }
       rooms.messaging?.received(peer, envelope, raw);
     },
     drained: (peer) => rooms.messaging?.step((router, now) => router.drained(now, peer)),
+    lost: (peer, { name }, raw) => rooms.messaging?.lost(peer, name, raw),
   });
 
   function compareRetained(node: NodeId): void {
@@ -259,10 +261,10 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     mesh: trust.meshId,
     alert: (code, text) => world.alert(code, text),
     transmit(peer, raw, kind) {
-      const record = porter.isOnProbation(peering.links.current(peer))
-        ? allowedRecord(peer, raw)
-        : raw;
-      return record === undefined || traffic.record(peer, record, kind);
+      const isLimited = porter.isOnProbation(peering.links.current(peer));
+      const record = isLimited ? allowedRecord(peer, raw) : raw;
+      const isTaken = record === undefined || traffic.record(peer, record, kind);
+      return isTaken && record !== raw ? 'withheld' : isTaken;
     },
     mayLeave: (topic) => !trust.certificate().roles.includes('probation') || isOpenTopic(topic),
     sendBroadcast: (peer, bytes) => void peering.links.control(peer, { kind: 'broadcast', bytes }),

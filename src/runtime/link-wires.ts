@@ -54,6 +54,8 @@ export interface LinkWires {
   dialLane(link: LinkInfo): Promise<LinkSession>;
   /** What was under way to the peer on a channel's connection may be lost. */
   broken(link: LinkInfo): void;
+  /** A message for the peer was lost in the queue of its channel. */
+  lost(peer: NodeId, channel: Channel, record: Uint8Array): void;
   /** This node's own first words. */
   hello(): Hello;
   greeted(link: LinkInfo, hello: Hello): void;

@@ -113,6 +113,7 @@ export function createLinks(wires: LinkWires): Links {
       const link = mainOf(peer);
       if (link !== undefined) wires.drained(link.info);
     },
+    lost: (peer, channel, record) => wires.lost(peer, channel, record),
     broken(peer) {
       const link = mainOf(peer);
       if (link !== undefined) wires.broken(link.info);

@@ -46,6 +46,14 @@ export interface MeshMessage {
   readonly retain: boolean;
   /** When the origin took it: hybrid logical clock, wall ms part. Untrusted for anything but display. */
   readonly at: number;
+  /** The same for every copy of the message anywhere: for `explain.message`. */
+  readonly id: string;
+}
+
+/** A message that was taken. */
+export interface Published {
+  /** For `explain.message`; undefined for a signal whose publisher did not ask for it. */
+  readonly id: string | undefined;
 }
 
 /** How to publish. */
@@ -58,6 +66,8 @@ export interface PublishOptions {
   readonly channel?: string;
   /** It must not wait behind others: an `urgent` channel that fits, else at most 4 KiB on the link's own. @default false */
   readonly urgent?: boolean;
+  /** Whether a signal is answered with its id, which costs a promise for each; an event always is. @default false */
+  readonly named?: boolean;
   /** Gives up a publish that still waits for room in the outbox: it rejects with the signal's reason. */
   readonly signal?: AbortSignal;
 }
@@ -243,7 +253,11 @@ export interface MeshNode {
    * Publishes to every subscriber on every node, this one included. Resolves when the message is in the outbox.
    * @throws {MycelError} MYCEL_BAD_TOPIC, MYCEL_TOO_LARGE, MYCEL_OUTBOX_FULL, MYCEL_NOT_RUNNING
    */
-  publish(topic: string, payload: Uint8Array | string, options?: PublishOptions): Promise<void>;
+  publish(
+    topic: string,
+    payload: Uint8Array | string,
+    options?: PublishOptions,
+  ): Promise<Published>;
   /**
    * Subscribes; `$share/<group>/<filter>` makes it a member of a group in the whole mesh: each message goes to one
    * member, to one on its publisher's node if there is any. Iterate the result, break out of the loop or abort the

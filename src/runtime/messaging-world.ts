@@ -15,8 +15,9 @@ import type { Absent, Leftover } from '../protocol/routing/leftover.ts';
 import type { DeliveryClass, Envelope, Letter } from '../protocol/routing/messages.ts';
 import type { RetainedEntry } from '../protocol/routing/retained-map.ts';
 import type { Router, RouterView } from '../protocol/routing/router-world.ts';
-import type { MeshMessage, PublishOptions } from './mesh-node.ts';
+import type { MeshMessage, Published, PublishOptions } from './mesh-node.ts';
 import type { Groups } from './routing/groups.ts';
+import type { MessageTrace } from './routing/message-trace.ts';
 import type { LocalInterest } from './routing/local-interest.ts';
 import type { Subscriptions } from './subscriptions.ts';
 
@@ -40,7 +41,8 @@ export interface MessagingWorld {
   readonly absent?: Absent;
   readonly mesh: MeshId;
   alert(code: string, text: string): void;
-  transmit(peer: NodeId, record: Uint8Array, kind: DeliveryClass): boolean;
+  /** False: not taken. `withheld`: the peer may count it and not read it. */
+  transmit(peer: NodeId, record: Uint8Array, kind: DeliveryClass): boolean | 'withheld';
   /** Whether this topic may go to the mesh; what may not stays with the local subscribers. */
   mayLeave(topic: string): boolean;
   sendLetter(peer: NodeId, letter: Letter): void;
@@ -63,11 +65,15 @@ export interface MessagingWorld {
 export interface Messaging {
   readonly router: Router;
   readonly channels: ChannelTable;
+  /** What became of the last messages. */
+  readonly trace: MessageTrace;
   /** A local client published; `taken` is called when the message is safe in the outbox, or with why it is not. */
   fromClient(message: BrokerMessage, taken: (refusal?: string) => void): void;
   /** A program in this process published. */
-  publish(topic: string, payload: Uint8Array, options: PublishOptions): Promise<void>;
+  publish(topic: string, payload: Uint8Array, options: PublishOptions): Promise<Published>;
   received(from: NodeId, envelope: Envelope, raw: Uint8Array): void;
+  /** A message for a peer was lost in the queue of a channel. */
+  lost(peer: NodeId, channel: string, raw: Uint8Array): void;
   /** The last values that match a filter, for a new subscriber in this process. */
   retained(filter: string): readonly MeshMessage[];
   /** A neighbour's trees say something; what cannot be read is counted. */

@@ -3,9 +3,11 @@
 import { decodeBroadcast, encodeBroadcast } from '../wire/broadcast-codec.ts';
 import type { Millis } from '../kernel/core.ts';
 import { createHybridClock } from '../kernel/hlc.ts';
+import type { Hlc } from '../kernel/hlc.ts';
 import type { NodeId } from '../kernel/ids.ts';
 import { topicMatches } from '../kernel/topic.ts';
 import type { BrokerMessage } from '../ports/broker.ts';
+import { messageIdOf } from '../protocol/routing/message-id.ts';
 import { createRouter } from '../protocol/routing/router.ts';
 import type { EnvelopeCodec, Publication, Router } from '../protocol/routing/router-world.ts';
 import {
@@ -21,6 +23,7 @@ import type { Messaging, MessagingWorld } from './messaging-world.ts';
 import { createDurableOutbox } from './routing/durable-outbox.ts';
 import { createPublishing } from './routing/publishing.ts';
 import type { OwnMessage, Publisher } from './routing/publishing.ts';
+import { createMessageTrace } from './routing/message-trace.ts';
 import { createTreeRelay } from './routing/tree-relay.ts';
 import { fromRetained, toMessage } from './routing/mesh-message.ts';
 import { observeHlc } from './routing/observe-hlc.ts';
@@ -41,6 +44,8 @@ const codec: EnvelopeCodec = {
   writeSkipped,
 };
 
+const withheldText = 'its receiver is on probation';
+
 /** A signal need not wait, but must not overtake an event of the same client either: it is dropped when it would. */
 const signalBehind = 'signal behind a full outbox';
 
@@ -52,6 +57,7 @@ interface Waiting {
 /** Builds the message floor. */
 export function createMessaging(world: MessagingWorld): Messaging {
   const { self, clock, log, metrics, broker } = world;
+  const trace = createMessageTrace(self, clock);
   const hlc = createHybridClock();
   const waiting: Waiting[] = [];
   let waitingBytes = 0;
@@ -81,17 +87,24 @@ export function createMessaging(world: MessagingWorld): Messaging {
       absent: world.absent,
       codec,
       groups: world.groups,
+      trace,
       observeHlc: (remote) => observeHlc(hlc, clock.wallMs(), remote),
     },
     {
       deliver(envelope, isRetained) {
         // Counted, so that its origin's stream has no hole, but not for this node to read.
-        if (envelope.topic === '') return metrics.drop('mesh', 'withheld');
+        if (envelope.topic === '') {
+          trace.step('dropped', envelope, undefined, 'acl', withheldText);
+          return metrics.drop('mesh', 'withheld');
+        }
         metrics.count('mesh.delivered');
         const { share } = envelope;
         if (share !== undefined) {
+          const fate = world.groups.has(share) ? 'shared' : 'handed';
+          trace.step(fate, envelope, undefined, undefined, share);
           return world.groups.hand(share, toMessage(envelope), envelope.origin);
         }
+        trace.step('delivered', envelope, undefined, undefined, '');
         broker.deliver({
           topic: envelope.topic,
           payload: envelope.payload,
@@ -100,7 +113,12 @@ export function createMessaging(world: MessagingWorld): Messaging {
         });
         if (world.subscriptions.count() > 0) world.subscriptions.deliver(toMessage(envelope));
       },
-      transmit: (peer, raw, kind) => world.transmit(peer, raw, kind),
+      transmit(peer, raw, kind) {
+        const verdict = world.transmit(peer, raw, kind);
+        if (verdict === true) trace.raw('sent', raw, peer, undefined, '');
+        else if (verdict === 'withheld') trace.raw('dropped', raw, peer, 'acl', withheldText);
+        return verdict !== false;
+      },
       sendLetter: (peer, letter) => world.sendLetter(peer, letter),
       sendInterest: (peer, message) => world.sendInterest(peer, message),
       announceNeighbours: (neighbours) => world.announceNeighbours(neighbours),
@@ -165,19 +183,28 @@ export function createMessaging(world: MessagingWorld): Messaging {
     return result;
   }
 
-  function offer(message: OwnMessage): 'taken' | 'full' {
+  function offer(message: OwnMessage, by: Pick<Publisher, 'stamped'>): 'taken' | 'full' {
     const { topic, payload, qos, retain, channel } = message;
     const stamp = hlc.tick(clock.wallMs());
+    trace.own('published', topic, stamp, undefined, qos === 1 ? 'event' : 'signal');
     if (world.mayLeave(topic)) {
       const publication = { topic, payload, qos, retain, hlc: stamp, channel };
-      if (step((one, now) => one.publish(now, publication)) === 'full') return 'full';
+      if (step((one, now) => one.publish(now, publication)) === 'full') {
+        trace.own('held', topic, stamp, undefined, 'the outbox is full; its publisher waits');
+        return 'full';
+      }
       metrics.count('mesh.published');
-    } else metrics.drop('mesh', 'on probation');
+    } else {
+      trace.own('dropped', topic, stamp, 'acl', 'this node is on probation');
+      metrics.drop('mesh', 'on probation');
+    }
+    by.stamped?.(stamp);
     if (world.subscriptions.count() > 0 || world.groups.wants(topic)) {
       // A copy: the bytes belong to the publisher, or to the read that brought them.
       const own = new Uint8Array(payload);
       const at = stamp.wallMs;
-      const delivered = { topic, payload: own, origin: self, qos, retain: false, at } as const;
+      const id = messageIdOf(self, stamp);
+      const delivered = { topic, payload: own, origin: self, qos, retain: false, at, id } as const;
       world.groups.publish(delivered);
       world.subscriptions.deliver(delivered);
     }
@@ -188,14 +215,11 @@ export function createMessaging(world: MessagingWorld): Messaging {
   function homeless(filter: string, message: MeshMessage, had: NodeId | undefined): void {
     const { topic, payload, qos } = message;
     if (isStopped || !world.mayLeave(topic)) return metrics.drop('router', 'share-nobody');
-    const publication: Publication = {
-      topic,
-      payload,
-      qos,
-      retain: false,
-      hlc: hlc.tick(clock.wallMs()),
-    };
+    const stamp = hlc.tick(clock.wallMs());
+    const publication: Publication = { topic, payload, qos, retain: false, hlc: stamp };
+    trace.own('published', topic, stamp, undefined, `handed on of ${message.id}`);
     const isTaken = step((one, now) => one.hand(now, filter, publication, had));
+    if (!isTaken) trace.own('dropped', topic, stamp, 'no-interest', `no member in ${filter}`);
     if (isTaken && qos === 1) durable.whenSafe(router.lastSeq(), () => {});
   }
 
@@ -203,7 +227,7 @@ export function createMessaging(world: MessagingWorld): Messaging {
   function retry(): void {
     while (waiting.length > 0 && !isStopped) {
       const next = waiting[0] as Waiting;
-      if (offer(next.message) === 'full') return;
+      if (offer(next.message, next.by) === 'full') return;
       forget(next);
       accepted(next.message, next.by);
     }
@@ -225,21 +249,30 @@ export function createMessaging(world: MessagingWorld): Messaging {
   /** @returns what takes a message that has to wait back. */
   function take(message: OwnMessage, by: Publisher): () => void {
     const refusal = refusalOf(message);
-    const isTaken = refusal === undefined && waiting.length === 0 && offer(message) === 'taken';
+    const isTaken = refusal === undefined && waiting.length === 0 && offer(message, by) === 'taken';
     if (isTaken) {
       accepted(message, by);
       return () => {};
     }
     if (refusal !== undefined) {
+      trace.own('dropped', message.topic, undefined, 'overflow', refusal);
       by.taken(refusal);
       return () => {};
     }
     if (message.qos === 0) {
+      trace.own('dropped', message.topic, undefined, 'overflow', signalBehind);
       metrics.drop('outbox', signalBehind);
       by.taken();
       return () => {};
     }
     if (!world.channels.mayWait(message)) {
+      trace.own(
+        'dropped',
+        message.topic,
+        undefined,
+        'overflow',
+        'its channel rejects what must wait',
+      );
       by.taken('the outbox is full');
       return () => {};
     }
@@ -260,16 +293,21 @@ export function createMessaging(world: MessagingWorld): Messaging {
   }
 
   const publish = createPublishing({
+    self,
     channels: world.channels,
     take,
-    signal(message) {
+    signal(message, by) {
       const refusal = refusalOf(message);
-      if (refusal !== undefined) return refusal;
+      if (refusal !== undefined) {
+        trace.own('dropped', message.topic, undefined, 'overflow', refusal);
+        return refusal;
+      }
       if (waiting.length > 0) {
+        trace.own('dropped', message.topic, undefined, 'overflow', signalBehind);
         metrics.drop('outbox', signalBehind);
         return undefined;
       }
-      offer(message);
+      offer(message, by);
       if (broker.isHeard(message.topic)) {
         broker.deliver({ ...message, payload: new Uint8Array(message.payload) });
       }
@@ -288,11 +326,14 @@ export function createMessaging(world: MessagingWorld): Messaging {
   return {
     router,
     channels: world.channels,
+    trace,
     step,
     view: () => router.view(),
     fromClient: (message, taken) => void take(message, { taken }),
     trouble: () => durable.trouble(),
     publish,
+    lost: (peer, channel, raw) =>
+      trace.raw('dropped', raw, peer, 'overflow', `the queue of channel '${channel}' was full`),
     received(from, envelope, raw) {
       metrics.count('mesh.received');
       step((one, now) => one.received(now, from, envelope, raw));

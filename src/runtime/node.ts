@@ -25,6 +25,7 @@ import type {
 } from './mesh-node.ts';
 import { createParcels } from './parcels.ts';
 import type { NodePart, PartWorld } from './parts.ts';
+import { createRouteBook } from './explain/route-book.ts';
 import { createGroups } from './routing/groups.ts';
 import { listenersOf } from './routing/listeners.ts';
 import { createLocalInterest } from './routing/local-interest.ts';
@@ -316,6 +317,11 @@ export async function createMeshNode<Handles extends object = object>(
     node,
     mesh: parcels.port,
     calls,
+    routes: createRouteBook({
+      self: identity.node,
+      messaging: () => here().life().messaging,
+      links: () => node.status().links,
+    }),
     options,
     adapters,
     clock,

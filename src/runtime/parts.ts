@@ -11,6 +11,7 @@ import type { Store } from '../ports/store.ts';
 import type { KeyText } from '../protocol/trust/messages.ts';
 import type { NodeKeys } from '../wire/keys.ts';
 import type { NodeAdapters } from './adapters.ts';
+import type { RouteBook } from './explain/route-book.ts';
 import type { MeshNode, NodeOptions } from './mesh-node.ts';
 
 /** What a part may use. */
@@ -20,6 +21,8 @@ export interface PartWorld {
   readonly mesh: MeshPort;
   /** Requests and replies over that port. */
   readonly calls: Calls;
+  /** What this node alone can say about the ways of messages. */
+  readonly routes: RouteBook;
   readonly options: NodeOptions;
   /** The world of this computer: what a part needs of it that has no field of its own here. */
   readonly adapters: NodeAdapters;

@@ -9,6 +9,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { LinkTransport } from '../ports/link.ts';
 import type { Log } from '../ports/log.ts';
 import type { Metrics } from '../ports/metrics.ts';
+import type { Channel } from '../protocol/channels/channel.ts';
 import type { ChannelTable } from '../protocol/channels/channel-table.ts';
 import type { ProfileName } from '../protocol/membership/profiles.ts';
 import type {
@@ -75,6 +76,8 @@ export interface PeeringWorld {
   control(link: LinkInfo, message: ControlMessage): void;
   data(link: LinkInfo, envelope: Envelope, raw: Uint8Array): void;
   drained(peer: NodeId): void;
+  /** A message for a peer was lost in the queue of its channel. */
+  lost(peer: NodeId, channel: Channel, record: Uint8Array): void;
 }
 
 /** The peers of one node in one mesh. */
@@ -113,6 +116,7 @@ export function startPeering(world: PeeringWorld): Peering {
     dialLane: (link) =>
       world.transport().dial(link.session.peer, [datagramAddress(link)], stopping.signal),
     broken: (link) => world.neighbourMoved(link.session.peer),
+    lost: (peer, channel, record) => world.lost(peer, channel, record),
     hello,
     greeted(link, theirs) {
       const own = markOf.get(link.id);

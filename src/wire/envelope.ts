@@ -211,6 +211,21 @@ export function envelopeTopic(raw: Uint8Array): string {
   return topicText(raw, topicAt, topicAt + readU16(raw, topicLengthAt)) ?? '';
 }
 
+/** Who published an encoded message. */
+export function envelopeOrigin(raw: Uint8Array): NodeId {
+  return idAt(raw, originAt);
+}
+
+/** The wall part of the time stamp of an encoded message. */
+export function envelopeWallMs(raw: Uint8Array): number {
+  return readU48(raw, wallAt);
+}
+
+/** The count in the time stamp of an encoded message. */
+export function envelopeCount(raw: Uint8Array): number {
+  return readU16(raw, countAt);
+}
+
 /** Bytes of the payload of an encoded message. */
 export function envelopePayloadBytes(raw: Uint8Array): number {
   return raw.length - topicStart(raw) - readU16(raw, topicLengthAt);

@@ -104,7 +104,15 @@ export function createNodeDouble(): NodeDouble {
     deliver(topic: string, payload: Uint8Array) {
       const set = subscribers.get(topic) ?? new Set();
       for (const listener of set) {
-        listener({ topic, payload, origin: idOf(2), qos: 1, retain: false, at: 1 });
+        listener({
+          topic,
+          payload,
+          origin: idOf(2),
+          qos: 1,
+          retain: false,
+          at: 1,
+          id: `${idOf(2)}-1-0`,
+        });
       }
       return set.size;
     },

@@ -97,8 +97,8 @@ function stage(journal: EventLog, boot = 1): Stage {
   };
 }
 
-function publish({ messaging }: Stage, text: string): Promise<void> {
-  return messaging.publish('t', new TextEncoder().encode(text), {});
+async function publish({ messaging }: Stage, text: string): Promise<void> {
+  await messaging.publish('t', new TextEncoder().encode(text), {});
 }
 
 describe('an event', () => {

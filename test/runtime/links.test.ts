@@ -54,6 +54,7 @@ async function stage(greeted: (links: ReturnType<typeof createLinks>, link: Link
     channels: createChannelTable([]),
     dialLane: () => Promise.reject(new Error('not here')),
     broken: () => undefined,
+    lost: () => undefined,
     hello: () => hello,
     greeted: (link) => greeted(links, link),
     control: (_link, { kind }) => heard.push(kind),

@@ -111,7 +111,7 @@ function stage(): Stage {
   };
 }
 
-function publish(messaging: Messaging, from: number, to: number): Promise<void>[] {
+function publish(messaging: Messaging, from: number, to: number): Promise<unknown>[] {
   return Array.from({ length: to - from }, (_, at) =>
     messaging.publish('t', new TextEncoder().encode(`${from + at}`), {}),
   );

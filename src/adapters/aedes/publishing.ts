@@ -139,6 +139,7 @@ export function createPublishing(world: {
               void store.incomingDelPacket({ id: clientId }, packet);
               return done(new Error(refusal));
             }
+            handlers.refused?.(packet.topic, describeClient(connection), problem ?? refusal);
             packet.topic = sinkTopic;
             packet.payload = Buffer.alloc(0);
             packet.retain = false;

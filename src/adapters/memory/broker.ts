@@ -75,6 +75,7 @@ export function createMemoryBroker(handlers: BrokerHandlers): MemoryBroker {
 
   function publish(from: Connected, message: BrokerMessage): Promise<boolean> {
     if (topicProblem(message.topic) !== undefined || isReservedTopic(message.topic)) {
+      handlers.refused?.(message.topic, from.about, 'no client may publish to it');
       return Promise.resolve(false);
     }
     return new Promise((resolve) => {

@@ -38,8 +38,12 @@ const replaced: Pushed = { isTaken: true, lost: 1, superseded: 1 };
 const passedOver: Pushed = { isTaken: true, lost: 1, superseded: 0 };
 const refused: Pushed = { isTaken: false, lost: 0, superseded: 0 };
 
-/** Builds an empty queue for at most `bytesMax` bytes; one entry alone may exceed it. */
-export function createLaneQueue(policy: OverflowPolicy, bytesMax: number): LaneQueue {
+/** Builds an empty queue for at most `bytesMax` bytes; one entry alone may exceed it. `onLost` is shown what is lost. */
+export function createLaneQueue(
+  policy: OverflowPolicy,
+  bytesMax: number,
+  onLost: (bytes: Uint8Array, key: string) => void = () => {},
+): LaneQueue {
   let entries: (Entry | undefined)[] = [];
   let head = 0;
   let bytes = 0;
@@ -62,6 +66,12 @@ export function createLaneQueue(policy: OverflowPolicy, bytesMax: number): LaneQ
     }
   }
 
+  function lose(): void {
+    const entry = entries[head];
+    if (entry !== undefined) onLost(entry.bytes, entry.key);
+    shift();
+  }
+
   function add(own: Uint8Array, key: string, at: number): void {
     const entry: Entry = { bytes: own, key, at };
     entries.push(entry);
@@ -75,10 +85,11 @@ export function createLaneQueue(policy: OverflowPolicy, bytesMax: number): LaneQ
       const same = policy === 'latest-per-topic' ? latest.get(key) : undefined;
       if (same !== undefined) {
         // In its old place: a topic that changes often must not wait longer than one that does not.
+        onLost(same.bytes, key);
         bytes += own.length - same.bytes.length;
         same.bytes = own;
         let lost = 1;
-        for (; bytes > bytesMax && count() > 1; lost += 1) shift();
+        for (; bytes > bytesMax && count() > 1; lost += 1) lose();
         return lost === 1 ? replaced : { isTaken: true, lost, superseded: 1 };
       }
       if (!isFull(own.length)) {
@@ -86,10 +97,13 @@ export function createLaneQueue(policy: OverflowPolicy, bytesMax: number): LaneQ
         return taken;
       }
       if (policy === 'block' || policy === 'reject') return refused;
-      if (policy === 'drop-newest') return passedOver;
+      if (policy === 'drop-newest') {
+        onLost(own, key);
+        return passedOver;
+      }
       let lost = 0;
       while (isFull(own.length)) {
-        shift();
+        lose();
         lost += 1;
       }
       add(own, key, at);
@@ -100,6 +114,7 @@ export function createLaneQueue(policy: OverflowPolicy, bytesMax: number): LaneQ
     bytes: () => bytes,
     clear() {
       const lost = count();
+      for (const entry of entries.slice(head)) if (entry) onLost(entry.bytes, entry.key);
       entries = [];
       head = 0;
       bytes = 0;

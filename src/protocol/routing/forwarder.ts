@@ -8,6 +8,8 @@ import type { Neighbourhood } from './neighbourhood.ts';
 import { createPeerQueue } from './peer-queue.ts';
 import type { PeerQueue, PeerQueueConfig } from './peer-queue.ts';
 import type { RelayPolicy } from './relay-policy.ts';
+import { deafTrace } from './router-trace.ts';
+import type { RouterTrace } from './router-trace.ts';
 
 /** Hands encoded bytes to a linked peer; false when its link is saturated and took nothing. */
 export type Transmit = (peer: NodeId, raw: Uint8Array, kind: DeliveryClass) => boolean;
@@ -39,6 +41,7 @@ export interface ForwarderConfig {
   readonly queue?: PeerQueueConfig;
   /** Who of those a message is relayed to gets it now. @default all */
   readonly relay?: RelayPolicy;
+  readonly trace?: RouterTrace | undefined;
   /** Passages of earlier lives of this node, at least. @default 0 */
   readonly passagesBefore?: number;
 }
@@ -88,7 +91,7 @@ export function createForwarder(
   near: Neighbourhood,
   outputs: ForwarderOutputs,
 ): Forwarder {
-  const { self, boot, codec } = config;
+  const { self, boot, codec, trace = deafTrace } = config;
   const queues = new Map<NodeId, PeerQueue>();
   const passages = createDedupWindow();
   const letters = createDedupWindow();
@@ -112,12 +115,16 @@ export function createForwarder(
     const queue = queues.get(peer);
     if (queue === undefined) return;
     if (queue.length() === 0 && transmit(peer, queue, raw, 'event')) return;
-    if (!queue.keepEvent(raw)) outputs.drop('relay-full', 1);
+    if (queue.keepEvent(raw))
+      return trace.raw('queued', raw, peer, undefined, 'behind a full link');
+    trace.raw('dropped', raw, peer, 'overflow', 'too much waits for that link; its origin resends');
+    outputs.drop('relay-full', 1);
   }
 
   function sendSignal(peer: NodeId, topic: string, raw: Uint8Array): void {
     const queue = queues.get(peer);
     if (queue === undefined || transmit(peer, queue, raw, 'signal')) return;
+    trace.raw('queued', raw, peer, undefined, 'behind a full link');
     // A copy: the bytes are another signal's by the time there is room.
     const lost = queue.keepSignal(topic, raw.slice());
     if (lost > 0) outputs.drop('signal-saturated', lost);
@@ -126,6 +133,7 @@ export function createForwarder(
   /** Takes one hop off in place. False when there is none left. */
   function takeHop(envelope: Envelope, raw: Uint8Array): boolean {
     if (envelope.ttl <= 1) {
+      trace.raw('dropped', raw, undefined, 'ttl', 'no hop left');
       outputs.drop('ttl', 1);
       return false;
     }
@@ -145,9 +153,26 @@ export function createForwarder(
     return config.relay?.choose(envelope, raw, arrival, targets) ?? targets;
   }
 
+  /** Where an addressed message goes on to, with a hop less in its bytes. */
+  function onwardTo(
+    { to, isFlood }: Passage,
+    arrival: NodeId,
+    envelope: Envelope,
+    raw: Uint8Array,
+  ): readonly NodeId[] {
+    const ways = near.ways(to, arrival, isFlood);
+    if (ways.length > 0) return takeHop(envelope, raw) ? ways : nobody;
+    trace.raw('dropped', raw, to, 'no-way', 'no link leads on to its receiver');
+    return nobody;
+  }
+
   return {
     open(peer) {
-      queues.set(peer, createPeerQueue(config.queue ?? {}));
+      const queue = createPeerQueue(config.queue ?? {}, (raw, isSuperseded) => {
+        const why = isSuperseded ? 'a newer value came while it waited' : 'too many topics wait';
+        trace.raw('dropped', raw, peer, 'overflow', why);
+      });
+      queues.set(peer, queue);
     },
     close: (peer) => void queues.delete(peer),
     drained(peer) {
@@ -205,15 +230,13 @@ export function createForwarder(
     },
     passEnvelope(arrival, envelope, raw) {
       if (envelope.passage === undefined) return;
-      const ways = near.ways(envelope.passage.to, arrival, envelope.passage.isFlood);
-      if (ways.length === 0 || !takeHop(envelope, raw)) return;
+      const ways = onwardTo(envelope.passage, arrival, envelope, raw);
       for (const peer of ways) handOn(peer, raw);
     },
     passSignal(arrival, envelope, raw) {
       const { passage, topic, share } = envelope;
       if (passage === undefined) return;
-      const ways = near.ways(passage.to, arrival, passage.isFlood);
-      if (ways.length === 0 || !takeHop(envelope, raw)) return;
+      const ways = onwardTo(passage, arrival, envelope, raw);
       for (const peer of ways) sendSignal(peer, signalName(topic, share), raw);
     },
     passLetter(arrival, letter) {

@@ -40,9 +40,14 @@ export interface OutboxOutputs {
   settled(seq: number): void;
   /** A member that is held alive acknowledges nothing: what it alone is owed may go to others now. */
   silent(now: Millis, node: NodeId): void;
+  /** Shown each event that a member loses. */
+  lost?(raw: Uint8Array, node: NodeId, reason: LossReason): void;
   /** A member loses `count` events. */
-  forfeited(node: NodeId, count: number, reason: 'dead' | 'silent' | 'quota' | 'gone'): void;
+  forfeited(node: NodeId, count: number, reason: LossReason): void;
 }
+
+/** Why a member loses what it was owed. */
+export type LossReason = 'dead' | 'silent' | 'quota' | 'gone';
 
 /** Why a member is owed nothing any more, or nothing for now (`dead`). */
 export type GoneReason = 'dead' | 'left' | 'evicted';

@@ -21,7 +21,7 @@ import {
 import type { Destination } from './destination.ts';
 import { restore, showUnsettled } from './leftover.ts';
 import { Claim, createMessageRing } from './message-ring.ts';
-import type { Outbox, OutboxConfig, OutboxOutputs } from './outbox-types.ts';
+import type { LossReason, Outbox, OutboxConfig, OutboxOutputs } from './outbox-types.ts';
 
 /** Builds an outbox. Its destinations are the members: as many as membership holds. */
 export function createOutbox(config: OutboxConfig, random: Random, outputs: OutboxOutputs): Outbox {
@@ -56,9 +56,19 @@ export function createOutbox(config: OutboxConfig, random: Random, outputs: Outb
     outputs.settled(lowest);
   }
 
+  function tellLost(to: Destination, upTo: number, reason: LossReason): void {
+    for (let seq = ring.next(to.acked); seq <= upTo; seq = ring.next(seq)) {
+      const raw = ring.at(seq);
+      if (raw !== undefined && isOwedTo(ring, to, seq) && !holds(to, seq)) {
+        outputs.lost?.(raw, to.node, reason);
+      }
+    }
+  }
+
   /** Gives up what a member is owed up to `seq`. */
   function forfeit(to: Destination, seq: number, reason: 'dead' | 'silent' | 'quota'): void {
     if (seq <= to.acked) return;
+    tellLost(to, seq, reason);
     outputs.forfeited(to.node, owedCount(ring, to, seq), reason);
     moveTo(ring, to, seq);
     to.sentTo = Math.max(to.sentTo, seq);
@@ -160,7 +170,11 @@ export function createOutbox(config: OutboxConfig, random: Random, outputs: Outb
 
   function remove(to: Destination): void {
     const owed = owedCount(ring, to, ring.last());
-    if (owed > 0) outputs.forfeited(to.node, owed, to.goneAt === undefined ? 'gone' : 'dead');
+    const reason = to.goneAt === undefined ? 'gone' : 'dead';
+    if (owed > 0) {
+      tellLost(to, ring.last(), reason);
+      outputs.forfeited(to.node, owed, reason);
+    }
     destinations.delete(to.node);
     trim();
   }

@@ -27,11 +27,16 @@ export interface PeerQueue {
   length(): number;
 }
 
-/** Builds the queue of one link. */
-export function createPeerQueue(config: PeerQueueConfig): PeerQueue {
+/** Builds the queue of one link. `lost` is shown the signals that make room, or that a newer one replaces. */
+export function createPeerQueue(
+  config: PeerQueueConfig,
+  lost: (raw: Uint8Array, isSuperseded: boolean) => void = () => {},
+): PeerQueue {
   const relayBytesMax = config.relayBytesMax ?? 4 * 1024 * 1024;
   const events = new BoundedQueue<Uint8Array>(config.relayMax ?? 4096, 'drop-newest');
-  const signals = new BoundedMap<string, Uint8Array>(config.signalsMax ?? 256);
+  const signals = new BoundedMap<string, Uint8Array>(config.signalsMax ?? 256, (_, raw) =>
+    lost(raw, false),
+  );
   let eventBytes = 0;
 
   const queue: PeerQueue = {
@@ -45,7 +50,9 @@ export function createPeerQueue(config: PeerQueueConfig): PeerQueue {
     },
     keepSignal(topic, raw) {
       const evictedBefore = signals.evictedCount;
-      const isSuperseding = signals.has(topic);
+      const before = signals.get(topic);
+      const isSuperseding = before !== undefined;
+      if (isSuperseding) lost(before, true);
       signals.set(topic, new Uint8Array(raw));
       return (isSuperseding ? 1 : 0) + signals.evictedCount - evictedBefore;
     },

@@ -15,6 +15,7 @@ import type { PeerQueueConfig } from './peer-queue.ts';
 import type { RelayPolicy } from './relay-policy.ts';
 import type { ReceiptsConfig } from './receipts.ts';
 import type { RetainedEntry, RetainedMap, RetainedMapConfig } from './retained-map.ts';
+import type { RouterTrace } from './router-trace.ts';
 import type { GroupsHere } from './shares.ts';
 
 /** The byte work a router leaves to the wire. */
@@ -47,6 +48,8 @@ export interface RouterConfig {
   /** Who of those a message is relayed to gets it now. @default all */
   readonly relay?: RelayPolicy;
   readonly leftover?: Leftover | undefined;
+  /** Hears what becomes of messages. @default nobody does */
+  readonly trace?: RouterTrace | undefined;
   /** The groups with members on this node, which serve them. @default none */
   readonly groups?: GroupsHere;
   /** Whom the life before knew. @default nobody */
@@ -137,6 +140,10 @@ export interface Router {
   /** What the subscribers of this node want. Until it is told for the first time, every member sends it everything. */
   wants(filters: ReadonlySet<string> | 'everything', sinceMs: number): void;
   interestReceived(now: Millis, from: NodeId, message: InterestMessage): void;
+  /** The links that a message to this member would take first; empty: there is none. */
+  ways(to: NodeId): readonly NodeId[];
+  /** Whether an event on this topic would be flooded, because many members without a link want it. */
+  isFlooded(topic: string): boolean;
   /** The members that are known to want a topic, and those that have not said what they want. */
   listeners(topic: string): readonly NodeId[];
   /** What a member wants; undefined: it has not said so in its present life, and gets everything. */

@@ -25,6 +25,7 @@ import { createRecent } from './recent.ts';
 import { createReceipts } from './receipts.ts';
 import { createRetainedMap, entryOf } from './retained-map.ts';
 import type { Publication, Router, RouterConfig, RouterOutputs } from './router-world.ts';
+import { deafTrace, lossTexts, tellVerdict } from './router-trace.ts';
 import { createShares } from './shares.ts';
 
 /** Evicted members remembered; the oldest is forgotten beyond it (its links are refused by identity anyway). */
@@ -42,7 +43,7 @@ function sizeOf({ topic, payload }: Publication): number {
 
 /** Builds a router. */
 export function createRouter(config: RouterConfig, outputs: RouterOutputs): Router {
-  const { self, boot, codec } = config;
+  const { self, boot, codec, trace = deafTrace } = config;
   const near = createNeighbourhood(self);
   const events = createDedupWindow();
   const signals = createDedupWindow();
@@ -91,6 +92,7 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
     forfeited(_node, count, reason) {
       outputs.drop(`outbox-${reason}`, count);
     },
+    lost: (raw, node, reason) => trace.raw('dropped', raw, node, 'expired', lossTexts[reason]),
     settled: (seq) => outputs.settled(seq),
     silent: (now, node) => shares.gone(now, node),
   });
@@ -218,9 +220,10 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
     forwarder.mail(origin, { kind: 'ack', boot: progress.boot, upTo, ranges }, isRepeat);
   }
 
-  function accept(now: Millis, envelope: Envelope): void {
+  function accept(now: Millis, from: NodeId, envelope: Envelope): void {
     const verdict: OrderVerdict = order.accept(now, envelope);
     late.review(now);
+    tellVerdict(trace, verdict, envelope, from);
     if (verdict === 'stale') return;
     if (verdict === 'refused') outputs.drop('held-full', 1);
     // An addressed copy that brings the word about what may be skipped is no sign of a lost acknowledgement.
@@ -235,7 +238,7 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
       if (!forwarder.isFirst(envelope, passage)) return;
       // What took one chosen way teaches nothing: learning from it would let detours feed on themselves.
       if (passage.isFlood) near.learn(origin, from);
-      if (passage.to === self) accept(now, envelope);
+      if (passage.to === self) accept(now, from, envelope);
       else forwarder.passEnvelope(from, envelope, raw);
       return;
     }
@@ -243,7 +246,7 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
       near.learn(origin, from);
       forwarder.relayEvent(from, envelope, raw);
     } else config.relay?.repeated(envelope, from);
-    accept(now, envelope);
+    accept(now, from, envelope);
   }
 
   function receivedSignal(from: NodeId, envelope: Envelope, raw: Uint8Array): void {
@@ -271,11 +274,17 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
     received(now, from, envelope, raw) {
       const { origin } = envelope;
       if (origin === self || !near.isLinked(from)) return;
-      if (evicted.has(origin)) outputs.drop('evicted-origin', 1);
-      else if (envelope.class === 'event') receivedEvent(now, from, envelope, raw);
+      trace.step('received', envelope, from, undefined, '');
+      if (evicted.has(origin)) {
+        trace.step('dropped', envelope, from, 'acl', 'its origin was thrown out');
+        outputs.drop('evicted-origin', 1);
+      } else if (envelope.class === 'event') receivedEvent(now, from, envelope, raw);
       else if (signals.admit(origin, envelope.boot, envelope.seq) === 'new') {
         receivedSignal(from, envelope, raw);
-      } else if (envelope.passage === undefined) config.relay?.repeated(envelope, from);
+      } else {
+        trace.step('dropped', envelope, from, 'duplicate', 'it was here');
+        if (envelope.passage === undefined) config.relay?.repeated(envelope, from);
+      }
     },
     letterReceived(now, from, letter) {
       if (letter.from === self || evicted.has(letter.from) || !near.isLinked(from)) return;
@@ -333,6 +342,11 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
         }
         shares.heard(now, wish);
       }
+    },
+    ways: (to) => (near.count() === 0 ? [] : near.ways(to, undefined, false)),
+    isFlooded(topic) {
+      const excluded = interest.excluded(topic);
+      return excluded !== undefined && audience.isBroad(excluded);
     },
     wish: (node) => interest.current(node),
     listeners(topic) {

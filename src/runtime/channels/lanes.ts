@@ -43,6 +43,8 @@ export interface LanesWorld {
   flushSoon(): void;
   /** A lane that refused something has room again. */
   drained(peer: NodeId): void;
+  /** A record for the peer was lost in the queue of its channel. */
+  lost(peer: NodeId, channel: Channel, record: Uint8Array): void;
   /** What was under way on a lane to the peer may be lost. */
   broken(peer: NodeId): void;
 }
@@ -109,7 +111,9 @@ export function createLanes(world: LanesWorld): Lanes {
       lane = {
         peer,
         channel,
-        queue: createLaneQueue(channel.overflow, channel.queueBytesMax),
+        queue: createLaneQueue(channel.overflow, channel.queueBytesMax, (bytes, key) => {
+          if (!key.startsWith(controlMark)) world.lost(peer, channel, bytes);
+        }),
         records: createFrameWriter(),
         controls: createFrameWriter(),
         deflater: compressAboveBytes === undefined ? undefined : createDeflater(compressAboveBytes),

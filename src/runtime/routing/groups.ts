@@ -53,8 +53,8 @@ export function createGroups(world: {
     wants: (topic) => members.wants(topic),
     hand,
     returned(filter, message: BrokerMessage) {
-      const { origin = world.self, at = world.clock.wallMs() } = message;
-      hand(filter, { ...message, origin, at });
+      const { origin = world.self, at = world.clock.wallMs(), id = '' } = message;
+      hand(filter, { ...message, origin, at, id });
     },
     publish(message) {
       for (const filter of members.matching(message.topic)) hand(filter, message);

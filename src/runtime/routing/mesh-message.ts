@@ -1,5 +1,6 @@
 /** What subscribers in this process get of a message. */
 
+import { messageIdOf } from '../../protocol/routing/message-id.ts';
 import type { Envelope } from '../../protocol/routing/messages.ts';
 import type { RetainedEntry } from '../../protocol/routing/retained-map.ts';
 import type { MeshMessage } from '../mesh-node.ts';
@@ -13,10 +14,19 @@ export function toMessage(envelope: Envelope): MeshMessage {
     qos: envelope.class === 'event' ? 1 : 0,
     retain: false,
     at: envelope.hlc.wallMs,
+    id: messageIdOf(envelope.origin, envelope.hlc),
   };
 }
 
 /** A topic's last value. */
 export function fromRetained({ topic, payload, origin, hlc }: RetainedEntry): MeshMessage {
-  return { topic, payload: payload.slice(), origin, qos: 1, retain: true, at: hlc.wallMs };
+  return {
+    topic,
+    payload: payload.slice(),
+    origin,
+    qos: 1,
+    retain: true,
+    at: hlc.wallMs,
+    id: messageIdOf(origin, hlc),
+  };
 }

@@ -1,11 +1,14 @@
 /** Publishing by programs in this process: what they gave is looked at, and answered with a promise. */
 
 import { MycelError } from '../../kernel/errors.ts';
+import type { Hlc } from '../../kernel/hlc.ts';
+import type { NodeId } from '../../kernel/ids.ts';
 import { isReservedTopic, topicProblem } from '../../kernel/topic.ts';
 import type { BrokerMessage } from '../../ports/broker.ts';
 import type { ChannelTable } from '../../protocol/channels/channel-table.ts';
 import { payloadBytesMax } from '../../wire/envelope.ts';
-import type { PublishOptions } from '../mesh-node.ts';
+import { messageIdOf } from '../../protocol/routing/message-id.ts';
+import type { Published, PublishOptions } from '../mesh-node.ts';
 
 /** A message of this node, and the channel that its publisher chose. */
 export interface OwnMessage extends BrokerMessage {
@@ -16,29 +19,33 @@ export interface OwnMessage extends BrokerMessage {
 export interface Publisher {
   /** The message is in the outbox: local subscribers may have it. */
   readonly accepted?: () => void;
+  /** It has its time stamp: once for each publish. */
+  readonly stamped?: (stamp: Hlc) => void;
   /** It is safe, or why it is not taken. */
   readonly taken: (refusal?: string) => void;
 }
 
 /** What it needs of the message floor. */
 export interface PublishingWorld {
+  readonly self: NodeId;
   readonly channels: ChannelTable;
   /** @returns what takes a message that has to wait back. */
   take(message: OwnMessage, by: Publisher): () => void;
   /** Sends or drops a signal; it keeps none of its bytes. @returns why it is refused. */
-  signal(message: OwnMessage): string | undefined;
+  signal(message: OwnMessage, by: Pick<Publisher, 'stamped'>): string | undefined;
   /** Hands an accepted message to the local clients. */
   deliver(message: BrokerMessage): void;
   isStopped(): boolean;
 }
 
 /** What a publish that needs no wait is answered with: a promise for each was a fifth of its cost. */
-const done: Promise<void> = Promise.resolve();
+const done: Promise<Published> = Promise.resolve({ id: undefined });
+const unnamed: Pick<Publisher, 'stamped'> = {};
 
 /** Builds `publish`, which rejects with a `MycelError`. */
 export function createPublishing(
   world: PublishingWorld,
-): (topic: string, payload: Uint8Array, options: PublishOptions) => Promise<void> {
+): (topic: string, payload: Uint8Array, options: PublishOptions) => Promise<Published> {
   /** Publishers repeat their topics, and looking at one costs as much as encoding a message. */
   let goodTopic: string | undefined;
 
@@ -69,30 +76,40 @@ export function createPublishing(
       : new MycelError('MYCEL_OUTBOX_FULL', { reason });
   }
 
-  function publishSignal(message: OwnMessage): Promise<void> {
-    const refusal = world.signal(message);
-    return refusal === undefined ? done : Promise.reject(refused(refusal));
+  function publishSignal(message: OwnMessage, isNamed: boolean): Promise<Published> {
+    let id: string | undefined;
+    const by = isNamed
+      ? { stamped: (stamp: Hlc) => void (id = messageIdOf(world.self, stamp)) }
+      : unnamed;
+    const refusal = world.signal(message, by);
+    if (refusal !== undefined) return Promise.reject(refused(refusal));
+    return isNamed ? Promise.resolve({ id }) : done;
   }
 
-  function publishAndWait(message: OwnMessage, signal: AbortSignal | undefined): Promise<void> {
+  function publishAndWait(
+    message: OwnMessage,
+    signal: AbortSignal | undefined,
+  ): Promise<Published> {
     return new Promise((resolve, reject) => {
       const abort = (): void => {
         takeBack();
         reject(signal?.reason as Error);
       };
       let isSettled = false;
+      let id: string | undefined;
       const settle = (): void => {
         isSettled = true;
         signal?.removeEventListener('abort', abort);
       };
       const takeBack = world.take(message, {
+        stamped: (stamp) => void (id = messageIdOf(world.self, stamp)),
         accepted() {
           settle();
           world.deliver(message);
         },
         taken(refusal) {
           settle();
-          if (refusal === undefined) resolve();
+          if (refusal === undefined) resolve({ id });
           else reject(refused(refusal));
         },
       });
@@ -108,7 +125,9 @@ export function createPublishing(
     const misfit = channel && world.channels.problemOf(channel, qos, payload.byteLength);
     if (misfit) return Promise.reject(new MycelError('MYCEL_BAD_OPTION', { reason: misfit }));
     if (signal?.aborted === true) return Promise.reject(signal.reason as Error);
-    if (qos === 0 && !retain) return publishSignal({ topic, payload, qos, retain, channel });
+    if (qos === 0 && !retain) {
+      return publishSignal({ topic, payload, qos, retain, channel }, options.named === true);
+    }
     // A copy: it may have to wait, and its publisher may use the bytes again.
     return publishAndWait(
       { topic, payload: new Uint8Array(payload), qos, retain, channel },

@@ -46,6 +46,23 @@ describe('the queue of a lane', () => {
     expect(drain(queue)).toEqual([6]);
   });
 
+  test.each([
+    ['drop-oldest', [1]],
+    ['drop-newest', [4]],
+    // The older value of a, then what waited longest: the newer value of a, in its old place.
+    ['latest-per-topic', [1, 3]],
+  ] as const)('shows what is lost by %s', (policy, first) => {
+    const lost: number[] = [];
+    const queue = createLaneQueue(policy, 30, (bytes) => lost.push(bytes[0] ?? 0));
+    const keys = policy === 'latest-per-topic' ? ['a', 'b', 'a', 'c', 'd'] : ['a', 'b', 'c', 'd'];
+    for (const [at, key] of keys.entries()) queue.push(entry(at + 1), key, 0);
+    expect(lost).toEqual(first);
+    const left = queue.count();
+    queue.clear();
+    expect(lost).toHaveLength(keys.length);
+    expect(left).toBe(3);
+  });
+
   test.each(['block', 'reject'] as const)('refuses when it is to %s', (policy) => {
     const queue = createLaneQueue(policy, 30);
     for (const mark of [1, 2, 3]) expect(queue.push(entry(mark), 'a', 0).isTaken).toBe(true);

@@ -29,13 +29,15 @@ interface Watched {
   readonly shown: number[];
   readonly said: { readonly peer: NodeId; readonly message: InterestMessage }[];
   readonly drops: string[];
+  /** What became of messages: fate, cause and peer. */
+  readonly fates: string[];
   readonly rooms: number[];
   isSaturated: boolean;
 }
 
 function watch(config: Partial<RouterConfig> = {}): Watched {
   const lists = { sent: [], letters: [], delivered: [], kept: [], shown: [], rooms: [] };
-  const words = { said: [], drops: [] };
+  const words = { said: [], drops: [], fates: [] };
   const all: Omit<Watched, 'router'> = { ...lists, ...words, isSaturated: false };
   const router = createRouter(
     {
@@ -50,6 +52,10 @@ function watch(config: Partial<RouterConfig> = {}): Watched {
         writeSkipped,
       },
       observeHlc: () => true,
+      trace: {
+        step: (fate, _envelope, peer, cause) => void all.fates.push(fateText(fate, cause, peer)),
+        raw: (fate, _raw, peer, cause) => void all.fates.push(fateText(fate, cause, peer)),
+      },
       ...config,
     },
     {
@@ -72,6 +78,11 @@ function watch(config: Partial<RouterConfig> = {}): Watched {
     },
   );
   return Object.assign(all, { router });
+}
+
+function fateText(fate: string, cause: string | undefined, peer: NodeId | undefined): string {
+  const who = [self, ann, bob, cat].indexOf(peer ?? self);
+  return `${fate} ${cause ?? '-'} ${who}`;
 }
 
 function receive(router: Router, from: NodeId, envelope: Envelope, now = 0): void {
@@ -214,5 +225,73 @@ describe('a router', () => {
     ]);
     expect(drops).toEqual(['retained-clock 1']);
     expect(router.retained.get('t')?.hlc.wallMs).toBe(9);
+  });
+});
+
+describe('a router tells what becomes of messages', () => {
+  const linked = (config: Partial<RouterConfig> = {}): Watched => {
+    const watched = watch(config);
+    for (const peer of [ann, bob]) watched.router.linkUp(0, peer);
+    return watched;
+  };
+
+  test('that come twice', () => {
+    const { router, fates } = linked();
+    const signal = { ...eventOf(ann, 1), class: 'signal' as const, skipped: 0 };
+    receive(router, ann, signal);
+    receive(router, bob, signal);
+    expect(fates).toEqual(['received - 1', 'received - 2', 'dropped duplicate 2']);
+  });
+
+  test('that have no hop left, or no way on', () => {
+    const { router, fates } = linked();
+    receive(router, ann, { ...eventOf(ann, 1), ttl: 1 });
+    expect(fates).toContain('dropped ttl 0');
+    const alone = watch();
+    alone.router.linkUp(0, ann);
+    const passage = { to: cat, id: 4, isFlood: false };
+    receive(alone.router, ann, { ...eventOf(ann, 2), passage });
+    expect(alone.fates).toContain('dropped no-way 3');
+  });
+
+  test('that overflow the queue of a full link: signals by a newer one, relayed events by number', () => {
+    const watched = linked({ queue: { relayMax: 1, signalsMax: 1 } });
+    watched.isSaturated = true;
+    const { router, fates } = watched;
+    for (const topic of ['a', 'a', 'b']) {
+      const hlc = { wallMs: 1, count: 0 };
+      router.publish(0, { topic, payload: new Uint8Array(1), qos: 0, retain: false, hlc });
+    }
+    expect(fates.filter((one) => one.startsWith('dropped overflow'))).toHaveLength(2 * 2);
+    fates.length = 0;
+    for (const seq of [1, 2]) receive(router, ann, { ...eventOf(ann, seq), ttl: 9 });
+    expect(fates.filter((one) => one.endsWith(' 2'))).toEqual(['queued - 2', 'dropped overflow 2']);
+  });
+
+  test('that are held back, or too many of them', () => {
+    const { router, fates } = linked({ order: { heldMax: 1 } });
+    router.memberJoined(0, ann, 1);
+    for (const seq of [2, 3]) receive(router, ann, eventOf(ann, seq));
+    expect(fates.filter((one) => !one.startsWith('received'))).toEqual([
+      'held - 0',
+      'dropped overflow 1',
+    ]);
+  });
+
+  test('that expire with the members they were owed to', () => {
+    const { router, fates } = linked({ outbox: { retentionMs: 1_000 } });
+    router.memberJoined(0, cat, 1);
+    publish(router, 0);
+    router.memberGone(0, cat, 'dead');
+    router.tick(2_000);
+    expect(fates).toContain('dropped expired 3');
+  });
+
+  test('of an origin that was thrown out', () => {
+    const { router, fates } = linked();
+    router.memberJoined(0, cat, 1);
+    router.memberGone(0, cat, 'evicted');
+    receive(router, ann, eventOf(cat, 1));
+    expect(fates).toEqual(['received - 1', 'dropped acl 1']);
   });
 });
