@@ -131,10 +131,8 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     },
     data(link, envelope, raw) {
       const { peer } = link.session;
-      if (porter.isOnProbation(link) && !mayComeFrom(peer, envelope)) {
-        rooms.messaging?.trace.step('dropped', envelope, peer, 'acl', 'its sender is on probation');
-        return metrics.drop('link', 'on probation');
-      }
+      if (porter.isOnProbation(link) && !mayComeFrom(peer, envelope))
+        return rooms.messaging?.refused(peer, envelope);
       rooms.messaging?.received(peer, envelope, raw);
     },
     drained: (peer) => rooms.messaging?.step((router, now) => router.drained(now, peer)),

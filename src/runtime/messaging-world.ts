@@ -72,6 +72,8 @@ export interface Messaging {
   /** A program in this process published. */
   publish(topic: string, payload: Uint8Array, options: PublishOptions): Promise<Published>;
   received(from: NodeId, envelope: Envelope, raw: Uint8Array): void;
+  /** A message of a member on probation, who may not send it. */
+  refused(from: NodeId, envelope: Envelope): void;
   /** A message for a peer was lost in the queue of a channel. */
   lost(peer: NodeId, channel: string, raw: Uint8Array): void;
   /** The last values that match a filter, for a new subscriber in this process. */

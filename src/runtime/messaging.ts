@@ -3,7 +3,6 @@
 import { decodeBroadcast, encodeBroadcast } from '../wire/broadcast-codec.ts';
 import type { Millis } from '../kernel/core.ts';
 import { createHybridClock } from '../kernel/hlc.ts';
-import type { Hlc } from '../kernel/hlc.ts';
 import type { NodeId } from '../kernel/ids.ts';
 import { topicMatches } from '../kernel/topic.ts';
 import type { BrokerMessage } from '../ports/broker.ts';
@@ -332,6 +331,10 @@ export function createMessaging(world: MessagingWorld): Messaging {
     fromClient: (message, taken) => void take(message, { taken }),
     trouble: () => durable.trouble(),
     publish,
+    refused(from, envelope) {
+      trace.step('dropped', envelope, from, 'acl', 'its sender is on probation');
+      metrics.drop('link', 'on probation');
+    },
     lost: (peer, channel, raw) =>
       trace.raw('dropped', raw, peer, 'overflow', `the queue of channel '${channel}' was full`),
     received(from, envelope, raw) {

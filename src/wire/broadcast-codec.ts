@@ -4,7 +4,7 @@ import type { NodeId } from '../kernel/ids.ts';
 import type * as pieces from '../protocol/broadcast/piece.ts';
 import type { Announced, Piece, PlumtreeMessage } from '../protocol/broadcast/piece.ts';
 import { decodeCbor, encodeCbor } from './cbor.ts';
-import { idAt, idBytes } from './envelope.ts';
+import { idAt, idBytes } from './node-id.ts';
 
 // The core's bound, which the compiler keeps equal: this layer knows the types of a protocol, not its code.
 const piecesMax: typeof pieces.piecesMax = 256;

@@ -12,7 +12,7 @@ import type { Topology, TopologyMark } from '../protocol/overlay/topology.ts';
 import type { Letter, LetterBody, SeqRange } from '../protocol/routing/messages.ts';
 import type { RetainedEntry } from '../protocol/routing/retained-map.ts';
 import { decodeCbor, encodeCbor } from './cbor.ts';
-import { idAt, idBytes } from './envelope.ts';
+import { idAt, idBytes } from './node-id.ts';
 import { overlayCodes, overlayOf, readMark, readTopology, topologyParts } from './topology.ts';
 
 /** What nodes say to each other on a link's control lane. */

@@ -9,7 +9,6 @@
 
 import { BoundedMap } from '../kernel/bounded-map.ts';
 import { MycelError } from '../kernel/errors.ts';
-import { nodeIdFromHash, nodeIdToBytes } from '../kernel/ids.ts';
 import type { NodeId } from '../kernel/ids.ts';
 import {
   isReservedTopic,
@@ -18,6 +17,7 @@ import {
   topicProblem,
 } from '../kernel/topic.ts';
 import type { Envelope, Passage } from '../protocol/routing/messages.ts';
+import { idAt, idBytes, isSameRun } from './node-id.ts';
 
 /** Largest payload of a message, in bytes. */
 export const payloadBytesMax: number = 128 * 1024;
@@ -62,11 +62,7 @@ let chunk = new ArrayBuffer(chunkBytes);
 let chunkUsed = 0;
 
 const topicBytesByText = new BoundedMap<string, Uint8Array>(cacheSlots);
-const bytesById = new BoundedMap<NodeId, Uint8Array>(cacheSlots);
 const topicSlots: ({ bytes: Uint8Array; text: string } | undefined)[] = Array.from({
-  length: cacheSlots,
-});
-const idSlots: ({ bytes: Uint8Array; id: NodeId } | undefined)[] = Array.from({
   length: cacheSlots,
 });
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
@@ -269,27 +265,6 @@ export function withheldEnvelope(raw: Uint8Array, receiver: NodeId): Uint8Array 
   return bytes;
 }
 
-/** The bytes of an id, cached: ids repeat in every message. Not to be written to. */
-export function idBytes(id: NodeId): Uint8Array {
-  let bytes = bytesById.get(id);
-  if (bytes === undefined) {
-    bytes = nodeIdToBytes(id);
-    bytesById.set(id, bytes);
-  }
-  return bytes;
-}
-
-/** The id in 16 bytes at `at`, cached. */
-export function idAt(bytes: Uint8Array, at: number): NodeId {
-  const slot = (readU16(bytes, at) ^ readU16(bytes, at + 6)) % cacheSlots;
-  const cached = idSlots[slot];
-  if (cached !== undefined && isSameRun(cached.bytes, bytes, at)) return cached.id;
-  const own = Uint8Array.from(bytes.subarray(at, at + 16));
-  const id = nodeIdFromHash(own);
-  idSlots[slot] = { bytes: own, id };
-  return id;
-}
-
 let lastHead: Uint8Array = new Uint8Array(0);
 
 /** The first bytes of a buffer. The view is kept: messages of one size follow each other, and a view costs as much as its bytes. */
@@ -371,13 +346,6 @@ function decodeUtf8(run: Uint8Array): string | undefined {
   } catch {
     return undefined;
   }
-}
-
-function isSameRun(own: Uint8Array, bytes: Uint8Array, from: number): boolean {
-  // `length` once: V8 does not inline `byteLength`, and this loop runs for every message.
-  const { length } = own;
-  for (let at = 0; at < length; at += 1) if (own[at] !== bytes[from + at]) return false;
-  return true;
 }
 
 function byteAt(bytes: Uint8Array, at: number): number {

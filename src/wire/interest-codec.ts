@@ -5,7 +5,7 @@ import { subscriptionProblem } from '../kernel/topic.ts';
 import type { InterestMessage, WishVersion } from '../protocol/routing/interest-gossip.ts';
 import type * as interest from '../protocol/routing/interest.ts';
 import { decodeCbor, encodeCbor } from './cbor.ts';
-import { idAt, idBytes } from './envelope.ts';
+import { idAt, idBytes } from './node-id.ts';
 
 // The bound of the structure, which the compiler keeps equal: this layer knows its types, not its code.
 const filtersMax: typeof interest.filtersMax = 256;

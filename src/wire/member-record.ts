@@ -2,7 +2,7 @@
 
 import type { MeshId, NodeId } from '../kernel/ids.ts';
 import { decodeCbor, encodeCbor } from './cbor.ts';
-import { idAt, idBytes } from './envelope.ts';
+import { idAt, idBytes } from './node-id.ts';
 
 /** Members that are remembered; the rest is not. */
 export const membersMax = 1024;

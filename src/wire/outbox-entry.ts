@@ -6,7 +6,8 @@
  */
 
 import type { MeshId, NodeId } from '../kernel/ids.ts';
-import { idAt, idBytes, readEnvelope } from './envelope.ts';
+import { readEnvelope } from './envelope.ts';
+import { idAt, idBytes } from './node-id.ts';
 
 const codes = { stream: 1, event: 2, mark: 3 } as const;
 

@@ -5,7 +5,7 @@ import type { NodeId } from '../kernel/ids.ts';
 import type * as messages from '../protocol/overlay/messages.ts';
 import type { OverlayMessage, PeerHint } from '../protocol/overlay/messages.ts';
 import { decodeCbor, encodeCbor } from './cbor.ts';
-import { idAt, idBytes } from './envelope.ts';
+import { idAt, idBytes } from './node-id.ts';
 
 // The core's bounds, which the compiler keeps equal: this layer knows the types of a protocol, not its code.
 const hintsMax: typeof messages.hintsMax = 16;

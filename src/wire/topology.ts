@@ -5,7 +5,7 @@ import type { OverlayName } from '../protocol/overlay/overlay.ts';
 import type * as topologies from '../protocol/overlay/topology.ts';
 import type { Topology, TopologyHint } from '../protocol/overlay/topology.ts';
 import { decodeCbor, encodeCbor } from './cbor.ts';
-import { idAt, idBytes } from './envelope.ts';
+import { idAt, idBytes } from './node-id.ts';
 
 // The core's bounds, which the compiler keeps equal: this layer knows the types of a protocol, not its code.
 const hubsMax: typeof topologies.hubsMax = 32;

@@ -76,7 +76,7 @@ describe('the control socket', () => {
     });
     expect(node.calls).toEqual([
       ['invite', { uses: 2 }],
-      ['publish', 'a/b', 'hé', { qos: 0, retain: true }],
+      ['publish', 'a/b', 'hé', { qos: 0, retain: true, named: true }],
       ['window', 5000],
       ['approve', idOf(9)],
       ['guest-add', 'g', undefined, { publish: ['a/#'] }],

@@ -18,6 +18,7 @@ import type { Excluded } from './message-ring.ts';
 import { ttlDirect, ttlHops } from './messages.ts';
 import type { Envelope } from './messages.ts';
 import { createNeighbourhood } from './neighbourhood.ts';
+import { overheadBytes, sizeOf } from './publication-size.ts';
 import { createOrderBuffer, patienceMsDefault } from './order-buffer.ts';
 import type { OrderVerdict } from './order-buffer.ts';
 import { createOutbox } from './outbox.ts';
@@ -31,15 +32,8 @@ import { createShares } from './shares.ts';
 /** Evicted members remembered; the oldest is forgotten beyond it (its links are refused by identity anyway). */
 const evictedMax = 1024;
 
-/** Bytes of an encoded event beside topic and payload, for the quota only. */
-const overheadBytes = 64;
-
 /** Signals of up to so many bytes are written into the same memory, one after the other. */
 const signalBytes = 4096;
-
-function sizeOf({ topic, payload }: Publication): number {
-  return overheadBytes + topic.length + payload.byteLength;
-}
 
 /** Builds a router. */
 export function createRouter(config: RouterConfig, outputs: RouterOutputs): Router {
