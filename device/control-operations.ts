@@ -5,6 +5,9 @@ import type { AgentHandles, MeshEvents, MeshNode, NodeId } from 'mycel';
 import { pick, resolveMember } from './member-choice.ts';
 import { isAgentRequest, runAgentCall } from './control-agents.ts';
 import type { AgentRequest } from './control-agents.ts';
+import { runBlobCall } from './blob-operations.ts';
+import { isBlobRequest } from './control-blobs.ts';
+import type { BlobRequest } from './control-blobs.ts';
 import { isConfigRequest, runConfigCall } from './control-config.ts';
 import type { ConfigRequest } from './control-config.ts';
 import { isDecisionRequest, openLock, runDecisionCall } from './control-decisions.ts';
@@ -41,6 +44,8 @@ export async function runCall(
   request: CallRequest,
   down: () => void,
 ): Promise<ControlCalls[CallName]['result']> {
+  if (isBlobRequest(request))
+    return runBlobCall(node, request) as Promise<ControlCalls[CallName]['result']>;
   if (isAgentRequest(request)) return runAgentCall(node, request);
   if (isDecisionRequest(request)) return runDecisionCall(node, request);
   if (isConfigRequest(request)) return runConfigCall(node, request);
@@ -87,6 +92,7 @@ async function runMeshCall(
     {
       op:
         | AgentRequest['op']
+        | BlobRequest['op']
         | DecisionRequest['op']
         | ConfigRequest['op']
         | LlmRequest['op']

@@ -29,6 +29,8 @@ import type { TaskCalls } from './control-tasks.ts';
 import type { StateCalls, StateStreams } from './control-state.ts';
 import { updateChecks } from './control-updates.ts';
 import type { UpdateCalls } from './control-updates.ts';
+import { blobChecks } from './control-blobs.ts';
+import type { BlobCalls } from './control-blobs.ts';
 import type { FailureRecord } from './failure.ts';
 import type { TopologySetArgs } from './topology-operations.ts';
 
@@ -72,7 +74,15 @@ export type ControlEvent = {
 
 /** The requests with one answer: what they take and what they give. */
 export interface ControlCalls
-  extends AgentCalls, ConfigCalls, LlmCalls, DecisionCalls, StateCalls, TaskCalls, UpdateCalls {
+  extends
+    AgentCalls,
+    BlobCalls,
+    ConfigCalls,
+    LlmCalls,
+    DecisionCalls,
+    StateCalls,
+    TaskCalls,
+    UpdateCalls {
   status: { args: NoArgs; result: NodeStatus };
   members: { args: NoArgs; result: readonly MemberInfo[] };
   discover: { args: NoArgs; result: DiscoveryReport };
@@ -211,6 +221,7 @@ const spanMaxMs = 30 * 86_400_000;
 const filters = optional(list(text(1024), 64));
 
 const checks: Readonly<Record<CallName | StreamName, Readonly<Record<string, Check>>>> = {
+  ...blobChecks({ text, whole }),
   ...agentChecks({ text, whole, optional, list, oneOf }),
   ...configChecks({ text, whole, optional, list, oneOf }),
   ...decisionChecks({ text, whole, optional, list, oneOf }),

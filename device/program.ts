@@ -6,6 +6,7 @@ import type { Context, WithContext } from './context.ts';
 import { resolveDataDir } from './data-dir.ts';
 import { usageFailure } from './failure.ts';
 import { addAgentCommands } from './program-agents.ts';
+import { addBlobCommands } from './program-blobs.ts';
 import { addBoardCommands } from './program-board.ts';
 import { addConfigCommands } from './program-config.ts';
 import { addGatewayCommands } from './program-gateway.ts';
@@ -45,6 +46,7 @@ export function createProgram(terminal: Terminal): Command {
   addTaskCommands(program, withContext);
   addTopologyCommands(program, withContext);
   addRouteCommands(program, withContext);
+  addBlobCommands(program, withContext);
   addDecisionCommands(program, withContext);
   addConfigCommands(program, withContext);
   addBoardCommands(program, withContext);

@@ -29,6 +29,8 @@ export interface Terminal {
   text(text: string): void;
   /** A line of narration. */
   note(text: string): void;
+  /** Narration that the next one replaces; '' ends it. Nothing where nobody looks. */
+  progress(text: string): void;
   style(style: Style, text: string): string;
   /** Calls back once when our output has been taken. */
   whenDrained(drained: () => void): void;
@@ -74,6 +76,9 @@ export function createTerminal(
     },
     note(text) {
       if (err.writableLength <= outputBytesMax) err.write(`${text}\n`);
+    },
+    progress(text) {
+      if (err.isTTY) err.write(text === '' ? '\r\u001b[K' : `\r\u001b[K${text}`);
     },
     style: (style, text) =>
       hasColour ? `\u001b[${codes[style][0]}m${text}\u001b[${codes[style][1]}m` : text,

@@ -11,6 +11,8 @@ export interface BlobFiles {
   /** Gives the file another name for good: it survives a power cut with its content. */
   settle(from: string, to: string): Promise<void>;
   remove(name: string): Promise<void>;
+  /** Every file with its bytes, in no order. */
+  list(): Promise<readonly { readonly name: string; readonly bytes: number }[]>;
   /** Bytes of all files. */
   used(): Promise<number>;
 }

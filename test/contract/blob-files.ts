@@ -17,9 +17,10 @@ export function blobFilesContract(kind: string, make: () => Promise<BlobFiles>):
       await files.settle('a.part', 'a');
       expect([await files.size('a.part'), await files.size('a')]).toEqual([undefined, 5]);
       expect(await files.used()).toBe(5);
+      expect(await files.list()).toEqual([{ name: 'a', bytes: 5 }]);
       await files.remove('a');
       await files.remove('a');
-      expect(await files.used()).toBe(0);
+      expect([await files.used(), await files.list()]).toEqual([0, []]);
     });
 
     test('begin anew when they are written from the start', async () => {

@@ -67,13 +67,17 @@ export function createBlobFiles(directory: string): BlobFiles {
         await syncDirectory(directory);
       }),
     remove: (name) => guarded(() => rm(pathOf(name), { force: true })),
-    async used() {
-      let bytes = 0;
-      const names = await readdir(directory).catch(() => []);
-      for (const name of names) {
-        if (nameShape.test(name)) bytes += (await this.size(name)) ?? 0;
+    async list() {
+      const found: { name: string; bytes: number }[] = [];
+      for (const name of await readdir(directory).catch(() => [])) {
+        const bytes = nameShape.test(name) ? await this.size(name) : undefined;
+        if (bytes !== undefined) found.push({ name, bytes });
       }
-      return bytes;
+      return found;
+    },
+    async used() {
+      const found = await this.list();
+      return found.reduce((sum, { bytes }) => sum + bytes, 0);
     },
   };
 }

@@ -24,6 +24,7 @@ export function createMemoryBlobFiles(): BlobFiles {
     async remove(name) {
       files.delete(name);
     },
+    list: async () => [...files].map(([name, { length }]) => ({ name, bytes: length })),
     used: async () => [...files.values()].reduce((sum, { length }) => sum + length, 0),
   };
 }

@@ -64,6 +64,15 @@ export interface Blobs {
    * @throws {MycelError} MYCEL_BLOB_UNKNOWN, MYCEL_BLOB_DAMAGED, MYCEL_DEADLINE
    */
   get(hash: string, options?: BlobOptions): AsyncIterable<Uint8Array>;
+  /** What is here whole, by name. */
+  list(): Promise<readonly BlobInfo[]>;
+  /**
+   * One chunk of a blob that is here whole, checked; each but the last has 256 KiB.
+   * @throws {MycelError} MYCEL_BLOB_UNKNOWN, MYCEL_BLOB_DAMAGED, MYCEL_BAD_OPTION for a chunk that it has not
+   */
+  chunk(hash: string, index: number): Promise<Uint8Array>;
+  /** How many bytes of a blob are here, and of how many, as far as that is known. */
+  progress(hash: string): Promise<{ readonly bytes: number; readonly of: number | undefined }>;
   /** Whether the whole content is here. */
   has(hash: string): Promise<boolean>;
   remove(hash: string): Promise<void>;
@@ -82,6 +91,8 @@ export interface BlobsWorld {
 export function createBlobs(world: BlobsWorld): NodePart & { readonly handle: Blobs } {
   const { files, calls, mesh, clock, metrics } = world;
   const fetching = new Map<string, Promise<BlobList>>();
+  /** Bytes of what is being fetched. */
+  const sizes = new Map<string, number>();
   const stopping = new AbortController();
   let stopServing: (() => void)[] = [];
   let putCount = 0;
@@ -231,6 +242,7 @@ export function createBlobs(world: BlobsWorld): NodePart & { readonly handle: Bl
       if (found.list !== undefined) {
         isKnown = true;
         const list = readBlobList(hash, found.list);
+        sizes.set(hash, list.size);
         have ??= await verified(hash, list);
         for (const holder of found.nodes) {
           if (have === chunkCountOf(list)) break;
@@ -258,23 +270,57 @@ export function createBlobs(world: BlobsWorld): NodePart & { readonly handle: Bl
     let going = fetching.get(hash);
     if (going === undefined) {
       await checkRoom();
-      going = fetch(hash, options).finally(() => fetching.delete(hash));
+      going = fetch(hash, options).finally(() => {
+        fetching.delete(hash);
+        sizes.delete(hash);
+      });
       fetching.set(hash, going);
     }
     return await going;
+  }
+
+  async function checked(hash: string, list: BlobList, index: number): Promise<Uint8Array> {
+    const bytes = await chunk(hash, index);
+    if (isChunk(list, index, bytes)) return bytes;
+    // The disk lies: forgotten here, it can be fetched again.
+    await files.remove(listName(hash));
+    throw new MycelError('MYCEL_BLOB_DAMAGED', { hash, reason: 'The copy on this disk is.' });
+  }
+
+  async function oneChunk(hash: string, index: number): Promise<Uint8Array> {
+    const list = await listOf(checkHash(hash));
+    if (list === undefined) throw new MycelError('MYCEL_BLOB_UNKNOWN', { hash });
+    if (Number.isInteger(index) && index >= 0 && index < chunkCountOf(list)) {
+      return checked(hash, list, index);
+    }
+    const reason = `It has ${chunkCountOf(list)} chunks, counted from 0.`;
+    throw new MycelError('MYCEL_BAD_OPTION', { reason });
+  }
+
+  async function progress(
+    hash: string,
+  ): Promise<{ readonly bytes: number; readonly of: number | undefined }> {
+    const whole = await listOf(checkHash(hash));
+    if (whole !== undefined) return { bytes: whole.size, of: whole.size };
+    const bytes = (await files.size(partName(hash))) ?? 0;
+    return { bytes, of: sizes.get(hash) };
+  }
+
+  async function list(): Promise<readonly BlobInfo[]> {
+    const found: BlobInfo[] = [];
+    for (const { name } of await files.list()) {
+      const hash = name.endsWith('.list') ? name.slice(0, -'.list'.length) : '';
+      const known = /^[0-9a-f]{64}$/.test(hash) ? await listOf(hash) : undefined;
+      if (known !== undefined) found.push({ hash, bytes: known.size });
+    }
+    return found.toSorted((left, right) => (left.hash < right.hash ? -1 : 1));
   }
 
   async function* get(hash: string, options: BlobOptions = {}): AsyncGenerator<Uint8Array> {
     checkHash(hash);
     const list = await here(hash, options);
     for (let index = 0; index < chunkCountOf(list); index += 1) {
-      const bytes = await chunk(hash, index);
-      if (!isChunk(list, index, bytes)) {
-        // The disk lies: forgotten here, it can be fetched again.
-        await files.remove(listName(hash));
-        throw new MycelError('MYCEL_BLOB_DAMAGED', { hash, reason: 'The copy on this disk is.' });
-      }
-      yield bytes;
+      yield await checked(hash, list, index);
     }
   }
 
@@ -292,6 +338,9 @@ export function createBlobs(world: BlobsWorld): NodePart & { readonly handle: Bl
     handle: {
       put,
       get,
+      list,
+      chunk: oneChunk,
+      progress,
       has: async (hash) => (await files.size(listName(checkHash(hash)))) !== undefined,
       async remove(hash) {
         await files.remove(listName(checkHash(hash)));
