@@ -25,6 +25,7 @@ export interface AgentCalls {
       readonly name?: string;
       readonly replicas?: number;
       readonly require?: readonly string[];
+      readonly spread?: string;
       readonly select?: string;
       /** Only on the node that is asked. */
       readonly here?: boolean;
@@ -81,6 +82,7 @@ export function agentChecks({
       name: optional(text(64)),
       replicas: optional(whole(1, 256)),
       require: optional(list(text(64), 16)),
+      spread: optional(text(64)),
       select: optional(text(512)),
       here: optional(oneOf(true, false)),
     },

@@ -18,6 +18,7 @@ export interface DeployFlags {
   readonly replicas?: number;
   readonly require?: readonly string[];
   readonly label?: readonly string[];
+  readonly spread?: string;
   readonly select?: string;
 }
 
@@ -68,6 +69,7 @@ function addAgents(program: Command, withContext: WithContext): void {
     .option(name, 'another name than the one in the module')
     .option('--replicas <n>', 'how many instances (default: 1)', parseWhole('--replicas', 1, 256))
     .option('--require <capability>', 'only nodes that have it (repeatable)', collect)
+    .option('--spread <label>', 'replicas on nodes with different values of this label')
     .option('--label <k=v>', 'only nodes with this label (repeatable)', collect)
     .option('--select <selector>', 'only nodes that fit, like "location:lab/*, !battery"')
     .action(

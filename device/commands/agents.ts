@@ -34,6 +34,7 @@ export async function deploy(
     ...(flags.name === undefined ? {} : { name: flags.name }),
     ...(flags.replicas === undefined ? {} : { replicas: flags.replicas }),
     ...(flags.require === undefined ? {} : { require: flags.require }),
+    ...(flags.spread === undefined ? {} : { spread: flags.spread }),
     ...(select === '' ? {} : { select }),
     ...(here ? { here } : {}),
   });

@@ -61,6 +61,8 @@ export type AgentMessage<Mail = unknown> =
       readonly payload: Uint8Array;
       readonly retain: boolean;
     }
+  /** A split healed, and another copy of this agent ended: what it had come to. It may be what this copy began from. */
+  | { readonly type: 'merge'; readonly state: unknown }
   | { readonly type: 'mail'; readonly from: string; readonly body: Mail }
   | { readonly type: 'serial'; readonly path: string; readonly bytes: Uint8Array }
   | { readonly type: 'serial-end'; readonly path: string; readonly reason: string | undefined }
@@ -96,6 +98,13 @@ export interface AgentDefinition<State = unknown, Mail = unknown> {
     message: AgentMessage<Mail>,
     self: AgentSelf,
   ): State | Promise<State> | void | Promise<void>;
+  /**
+   * What it does while the mesh is split. `run-everywhere-and-merge`: each side runs it; when the split heals one copy
+   * ends and its state comes to the other as `merge`. `pause-minority`: it runs only where a majority decides, at most once
+   * in the mesh; `fence` is the token of its lock. `sticky-home`: on the node where it was deployed, or nowhere.
+   * @default 'run-everywhere-and-merge'
+   */
+  readonly partition?: 'run-everywhere-and-merge' | 'pause-minority' | 'sticky-home';
   /** Kinds of tasks that it takes: it is asked for bids, and `run` does what it is awarded. */
   readonly tasks?: readonly string[];
   /**

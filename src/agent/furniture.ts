@@ -40,7 +40,7 @@ export function furnish(world: PartWorld): Furniture<AgentHandles> {
   const hardware = world.adapters.hardware(world.dataDir);
   const shared = furnishShared(world);
   const decisions = createDecisions(world);
-  const work = furnishWork(world, decisions.consensus, hardware);
+  const work = furnishWork(world, decisions.consensus, hardware, decisions.handles.lock);
   const llm = createLlm(world);
   const blobs = createBlobs({ ...world, files: world.adapters.blobFiles(world.dataDir) });
   const device = createDeviceHandle(hardware, world.adapters.peripherals);

@@ -1,6 +1,7 @@
 /** What a node does for others: services, agents and what stands on them, as parts and handles of the node. */
 
 import type { Hardware } from '../ports/hardware.ts';
+import type { Hold } from '../runtime/agents/crew.ts';
 import { createAgents } from '../runtime/agents/agents.ts';
 import type { Consensus } from '../runtime/consensus/part.ts';
 import type { Furniture } from '../runtime/node.ts';
@@ -32,12 +33,13 @@ export function furnishWork(
   world: PartWorld,
   consensus: Consensus,
   hardware: Hardware,
+  hold: Hold,
 ): Furniture<WorkHandles> {
   const pages = createPages(world);
   const services = createServices(world, pages);
   const tasks = createTasks(world, pages, consensus, hardware);
   const work = createWork(world, world.adapters.cells, hardware);
-  const agents = createAgents(world, pages, services, tasks, world.adapters.cells);
+  const agents = createAgents(world, pages, services, tasks, hold);
   const handles = {
     ...createServiceHandles(services),
     agents: createAgentsHandle(agents),

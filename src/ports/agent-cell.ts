@@ -3,6 +3,13 @@
 /** How far an agent is kept from the node and from other agents. */
 export type Isolation = 'in-process' | 'thread' | 'process';
 
+/**
+ * What an agent does while the mesh is split. `run-everywhere-and-merge`: each side runs it, and the copy that ends when
+ * the split heals gives its state to the other. `pause-minority`: it runs only where a majority decides, once in the mesh.
+ * `sticky-home`: it runs on its own node or nowhere.
+ */
+export type PartitionPolicy = 'run-everywhere-and-merge' | 'pause-minority' | 'sticky-home';
+
 /** What a cell is told. */
 export type ToCell =
   | {
@@ -71,6 +78,7 @@ export interface AgentFacts {
   readonly tasks: readonly string[];
   /** Whether it says itself what a task would cost. */
   readonly bids: boolean;
+  readonly partition: PartitionPolicy;
   readonly isolation: Isolation;
   readonly heapMb: number;
 }

@@ -35,6 +35,10 @@ const factsSchema = z.object({
     [],
   ),
   bids: z._default(z.boolean(), false),
+  partition: z._default(
+    z.enum(['run-everywhere-and-merge', 'pause-minority', 'sticky-home']),
+    'run-everywhere-and-merge',
+  ),
   isolation: z._default(z.enum(['in-process', 'thread', 'process']), 'thread'),
   heapMb: z._default(z.int().check(z.gte(4)).check(z.lte(4_096)), 64),
 });
@@ -44,9 +48,9 @@ function inspect(code: string): Promise<AgentFacts> {
 import { parentPort } from 'node:worker_threads';
 const pickAgent = ${pickAgent.toString()};
 const agent = pickAgent(await import(${JSON.stringify(moduleUrl(code))}));
-const { name, needs, tasks, isolation, heapMb } = agent ?? {};
+const { name, needs, tasks, partition, isolation, heapMb } = agent ?? {};
 const bids = typeof agent?.bid === 'function';
-parentPort.postMessage(agent === undefined ? {} : { name, needs, tasks, bids, isolation, heapMb });
+parentPort.postMessage(agent === undefined ? {} : { name, needs, tasks, bids, partition, isolation, heapMb });
 `;
   return new Promise((resolve, reject) => {
     const worker = new Worker(new URL(moduleUrl(program)), {

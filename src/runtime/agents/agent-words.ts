@@ -6,6 +6,7 @@ import { decodeCbor, encodeCbor } from '../../wire/cbor.ts';
 import type { PartWorld } from '../parts.ts';
 import type { Claims } from './claims.ts';
 import type { Crew } from './crew.ts';
+import { readDeployments } from './deployment.ts';
 import type { Deployment } from './deployment.ts';
 import type { Moving } from './moving.ts';
 
@@ -24,6 +25,7 @@ export function createAgentWords(parts: {
   readonly claims: Claims;
   readonly moving: Moving;
   deployment(name: string): Deployment | undefined;
+  learn(words: readonly Deployment[]): void;
 }): AgentWords {
   const { crew, claims, moving } = parts;
   const { calls } = parts.world;
@@ -47,6 +49,11 @@ export function createAgentWords(parts: {
         mailHere(String(instance), String(from), mail);
         return new Uint8Array(0);
       }),
+      calls.serve('agents/merge', async (body) => {
+        const { instance, state } = decodeCbor(body) as { instance: string; state: unknown };
+        crew.deliver(String(instance), { type: 'merge', state }, false);
+        return new Uint8Array(0);
+      }),
       calls.serve('agents/drain', async (body) =>
         encodeCbor(await moving.drainHere(decodeCbor(body) === true)),
       ),
@@ -56,7 +63,17 @@ export function createAgentWords(parts: {
         return new Uint8Array(0);
       }),
       calls.serve('agents/adopt', async (body) => {
-        const { instance, epoch } = decodeCbor(body) as { instance: string; epoch: number };
+        const {
+          instance,
+          epoch,
+          wanted: word,
+        } = decodeCbor(body) as {
+          instance: string;
+          epoch: number;
+          wanted: unknown;
+        };
+        // Whoever gives it away may know of it before the pages here do.
+        parts.learn(readDeployments([word]));
         const wanted = parts.deployment(instance.slice(0, instance.lastIndexOf('#')));
         if (wanted?.hash === undefined) throw new MycelError('MYCEL_UNKNOWN_AGENT', { instance });
         await crew.take(wanted, instance, { epoch });

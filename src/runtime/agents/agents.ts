@@ -2,7 +2,7 @@
 
 import { MycelError } from '../../kernel/errors.ts';
 import type { NodeId } from '../../kernel/ids.ts';
-import type { AgentFacts, Cells } from '../../ports/agent-cell.ts';
+import type { AgentFacts } from '../../ports/agent-cell.ts';
 import { decodeCbor, encodeCbor } from '../../wire/cbor.ts';
 import { loadIdentity } from '../identity.ts';
 import type { NodePart, PartWorld } from '../parts.ts';
@@ -17,6 +17,7 @@ import { createCheckpoints } from './checkpoints.ts';
 import { beats, createClaims } from './claims.ts';
 import type { HeldClaim } from './claims.ts';
 import { createCrew } from './crew.ts';
+import type { Hold } from './crew.ts';
 import { createMoving } from './moving.ts';
 import {
   deploymentOf,
@@ -57,8 +58,9 @@ export function createAgents(
   pages: Pages,
   services: Services,
   tasks: Tasks,
-  cells: Cells,
+  hold: Hold,
 ): Agents {
+  const { cells } = world.adapters;
   const { calls, clock, log, mesh, store } = world;
   const random = world.random();
   const claims = createClaims();
@@ -81,6 +83,7 @@ export function createAgents(
     checkpoints,
     claims,
     tasks,
+    hold,
     port: () => port,
     pass: () => gate?.pass(),
     isStopped: () => isStopped,
@@ -97,6 +100,7 @@ export function createAgents(
     place: (wanted, instance) =>
       place(world, wanted, livePages(), claims, { moving: instance })[numberOf(instance)],
     setDraining: (is) => void (isDraining = is),
+    moved: rehome,
     tell: () => tell(),
     soon,
   });
@@ -106,6 +110,7 @@ export function createAgents(
     claims,
     moving,
     deployment: (name) => deployments.get(name),
+    learn: (words) => void learn(words),
   });
   const port = createAgentPort({
     world,
@@ -148,19 +153,23 @@ export function createAgents(
     ];
   }
 
+  /** Takes in words about deployments; true when one is new. */
+  function learn(words: readonly Deployment[]): boolean {
+    let isNew = false;
+    for (const word of words) {
+      const known = deployments.get(word.name);
+      if (!isLater(word, known)) continue;
+      if (known === undefined && deployments.size >= deploymentsMax) continue;
+      deployments.set(word.name, word);
+      isNew = true;
+    }
+    return isNew;
+  }
+
   /** Takes in what the pages say; true when a deployment is new. */
   function refresh(): boolean {
     const all = livePages();
-    let isNew = false;
-    for (const { page } of all) {
-      for (const word of page.deployments) {
-        const known = deployments.get(word.name);
-        if (!isLater(word, known)) continue;
-        if (known === undefined && deployments.size >= deploymentsMax) continue;
-        deployments.set(word.name, word);
-        isNew = true;
-      }
-    }
+    const isNew = learn(all.flatMap(({ page }) => page.deployments));
     const held: HeldClaim[] = all.flatMap(({ node, page }) =>
       page.claims.map((claim) => ({ ...claim, node })),
     );
@@ -183,6 +192,15 @@ export function createAgents(
       soon(0);
       tell();
     } else soon(20);
+  }
+
+  /** Whoever is at home on one node only has moved with its home. */
+  function rehome(instance: string, to: NodeId): void {
+    const known = deployments.get(instance.slice(0, instance.lastIndexOf('#')));
+    if (known === undefined || known.homes.length === 0) return;
+    const homes = known.homes.with(numberOf(instance), to);
+    deployments.set(known.name, { ...known, homes, count: known.count + 1, by: mesh.self });
+    void save();
   }
 
   async function save(): Promise<void> {
@@ -213,7 +231,7 @@ export function createAgents(
         best.node !== mesh.self &&
         beats(best, { epoch: own.epoch, node: mesh.self })
       ) {
-        crew.lose(instance, own);
+        crew.lose(instance, own, best.node);
         continue;
       }
       const wanted = deployments.get(own.agent);
@@ -314,9 +332,11 @@ export function createAgents(
       const { keys } = await loadIdentity(store, 0, log);
       const bundle = packBundle(code, keys);
       const count = (known?.count ?? 0) + 1;
-      const word = deploymentOf(facts, options, { name, count, by: mesh.self, hash: bundle.hash });
+      const draft = deploymentOf(facts, options, { name, count, by: mesh.self, hash: bundle.hash });
       // Refused before anything is told: nothing is half-deployed.
-      place(world, word, livePages(), claims, { mustFit: true });
+      const placed = place(world, draft, livePages(), claims, { mustFit: true });
+      const homes = placed.map((node) => node ?? mesh.self);
+      const word = draft.partition === 'sticky-home' ? { ...draft, homes } : draft;
       await bundles.keep(bundle);
       deployments.set(name, word);
       await save();

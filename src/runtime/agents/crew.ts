@@ -1,7 +1,8 @@
 /** The agents that this node runs: claimed, started with their last state, ended, and given up when another node holds them. */
 
 import type { Cells } from '../../ports/agent-cell.ts';
-import { decodeCbor } from '../../wire/cbor.ts';
+import type { NodeId } from '../../kernel/ids.ts';
+import { decodeCbor, encodeCbor } from '../../wire/cbor.ts';
 import type { PartWorld } from '../parts.ts';
 import type { AgentPort } from './agent-port.ts';
 import type { Bundle } from './bundle.ts';
@@ -22,12 +23,36 @@ const aloneMs = 10_000;
 export interface Running {
   readonly agent: string;
   readonly hash: string;
-  readonly epoch: number;
+  /** 0: it waits for a majority to say that it may run here. */
+  epoch: number;
+  /** The token of its lock where it has one, its epoch where it has none. */
+  fence: number;
+  /** What it last kept here. */
+  saved: unknown;
   instance: Instance | undefined;
   readonly endsWith: (() => void)[];
   /** Takes tasks while it runs, none while it does not or when it is another node's. */
   follow(isHere: boolean): void;
+  /** Gives its lock back, or stops waiting for it. */
+  letGo(): Promise<void>;
 }
+
+/** A lock. */
+export interface HeldLock {
+  readonly token: number;
+  readonly lost: AbortSignal;
+  release(): Promise<void>;
+}
+
+/** Takes one; rejects without a majority, or when it is another node's for long. */
+export type Hold = (
+  name: string,
+  how: { readonly ttl: number; readonly wait: number; readonly signal: AbortSignal },
+) => Promise<HeldLock>;
+
+/** How long the lock of an agent outlives its node, and how long one waits for it in one go, in ms. */
+const lockTtlMs = 3_000;
+const lockWaitMs = 30_000;
 
 /** What a crew needs. */
 export interface CrewWorld {
@@ -38,6 +63,8 @@ export interface CrewWorld {
   readonly claims: Claims;
   readonly tasks: Tasks;
   port(): AgentPort;
+  /** Takes a lock of the mesh: what runs under it runs once, and its token rises with every holder. */
+  hold: Hold;
   pass(): Promise<void> | undefined;
   isStopped(): boolean;
   /** Something here changed: the page is to be written anew. */
@@ -53,7 +80,7 @@ export interface Crew {
   /** Claims an instance and starts it. */
   take(wanted: Deployment, instance: string, given?: { readonly epoch: number }): Promise<void>;
   /** Ends it at once: another node holds it. */
-  lose(instance: string, own: Running): void;
+  lose(instance: string, own: Running, to: NodeId): void;
   /** Ends it in peace. */
   retire(instance: string, own: Running, isForGood: boolean): Promise<void>;
   /** Takes it off the page. */
@@ -70,9 +97,12 @@ export function createCrew(parts: CrewWorld): Crew {
   const { calls, clock, log, mesh } = parts.world;
   const random = parts.world.random();
   const running = new Map<string, Running>();
+  /** Ends the wait for the lock of each. */
+  const waits = new WeakMap<Running, AbortSignal>();
 
   function claimsHere(): Claim[] {
-    return [...running].map(([instance, { agent, epoch, instance: at }]) => ({
+    const claimed = [...running].filter(([, { epoch }]) => epoch > 0);
+    return claimed.map(([instance, { agent, epoch, instance: at }]) => ({
       agent,
       instance,
       epoch,
@@ -83,14 +113,32 @@ export function createCrew(parts: CrewWorld): Crew {
   }
 
   /** Another node holds it by now: what runs here ends before it acts again. */
-  function lose(instance: string, own: Running): void {
+  function lose(instance: string, own: Running, to: NodeId): void {
     log.warn(
       { instance, epoch: own.epoch },
       'another node holds this agent now; the copy here ends',
     );
     close(instance, own);
     own.instance?.kill();
+    void own.letGo();
     tell();
+    if (own.saved === undefined) return;
+    // Both sides of a split have gone on from the same state: what this one came to is the other's to merge.
+    const body = encodeCbor({ instance, state: own.saved });
+    calls
+      .call(to, 'agents/merge', body, { deadlineMs: 5_000 })
+      .catch((error: unknown) => log.debug({ error, instance }, 'a state was not merged'));
+  }
+
+  /** Its lock is lost, or may be: it ends at once and waits for it anew. */
+  function pause(instance: string, own: Running): void {
+    if (running.get(instance) !== own) return;
+    log.warn({ instance }, 'no majority says any more that this agent may run here; it pauses');
+    close(instance, own);
+    own.instance?.kill();
+    void own.letGo();
+    tell();
+    soon(500);
   }
 
   function close(instance: string, own: Running): void {
@@ -102,8 +150,42 @@ export function createCrew(parts: CrewWorld): Crew {
   async function retire(instance: string, own: Running, isForGood: boolean): Promise<void> {
     close(instance, own);
     await own.instance?.stop();
+    await own.letGo();
     if (isForGood) checkpoints.forget(instance);
     tell();
+  }
+
+  function begin(wanted: Deployment, instance: string): Running {
+    const control = new AbortController();
+    const own: Running = {
+      agent: wanted.name,
+      hash: wanted.hash ?? '',
+      epoch: 0,
+      fence: 0,
+      saved: undefined,
+      instance: undefined,
+      endsWith: [],
+      follow: takeTasks(parts.tasks, wanted, instance, () => own.instance),
+      letGo: async () => control.abort(),
+    };
+    waits.set(own, control.signal);
+    return own;
+  }
+
+  /** Waits until a majority says that it runs here and nowhere else. */
+  async function hold(instance: string, own: Running): Promise<void> {
+    const signal = waits.get(own) ?? AbortSignal.abort();
+    const held = await parts.hold(`agent/${instance}`, {
+      ttl: lockTtlMs,
+      wait: lockWaitMs,
+      signal,
+    });
+    own.letGo = () => held.release();
+    if (running.get(instance) !== own) return;
+    own.fence = held.token;
+    own.epoch = Math.max(held.token, claims.epoch(instance) + 1);
+    if (held.lost.aborted) throw held.lost.reason;
+    held.lost.addEventListener('abort', () => pause(instance, own), { once: true });
   }
 
   async function take(
@@ -111,28 +193,29 @@ export function createCrew(parts: CrewWorld): Crew {
     instance: string,
     given?: { epoch: number },
   ): Promise<void> {
-    const epoch = given?.epoch ?? claims.epoch(instance) + 1;
-    const own: Running = {
-      agent: wanted.name,
-      hash: wanted.hash ?? '',
-      epoch,
-      instance: undefined,
-      endsWith: [],
-      follow: takeTasks(parts.tasks, wanted, instance, () => own.instance),
-    };
+    const own = begin(wanted, instance);
     running.set(instance, own);
-    claims.saw(instance, epoch);
-    tell();
     try {
+      const isLocked = wanted.partition === 'pause-minority';
+      // Given by its holder, it is this node's from here on, although the lock comes a moment later.
+      own.epoch = given?.epoch ?? (isLocked ? 0 : claims.epoch(instance) + 1);
+      if (isLocked) await hold(instance, own);
+      if (running.get(instance) !== own || parts.isStopped()) return await own.letGo();
+      const { epoch } = own;
+      if (own.fence === 0) own.fence = epoch;
+      claims.saw(instance, epoch);
+      tell();
       const [bundle, saved] = await Promise.all([
         bundles.fetch(own.hash),
         checkpoints.restore(instance),
       ]);
-      if (running.get(instance) !== own || parts.isStopped()) return;
-      if (saved !== undefined && saved.epoch > epoch - (given === undefined ? 1 : 0)) {
+      if (running.get(instance) !== own || parts.isStopped()) return await own.letGo();
+      const isExact = given !== undefined || isLocked;
+      if (saved !== undefined && saved.epoch > epoch - (isExact ? 0 : 1)) {
         // Somebody held it as late as that, or later, whatever the pages here say: claim anew, above it.
         claims.saw(instance, saved.epoch);
         close(instance, own);
+        await own.letGo();
         return await take(wanted, instance);
       }
       own.instance = start(wanted, instance, own, bundle);
@@ -141,6 +224,7 @@ export function createCrew(parts: CrewWorld): Crew {
     } catch (error) {
       log.warn({ error, instance }, 'an agent could not be started here');
       if (running.get(instance) === own) close(instance, own);
+      void own.letGo();
       tell();
       soon(2_000);
     }
@@ -151,7 +235,7 @@ export function createCrew(parts: CrewWorld): Crew {
       agent: wanted.name,
       instance,
       node: mesh.self,
-      fence: own.epoch,
+      fence: own.fence,
       code: bundle.code,
       isolation: wanted.isolation,
       heapMb: wanted.heapMb,
@@ -161,14 +245,13 @@ export function createCrew(parts: CrewWorld): Crew {
       random: random.split(),
       saved: () => checkpoints.local(instance),
       pass: () => parts.pass(),
-      perform: (op, args) =>
-        parts
-          .port()
-          .perform(
-            { agent: wanted.name, instance, epoch: own.epoch, endsWith: own.endsWith },
-            op,
-            args,
-          ),
+      perform(op, args) {
+        if (op === 'checkpoint' && wanted.partition === 'run-everywhere-and-merge') {
+          own.saved = args[0];
+        }
+        const { epoch, endsWith } = own;
+        return parts.port().perform({ agent: wanted.name, instance, epoch, endsWith }, op, args);
+      },
       changed: () => {
         if (running.get(instance) !== own || own.instance === undefined) return;
         own.follow(true);
@@ -207,7 +290,7 @@ export function createCrew(parts: CrewWorld): Crew {
             claim.node !== mesh.self &&
             beats(claim, { epoch: own.epoch, node: mesh.self })
           ) {
-            lose(claim.instance, own);
+            lose(claim.instance, own, claim.node);
           }
         }
       }
@@ -226,7 +309,12 @@ export function createCrew(parts: CrewWorld): Crew {
     deliver,
     recheck,
     async stop() {
-      await Promise.all([...running.values()].map(async ({ instance }) => instance?.stop()));
+      await Promise.all(
+        [...running.values()].map(async ({ instance, letGo }) => {
+          await instance?.stop();
+          await letGo();
+        }),
+      );
       running.clear();
     },
   };

@@ -10,6 +10,8 @@ export interface DeployOptions {
   readonly replicas?: number;
   /** Capabilities a node must have, besides those the module needs. */
   readonly require?: readonly string[];
+  /** Replicas go to nodes with different values of this label, as far as there are such. */
+  readonly spread?: string;
   /** Only nodes that fit this selector. */
   readonly select?: string;
   /** Only on this node. */

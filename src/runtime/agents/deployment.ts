@@ -1,7 +1,7 @@
 /** What is to run on a mesh: one record an agent, the later word wins everywhere, and taking one away is a word too. */
 
 import * as z from 'zod/mini';
-import type { AgentFacts } from '../../ports/agent-cell.ts';
+import type { AgentFacts, PartitionPolicy } from '../../ports/agent-cell.ts';
 import type { DeployOptions } from './deploy-options.ts';
 
 /** Deployments of one mesh. */
@@ -20,6 +20,11 @@ export interface Deployment {
   /** Kinds of tasks that its instances take, and whether they say themselves what one would cost. */
   readonly tasks: readonly string[];
   readonly bids: boolean;
+  readonly partition: PartitionPolicy;
+  /** The node of each replica that runs there or nowhere; empty for other policies. */
+  readonly homes: readonly string[];
+  /** Replicas are spread over the values of this label first. */
+  readonly spread: string | undefined;
   /** Selector over the labels of nodes. */
   readonly select: string;
   /** Only on this node. */
@@ -39,6 +44,12 @@ const deploymentSchema: z.ZodMiniType<Deployment> = z.object({
   requires: z.array(text).check(z.maxLength(16)),
   tasks: z._default(z.array(text).check(z.maxLength(16)), []),
   bids: z._default(z.boolean(), false),
+  partition: z._default(
+    z.enum(['run-everywhere-and-merge', 'pause-minority', 'sticky-home']),
+    'run-everywhere-and-merge',
+  ),
+  homes: z._default(z.array(text).check(z.maxLength(256)), []),
+  spread: z.optional(z.union([text, z.undefined()])),
   select: text,
   pinned: z.union([text, z.undefined()]),
   isolation: z.enum(['in-process', 'thread', 'process']),
@@ -66,6 +77,9 @@ export function deploymentOf(
     requires: [...new Set([...facts.needs, ...(options.require ?? [])])].slice(0, 16),
     tasks: facts.tasks,
     bids: facts.bids,
+    partition: facts.partition,
+    homes: [],
+    spread: options.spread,
     select: options.select ?? '',
     pinned: options.node,
     isolation: facts.isolation,

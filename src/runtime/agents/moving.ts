@@ -18,6 +18,8 @@ export interface MovingWorld {
   deployment(name: string): Deployment | undefined;
   /** Where an instance belongs when its holder is left out. */
   place(wanted: Deployment, instance: string): NodeId | undefined;
+  /** An instance is at home on another node now. */
+  moved(instance: string, to: NodeId): void;
   setDraining(isDraining: boolean): void;
   tell(): void;
   soon(ms: number): void;
@@ -40,13 +42,15 @@ export function createMoving(parts: MovingWorld): Moving {
     const wanted = parts.deployment(own.agent);
     if (wanted === undefined || to === mesh.self) return;
     await own.instance?.stop();
+    await own.letGo();
     const state = checkpoints.local(instance);
     if (state !== undefined) await checkpoints.save(instance, own.epoch, state).catch(() => {});
     try {
-      const body = encodeCbor({ instance, epoch: own.epoch + 1 });
+      const body = encodeCbor({ instance, epoch: own.epoch + 1, wanted });
       await calls.call(to, 'agents/adopt', body, { deadlineMs: Math.min(10_000, deadlineMs) });
       crew.close(instance, own);
       claims.saw(instance, own.epoch + 1);
+      parts.moved(instance, to);
       tell();
     } catch (error) {
       // It goes on here, above the epoch that the other node may have begun with.

@@ -46,13 +46,26 @@ export function place(
     });
   }
   const draining = new Set(all.filter(({ page }) => page.isDraining).map(({ node }) => node));
-  const sites = fitting.filter(({ id }) => !draining.has(id)).map(({ id }) => ({ id }));
+  const { spread } = wanted;
+  const sites = fitting
+    .filter(({ id }) => !draining.has(id))
+    .map(({ id, labels }) => ({
+      id,
+      ...(spread === undefined ? {} : { zone: labels[spread] ?? '' }),
+    }));
   const live = new Set(members.map(({ id }) => id));
   const holders = Array.from({ length: wanted.replicas }, (_, number) => {
     const instance = `${wanted.name}#${number}`;
     const holder = claims.holder(instance)?.node;
     return instance === moving || holder === undefined || !live.has(holder) ? undefined : holder;
   });
+  if (wanted.homes.length > 0 && moving === undefined) {
+    // At home or nowhere; whoever holds it keeps it.
+    return holders.map((holder, number) => {
+      const home = wanted.homes[number] as NodeId | undefined;
+      return holder ?? (home !== undefined && live.has(home) ? home : undefined);
+    });
+  }
   const placed = placeReplicas(wanted.name, wanted.replicas, sites, holders);
   // Whoever holds an instance moves it itself: nobody takes it from a node that is being drained.
   return placed.map((node, number) => holders[number] ?? node);

@@ -1,11 +1,11 @@
 /** Agents on real nodes: deployed, isolated, supervised, moved, and taken over when their node is gone. */
 
 import { readFile } from 'node:fs/promises';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import type { AgentHandles } from '../../../src/agent/furniture.ts';
 import type { MycelError } from '../../../src/kernel/errors.ts';
 import type { MeshNode } from '../../../src/runtime/mesh-node.ts';
-import { startMesh, textOf, until } from '../loopback.ts';
+import { createLoopback, startMesh, textOf, until } from '../loopback.ts';
 
 type Node = MeshNode & AgentHandles;
 const mesh = async (...names: string[]): Promise<Node[]> => (await startMesh(...names)) as Node[];
@@ -174,3 +174,73 @@ test('an agent that keeps failing is given up, and the reason is told', async ()
   );
   await until(() => states(ann)[0] === 'ill#0 failed', 30_000);
 });
+
+test('one that pauses in a minority runs under a lock: its fence is the token, and a move gives it on', async () => {
+  const [ann, bob] = (await mesh('ann', 'bob')) as [Node, Node];
+  const fences: number[] = [];
+  ann.subscribe('fence/out', (message) => void fences.push(Number(textOf(message))));
+  await ann.agents.deploy(`
+import { defineAgent } from 'mycel';
+export const agent = defineAgent({
+  name: 'one', partition: 'pause-minority', isolation: 'in-process',
+  init(self) {
+    self.every(30, () => self.publish('fence/out', String(self.fence)));
+  },
+});`);
+  await until(() => fences.length > 2);
+  const [row] = ann.agents.list();
+  await expect(ann.lock('agent/one#0', { wait: 0 })).rejects.toMatchObject({
+    code: 'MYCEL_LOCK_BUSY',
+  });
+  const to = row?.node === ann.id ? bob : ann;
+  await ann.agents.migrate('one#0', to.id);
+  await until(() => ann.agents.list()[0]?.node === to.id);
+  const before = fences[0] ?? 0;
+  await until(() => (fences.at(-1) ?? 0) > before);
+  expect(fences).toEqual(fences.toSorted((one, other) => one - other));
+  await ann.agents.undeploy('one');
+  await until(() => bob.agents.list().length === 0);
+  await (await ann.lock('agent/one#0', { wait: 10_000 })).release();
+}, 40_000);
+
+test('one that is at home on a node waits for it, and moves with a migration only', async () => {
+  const nodes = await mesh('ann', 'bob', 'cyd');
+  const [ann] = nodes as [Node];
+  await ann.agents.deploy(counter(`isolation: 'in-process', partition: 'sticky-home',`));
+  await until(() => states(ann)[0] === 'counter#0 running');
+  const [row] = ann.agents.list();
+  const away = nodes.find((node) => node !== ann && node.id !== row?.node) as Node;
+  await ann.agents.migrate('counter#0', away.id);
+  await until(() => nodes.every((node) => node.agents.list()[0]?.node === away.id));
+  await ann.agents.deploy(counter(`isolation: 'in-process',`), { name: 'free', replicas: 3 });
+  await until(() => ann.agents.list().filter(({ state }) => state === 'running').length === 4);
+  await away.stop();
+  // The free ones go on elsewhere; the one that is at home there does not.
+  await until(() => {
+    const rows = ann.agents.list().filter(({ state }) => state === 'running');
+    return rows.length === 3 && rows.every(({ agent }) => agent === 'free');
+  });
+}, 40_000);
+
+test('replicas are spread over the values of a label first', async () => {
+  const home = await createLoopback();
+  onTestFinished(() => home[Symbol.asyncDispose]());
+  const rack = (name: string) => ({ labels: { rack: name } });
+  const ann = await home.up('ann', rack('a'));
+  for (const [name, at] of [
+    ['bob', 'a'],
+    ['cyd', 'a'],
+    ['dan', 'b'],
+  ] as const) {
+    const node = await home.up(name, rack(at));
+    await node.join((await ann.invite()).invite);
+  }
+  await until(() => ann.members().filter(({ state }) => state === 'alive').length === 4);
+  await until(() => ann.members().every(({ labels }) => labels['rack'] !== undefined));
+  await ann.agents.deploy(counter(`isolation: 'in-process',`), { replicas: 4, spread: 'rack' });
+  await until(() => states(ann).filter((state) => state.endsWith('running')).length === 4);
+  const racks = ann.agents.list().map(({ node }) => {
+    return ann.members().find(({ id }) => id === node)?.labels['rack'] ?? '';
+  });
+  expect(racks.sort()).toEqual(['a', 'a', 'b', 'b']);
+}, 40_000);
