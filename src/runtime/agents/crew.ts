@@ -94,7 +94,7 @@ export interface Crew {
 /** Builds one that runs nothing. */
 export function createCrew(parts: CrewWorld): Crew {
   const { cells, bundles, checkpoints, claims, tell, soon } = parts;
-  const { calls, clock, log, mesh } = parts.world;
+  const { calls, clock, log, mesh, metrics } = parts.world;
   const random = parts.world.random();
   const running = new Map<string, Running>();
   /** Ends the wait for the lock of each. */
@@ -219,6 +219,7 @@ export function createCrew(parts: CrewWorld): Crew {
         return await take(wanted, instance);
       }
       own.instance = start(wanted, instance, own, bundle);
+      metrics.count('agents.starts');
       own.follow(true);
       tell();
     } catch (error) {
@@ -259,7 +260,9 @@ export function createCrew(parts: CrewWorld): Crew {
       },
       died(reason) {
         for (const end of own.endsWith.splice(0)) end();
-        if (reason === 'failure') tell();
+        if (reason !== 'failure') return;
+        metrics.count('agents.failures');
+        tell();
       },
     });
   }

@@ -38,6 +38,8 @@ interface Auction {
   readonly driver: Driver<Input>;
   bids: Map<string, ShownBid>;
   price: number | undefined;
+  /** What the winner said it would cost. */
+  wonAt: number | undefined;
   reason: string;
   isOver: boolean;
   cancelDeadline(): void;
@@ -140,6 +142,10 @@ export function createAuctions(parts: AuctionsWorld): Auctions {
 
   function count(last: TaskRecord, next: LedgerRecord<TaskBody>): void {
     if (next.state === 'awarded') metrics.count('tasks.awards');
+    if (next.state === 'running' && next.attempts === 1) {
+      metrics.count('tasks.started');
+      metrics.count('tasks.queue_ms', Math.max(0, clock.wallMs() - next.spec.body.at));
+    }
     if (next.state === 'open' && last.ledger.attempts > 0) metrics.count('tasks.reauctions');
     if (!isOver(next.state)) return;
     metrics.count(`tasks.${next.state}`);
@@ -158,6 +164,7 @@ export function createAuctions(parts: AuctionsWorld): Auctions {
       case 'call':
         auction.bids = new Map();
         auction.price = undefined;
+        auction.wonAt = undefined;
         metrics.count('tasks.calls');
         parts.send(to, {
           t: 'call',
@@ -205,6 +212,8 @@ export function createAuctions(parts: AuctionsWorld): Auctions {
     metrics.count('tasks.bids', bids.length);
     if (sale.kind !== 'sold') return undefined;
     auction.price = sale.price;
+    auction.wonAt = auction.bids.get(sale.winner)?.cost;
+    metrics.count('tasks.cost_won_ms', auction.wonAt ?? 0);
     return sale.winner;
   }
 
@@ -237,6 +246,7 @@ export function createAuctions(parts: AuctionsWorld): Auctions {
       driver,
       bids: new Map(),
       price: given.price,
+      wonAt: undefined,
       reason: '',
       isOver: false,
       cancelDeadline: clock.alarm(clock.now() + Math.min(leftMs, body.deadlineMs), () =>
@@ -293,6 +303,9 @@ export function createAuctions(parts: AuctionsWorld): Auctions {
           if (!auction.bids.has(from)) auction.bids.set(from, bid);
         } else {
           metrics.count('tasks.late_bids');
+          // What the best choice would have saved, had it come in time.
+          const saved = (auction.wonAt ?? 0) - word.cost;
+          if (saved > 0) metrics.count('tasks.cost_regret_ms', saved);
           auction.record = { ...auction.record, lateBids: auction.record.lateBids + 1 };
         }
       }

@@ -172,7 +172,7 @@ export function createBidding(parts: BiddingWorld): Bidding {
       }
       return runner.run({ id: spec.id, kind, input, fence: epoch, by }, control.signal);
     };
-    metrics.count('tasks.runs');
+    metrics.count('tasks.wins');
     work()
       .then((result) => {
         const bytes = jsonBytes(result);
@@ -208,7 +208,6 @@ export function createBidding(parts: BiddingWorld): Bidding {
       }
       case 'decline':
       case 'accept':
-        if (effect.type === 'accept') metrics.count('tasks.accepts');
         parts.send(effect.to as NodeId, { t: effect.type, task: effect.task, epoch: effect.epoch });
         break;
       case 'renew': {

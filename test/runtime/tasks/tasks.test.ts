@@ -64,6 +64,18 @@ test('the lowest bid wins, and every node can tell who bid, who won and why', as
     expect(auction?.reason).toMatch(/10 is the lowest of 3 bids, the next is 20/);
   }
 
+  expect(ann.status().metrics.counters).toMatchObject({
+    'tasks.submitted': 1,
+    'tasks.auctions': 1,
+    'tasks.bids': 3,
+    'tasks.awards': 1,
+    'tasks.started': 1,
+    'tasks.done': 1,
+    'tasks.cost_won_ms': 10,
+  });
+  expect(cyd.status().metrics.counters).toMatchObject({ 'tasks.bids_made': 1, 'tasks.wins': 1 });
+  expect(bob.status().metrics.counters['tasks.wins']).toBeUndefined();
+
   // Under the second price the winner is the same and gets what the next one asked.
   const second = await bob.tasks.submit({ kind: 'add', input: { a: 1, b: 1 }, rule: 'vickrey' });
   expect(await second.result()).toMatchObject({ by: 'cyd' });
