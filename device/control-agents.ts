@@ -1,6 +1,6 @@
 /** What commands ask of a node about services and agents: the requests, their checks, and what each does. */
 
-import type { AgentHandles, AgentInfo, Deployed, MeshNode, ServiceInfo } from 'mycel';
+import type { AgentHandles, AgentHealth, AgentInfo, Deployed, MeshNode, ServiceInfo } from 'mycel';
 
 import { Failure } from './failure.ts';
 import { resolveMember } from './member-choice.ts';
@@ -23,7 +23,8 @@ export interface AgentCalls {
       /** JavaScript: types are taken out where the file is. */
       readonly source: string;
       readonly name?: string;
-      readonly replicas?: number;
+      readonly replicas?: number | 'auto';
+      readonly society?: 'mesh' | 'ring' | 'tree' | 'adaptive';
       readonly require?: readonly string[];
       readonly spread?: string;
       readonly select?: string;
@@ -34,6 +35,7 @@ export interface AgentCalls {
   };
   undeploy: { args: { readonly name: string }; result: Readonly<Record<string, never>> };
   agents: { args: Readonly<Record<string, never>>; result: readonly AgentInfo[] };
+  'agent-health': { args: Readonly<Record<string, never>>; result: readonly AgentHealth[] };
   drain: {
     args: { readonly who: string; readonly undo?: boolean };
     result: { readonly node: string; readonly moved: number };
@@ -80,7 +82,8 @@ export function agentChecks({
     deploy: {
       source: text(moduleLengthMax),
       name: optional(text(64)),
-      replicas: optional(whole(1, 256)),
+      replicas: optional((value) => (value === 'auto' ? undefined : whole(1, 256)(value))),
+      society: optional(oneOf('mesh', 'ring', 'tree', 'adaptive')),
       require: optional(list(text(64), 16)),
       spread: optional(text(64)),
       select: optional(text(512)),
@@ -88,6 +91,7 @@ export function agentChecks({
     },
     undeploy: { name: text(64) },
     agents: {},
+    'agent-health': {},
     drain: { who: text(64), undo: optional(oneOf(true, false)) },
     migrate: { instance: text(128), who: text(64) },
   };
@@ -106,6 +110,7 @@ const agentOps: ReadonlySet<string> = new Set(
     deploy: true,
     undeploy: true,
     agents: true,
+    'agent-health': true,
     drain: true,
     migrate: true,
   } satisfies Record<keyof AgentCalls, true>),
@@ -139,6 +144,8 @@ export async function runAgentCall(node: MeshNode, request: AgentRequest): Promi
       return {};
     case 'agents':
       return agents.agents.list();
+    case 'agent-health':
+      return agents.agents.health();
     case 'drain': {
       const { id } = resolveMember(node, request.args.who);
       const { moved } = await agents.agents.drain(id, request.args.undo !== true);

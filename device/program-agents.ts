@@ -15,7 +15,8 @@ export interface CallFlags {
 /** Flags of `deploy`. */
 export interface DeployFlags {
   readonly name?: string;
-  readonly replicas?: number;
+  readonly replicas?: number | 'auto';
+  readonly society?: 'mesh' | 'ring' | 'tree' | 'adaptive';
   readonly require?: readonly string[];
   readonly label?: readonly string[];
   readonly spread?: string;
@@ -67,7 +68,10 @@ function addAgents(program: Command, withContext: WithContext): void {
     .description('run an agent on the mesh, where it fits')
     .argument('<file>', 'a .js or .ts module that exports an agent')
     .option(name, 'another name than the one in the module')
-    .option('--replicas <n>', 'how many instances (default: 1)', parseWhole('--replicas', 1, 256))
+    .option('--replicas <n>', 'how many instances, or "auto": one a node (default: 1)', (text) =>
+      text === 'auto' ? text : parseWhole('--replicas', 1, 256)(text),
+    )
+    .option('--society <shape>', 'who is whose neighbour: mesh, ring, tree or adaptive')
     .option('--require <capability>', 'only nodes that have it (repeatable)', collect)
     .option('--spread <label>', 'replicas on nodes with different values of this label')
     .option('--label <k=v>', 'only nodes with this label (repeatable)', collect)
@@ -87,7 +91,12 @@ function addAgents(program: Command, withContext: WithContext): void {
   program
     .command('agents')
     .description('the agents that run on the mesh')
-    .action(withContext(async (context) => (await agents()).agents(context)));
+    .option('--health', 'all instances of each agent taken together')
+    .action(
+      withContext(async (context, flags: { readonly health?: boolean }) =>
+        flags.health === true ? (await agents()).health(context) : (await agents()).agents(context),
+      ),
+    );
   program
     .command('drain')
     .description('move all agents off a node, with their state, and keep it empty')

@@ -25,6 +25,8 @@ export type {
   AgentSelf,
   AgentsHandle,
   AgentTask,
+  Ecosystem,
+  EcosystemPlan,
 } from './agent/agent.ts';
 export type { TaskHandle, TaskHandler, TasksHandle } from './agent/tasks.ts';
 export type { WorkFunction, WorkHandle, WorkItems, WorkRunOptions } from './agent/spread-work.ts';
@@ -34,7 +36,12 @@ export { createFence as createTaskFence } from './protocol/agreement/fence.ts';
 export type { Fence as TaskFence, FenceVerdict } from './protocol/agreement/fence.ts';
 export type { TaskRequest } from './runtime/tasks/task-request.ts';
 export type { AuctionInfo, TaskInfo } from './runtime/tasks/task-types.ts';
-export type { AgentInfo, Deployed, DeployOptions } from './runtime/agents/deploy-options.ts';
+export type {
+  AgentHealth,
+  AgentInfo,
+  Deployed,
+  DeployOptions,
+} from './runtime/agents/deploy-options.ts';
 export { action, defineService, streamAction } from './agent/service.ts';
 export type {
   Action,

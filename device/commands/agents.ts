@@ -33,6 +33,7 @@ export async function deploy(
     source,
     ...(flags.name === undefined ? {} : { name: flags.name }),
     ...(flags.replicas === undefined ? {} : { replicas: flags.replicas }),
+    ...(flags.society === undefined ? {} : { society: flags.society }),
     ...(flags.require === undefined ? {} : { require: flags.require }),
     ...(flags.spread === undefined ? {} : { spread: flags.spread }),
     ...(select === '' ? {} : { select }),
@@ -62,6 +63,24 @@ export async function agents(context: Context): Promise<void> {
         one.state,
         String(one.restarts),
         new Date(one.since).toISOString(),
+      ]),
+    ),
+  );
+}
+
+/** Prints how each agent fares. */
+export async function health(context: Context): Promise<void> {
+  const all = await callNode(context.dataDir, 'agent-health', {});
+  print(context, all, () =>
+    formatTable(
+      ['AGENT', 'WANTED', 'RUNNING', 'FAILED', 'RESTARTS', 'NODES'],
+      all.map((one) => [
+        one.agent,
+        String(one.wanted),
+        String(one.running),
+        String(one.failed),
+        String(one.restarts),
+        String(one.nodes.length),
       ]),
     ),
   );

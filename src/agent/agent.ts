@@ -4,7 +4,12 @@ import type { NodeId } from '../kernel/ids.ts';
 import type { Peripherals, SerialOptions } from '../ports/peripherals.ts';
 import type { BidFacts, TaskJob } from '../runtime/tasks/bidding.ts';
 import type { Agents } from '../runtime/agents/agents.ts';
-import type { AgentInfo, Deployed, DeployOptions } from '../runtime/agents/deploy-options.ts';
+import type {
+  AgentHealth,
+  AgentInfo,
+  Deployed,
+  DeployOptions,
+} from '../runtime/agents/deploy-options.ts';
 
 /** What an agent knows of itself and may ask of its node. Whatever it asks for is refused once it has lost its fence. */
 export interface AgentSelf {
@@ -32,6 +37,10 @@ export interface AgentSelf {
   ): Promise<unknown>;
   /** Puts a message into another agent's mailbox: any instance of it, or the one named. Rejects when that is full. */
   send(to: string, body: unknown): Promise<void>;
+  /** The instances of this agent that run and are its neighbours in its society, wherever they are. */
+  neighbours(): Promise<readonly string[]>;
+  /** Puts a message into the mailbox of each neighbour; resolves with how many took it. */
+  tellNeighbours(body: unknown): Promise<number>;
   /** Keeps this state on other nodes; the next run begins with it, here or elsewhere. */
   checkpoint(state: unknown): Promise<void>;
   /** When it ends, `{ type: 'down', instance, reason, ref }` comes once. Resolves with `ref`. */
@@ -133,6 +142,29 @@ export function defineAgent<State = unknown, Mail = unknown>(
   return definition;
 }
 
+/** What an ecosystem is made of. */
+export interface EcosystemPlan {
+  /** Module of the coordinator. */
+  readonly coordinator: string;
+  /** Module of the workers. */
+  readonly workers: string;
+  /** Workers; `auto`: one on every node that fits. @default 'auto' */
+  readonly count?: number | 'auto';
+  /** Who is whose neighbour among the workers. @default 'adaptive' */
+  readonly society?: DeployOptions['society'];
+  /** Where workers may run. */
+  readonly select?: string;
+  readonly require?: readonly string[];
+}
+
+/** A deployed ecosystem. */
+export interface Ecosystem {
+  readonly name: string;
+  /** Coordinator and workers. */
+  health(): { readonly isWhole: boolean; readonly agents: readonly AgentHealth[] };
+  undeploy(): Promise<void>;
+}
+
 /** What agents add to a node. */
 export interface AgentsHandle {
   /**
@@ -143,6 +175,15 @@ export interface AgentsHandle {
   /** @throws {MycelError} MYCEL_UNKNOWN_AGENT */
   undeploy(name: string): Promise<void>;
   list(): readonly AgentInfo[];
+  /** How each deployed agent fares, all its instances taken together. */
+  health(): readonly AgentHealth[];
+  /**
+   * Deploys an ecosystem: a coordinator called `name`, and workers called `NAME-worker` that are neighbours of one another
+   * in the given shape. Workers reach the coordinator by `self.send(name, …)`, it reaches any of them by `NAME-worker`.
+   * Undone when one of the two cannot be deployed.
+   * @throws as `deploy` does
+   */
+  ecosystem(name: string, plan: EcosystemPlan): Promise<Ecosystem>;
   drain(node: NodeId, isDraining?: boolean): Promise<{ readonly moved: number }>;
   migrate(instance: string, to: NodeId): Promise<void>;
   send(to: string, body: unknown): Promise<void>;
@@ -154,6 +195,36 @@ export function createAgentsHandle(agents: Agents): AgentsHandle {
     deploy: agents.deploy,
     undeploy: agents.undeploy,
     list: agents.list,
+    health: agents.health,
+    async ecosystem(name, plan) {
+      const worker = `${name}-worker`;
+      const { select, require: needs } = plan;
+      await agents.deploy(plan.coordinator, { name });
+      try {
+        await agents.deploy(plan.workers, {
+          name: worker,
+          replicas: plan.count ?? 'auto',
+          society: plan.society ?? 'adaptive',
+          ...(select === undefined ? {} : { select }),
+          ...(needs === undefined ? {} : { require: needs }),
+        });
+      } catch (error) {
+        await agents.undeploy(name);
+        throw error;
+      }
+      return {
+        name,
+        health() {
+          const mine = agents.health().filter(({ agent }) => agent === name || agent === worker);
+          const isWhole = mine.length === 2 && mine.every((one) => one.isWhole);
+          return { isWhole, agents: mine };
+        },
+        async undeploy() {
+          await agents.undeploy(worker);
+          await agents.undeploy(name);
+        },
+      };
+    },
     drain: (node, isDraining = true) => agents.drain(node, isDraining),
     migrate: agents.migrate,
     send: (to, body) => agents.send(to, body),

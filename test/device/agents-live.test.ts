@@ -68,6 +68,18 @@ describe('agents', () => {
     ]);
     expect(await json(['drain', 'anna', ...at('anna')])).toMatchObject({ moved: 0 });
     expect(await json(['drain', 'anna', '--undo', ...at('anna')])).toMatchObject({ moved: 0 });
+    expect(await json(['agents', '--health', ...at('anna')])).toMatchObject([
+      { agent: 'beat', wanted: 2, running: 2, failed: 0, restarts: 0, isWhole: true },
+    ]);
+    await json(['undeploy', 'beat', ...at('anna')]);
+    await json(['deploy', beat, '--replicas', 'auto', '--society', 'ring', ...at('anna')]);
+    await vi.waitFor(
+      async () =>
+        expect(await json(['agents', '--health', ...at('anna')])).toMatchObject([
+          { wanted: 1, running: 1 },
+        ]),
+      10_000,
+    );
     await json(['undeploy', 'beat', ...at('anna')]);
     await vi.waitFor(async () => expect(await json(['agents', ...at('anna')])).toEqual([]), 10_000);
   });
@@ -77,6 +89,7 @@ describe('agents', () => {
     [['deploy', beat, '--require', 'wings'], 1, 'wings'],
     [['deploy', beat, '--label', 'oops'], 2, 'K=V'],
     [['deploy', beat, '--replicas', '0'], 2, '--replicas'],
+    [['deploy', beat, '--society', 'club'], 1, 'society'],
     [['undeploy', 'nobody'], 1, 'MYCEL_UNKNOWN_AGENT'],
     [['migrate', 'nobody#0', 'anna'], 1, 'MYCEL_UNKNOWN_AGENT'],
     [['drain', 'nobody'], 1, 'MYCEL_UNKNOWN_MEMBER'],

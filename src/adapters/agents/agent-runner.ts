@@ -92,6 +92,8 @@ export function createRunner(agent: RunnableAgent, say: (word: FromCell) => void
       call: (target: string, input?: unknown, options?: unknown) =>
         ask('call', target, input, options),
       send: (to: string, body: unknown) => ask('send', to, body),
+      neighbours: () => ask('neighbours'),
+      tellNeighbours: (body: unknown) => ask('tell', body),
       checkpoint: (saving: unknown) => ask('checkpoint', saving),
       monitor: (instance: string) => ask('monitor', instance),
       link: (instance: string) => ask('link', instance),

@@ -1,6 +1,8 @@
 /** What an agent may ask of its node: publish, subscribe, call, send, checkpoint, watch others, use its board, log. */
 
 import { MycelError } from '../../kernel/errors.ts';
+import { neighboursOf } from '../../protocol/placement/society.ts';
+import type { SocietyShape } from '../../protocol/placement/society.ts';
 import type { PartWorld } from '../parts.ts';
 import type { ServiceCallOptions } from '../services/caller.ts';
 import type { Services } from '../services/services.ts';
@@ -33,6 +35,7 @@ export function createAgentPort(parts: {
   readonly claims: Claims;
   deliver(instance: string, message: unknown, mayDropOldest: boolean): boolean;
   send(to: string, body: unknown, from: string): Promise<void>;
+  society(agent: string): SocietyShape;
 }): AgentPort {
   const { world, services, checkpoints, claims } = parts;
   const devices = new WeakMap<Asking['endsWith'], AgentDevice>();
@@ -51,6 +54,12 @@ export function createAgentPort(parts: {
     });
     return device;
   }
+
+  const neighbours = (agent: string, instance: string): readonly string[] => {
+    const mine = claims.all().filter((claim) => claim.agent === agent && claim.state === 'running');
+    const members = new Set([...mine.map((claim) => claim.instance), instance]);
+    return neighboursOf(parts.society(agent), [...members], instance);
+  };
 
   return {
     async perform(asking, op, args) {
@@ -80,6 +89,15 @@ export function createAgentPort(parts: {
           return services.call(String(first), second ?? {}, (third ?? {}) as ServiceCallOptions);
         case 'send':
           return parts.send(String(first), second, instance);
+        case 'neighbours':
+          return neighbours(agent, instance);
+        case 'tell': {
+          const near = neighbours(agent, instance);
+          const said = await Promise.allSettled(
+            near.map((other) => parts.send(other, first, instance)),
+          );
+          return said.filter(({ status }) => status === 'fulfilled').length;
+        }
         case 'checkpoint':
           return checkpoints.save(instance, epoch, first);
         case 'monitor': {

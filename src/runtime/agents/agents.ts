@@ -27,9 +27,10 @@ import {
   readDeployments,
 } from './deployment.ts';
 import type { AgentsPage, Deployment } from './deployment.ts';
-import type { AgentInfo, Deployed, DeployOptions } from './deploy-options.ts';
+import type { AgentHealth, AgentInfo, Deployed, DeployOptions } from './deploy-options.ts';
+import { healthOf } from './health.ts';
 import { createGate } from './gate.ts';
-import { place } from './placing.ts';
+import { numberOf, place } from './placing.ts';
 
 /** Instances one node runs at once. */
 export const instancesMax = 200;
@@ -45,6 +46,8 @@ export interface Agents extends NodePart {
   deploy(source: string, options?: DeployOptions): Promise<Deployed>;
   undeploy(name: string): Promise<void>;
   list(): readonly AgentInfo[];
+  /** How each deployed agent fares, all its instances taken together. */
+  health(): readonly AgentHealth[];
   /** Moves everything off a node and keeps it empty; `false` lets it take part again. */
   drain(node: NodeId, isDraining: boolean): Promise<{ readonly moved: number }>;
   migrate(instance: string, to: NodeId): Promise<void>;
@@ -119,6 +122,7 @@ export function createAgents(
     claims,
     deliver: crew.deliver,
     send,
+    society: (name) => deployments.get(name)?.society ?? 'mesh',
   });
 
   // What is known, and what is told.
@@ -236,8 +240,11 @@ export function createAgents(
       }
       const wanted = deployments.get(own.agent);
       const number = numberOf(instance);
-      if (wanted?.hash === undefined || number >= wanted.replicas)
+      if (wanted?.hash === undefined || (!wanted.isAuto && number >= wanted.replicas))
         void crew.retire(instance, own, true);
+      else if (wanted.isAuto && number >= place(world, wanted, livePages(), claims).length)
+        // Fewer nodes fit than did: they may be back, and its state with them.
+        void crew.retire(instance, own, false);
       else if (wanted.hash !== own.hash) void crew.retire(instance, own, false).then(() => soon(0));
     }
     if (clock.now() < takesFrom) return;
@@ -365,6 +372,10 @@ export function createAgents(
         restarts,
         since,
       })),
+    health: () =>
+      healthOf([...deployments.values()], claims.all(), (wanted) =>
+        place(world, wanted, livePages(), claims),
+      ),
     send,
     async drain(node, on) {
       if (node === mesh.self) return moving.drainHere(on);
@@ -384,9 +395,4 @@ export function createAgents(
       });
     },
   };
-}
-
-/** The replica that an instance is. */
-function numberOf(instance: string): number {
-  return Number(instance.slice(instance.lastIndexOf('#') + 1));
 }

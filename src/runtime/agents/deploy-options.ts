@@ -1,13 +1,16 @@
 /** What is asked for when an agent is deployed, and what is told of those that run. */
 
 import type { NodeId } from '../../kernel/ids.ts';
+import type { SocietyShape } from '../../protocol/placement/society.ts';
 
 /** How an agent is to be deployed. */
 export interface DeployOptions {
   /** @default the name in the module */
   readonly name?: string;
-  /** @default 1 */
-  readonly replicas?: number;
+  /** `auto`: one on every node that fits, as nodes come and go. @default 1 */
+  readonly replicas?: number | 'auto';
+  /** Who is whose neighbour among its instances: `self.neighbours()`. @default 'mesh' */
+  readonly society?: SocietyShape;
   /** Capabilities a node must have, besides those the module needs. */
   readonly require?: readonly string[];
   /** Replicas go to nodes with different values of this label, as far as there are such. */
@@ -27,6 +30,19 @@ export interface AgentInfo {
   readonly restarts: number;
   /** Wall-clock ms since which it is in this state. */
   readonly since: number;
+}
+
+/** How all instances of one agent fare. */
+export interface AgentHealth {
+  readonly agent: string;
+  readonly wanted: number;
+  readonly running: number;
+  readonly failed: number;
+  readonly restarts: number;
+  /** Nodes that hold some of them. */
+  readonly nodes: readonly NodeId[];
+  /** As many run as are wanted. */
+  readonly isWhole: boolean;
 }
 
 /** What became of a deployment. */

@@ -2,6 +2,7 @@
 
 import * as z from 'zod/mini';
 import type { AgentFacts, PartitionPolicy } from '../../ports/agent-cell.ts';
+import type { SocietyShape } from '../../protocol/placement/society.ts';
 import type { DeployOptions } from './deploy-options.ts';
 
 /** Deployments of one mesh. */
@@ -16,6 +17,10 @@ export interface Deployment {
   /** Undefined: undeployed. */
   readonly hash: string | undefined;
   readonly replicas: number;
+  /** One on every node that fits, whatever `replicas` says. */
+  readonly isAuto: boolean;
+  /** Who talks to whom among its instances. */
+  readonly society: SocietyShape;
   readonly requires: readonly string[];
   /** Kinds of tasks that its instances take, and whether they say themselves what one would cost. */
   readonly tasks: readonly string[];
@@ -41,6 +46,8 @@ const deploymentSchema: z.ZodMiniType<Deployment> = z.object({
   by: text,
   hash: z.union([text, z.undefined()]),
   replicas: z.int().check(z.gte(0)).check(z.lte(256)),
+  isAuto: z._default(z.boolean(), false),
+  society: z._default(z.enum(['mesh', 'ring', 'tree', 'adaptive']), 'mesh'),
   requires: z.array(text).check(z.maxLength(16)),
   tasks: z._default(z.array(text).check(z.maxLength(16)), []),
   bids: z._default(z.boolean(), false),
@@ -73,7 +80,9 @@ export function deploymentOf(
 ): Deployment {
   return {
     ...named,
-    replicas: options.replicas ?? 1,
+    replicas: typeof options.replicas === 'number' ? options.replicas : 1,
+    isAuto: options.replicas === 'auto',
+    society: options.society ?? 'mesh',
     requires: [...new Set([...facts.needs, ...(options.require ?? [])])].slice(0, 16),
     tasks: facts.tasks,
     bids: facts.bids,

@@ -2,7 +2,7 @@
 
 import { MycelError } from '../../kernel/errors.ts';
 import type { NodeId } from '../../kernel/ids.ts';
-import { placeReplicas } from '../../protocol/placement/place.ts';
+import { placeReplicas, replicasMax } from '../../protocol/placement/place.ts';
 import { parseSelector } from '../../protocol/placement/selector.ts';
 import type { PartWorld } from '../parts.ts';
 import type { Claims } from './claims.ts';
@@ -45,6 +45,7 @@ export function place(
           : `There are: ${known.slice(0, 12).join(', ')}.`,
     });
   }
+  const replicas = wanted.isAuto ? Math.min(replicasMax, fitting.length) : wanted.replicas;
   const draining = new Set(all.filter(({ page }) => page.isDraining).map(({ node }) => node));
   const { spread } = wanted;
   const sites = fitting
@@ -54,7 +55,7 @@ export function place(
       ...(spread === undefined ? {} : { zone: labels[spread] ?? '' }),
     }));
   const live = new Set(members.map(({ id }) => id));
-  const holders = Array.from({ length: wanted.replicas }, (_, number) => {
+  const holders = Array.from({ length: replicas }, (_, number) => {
     const instance = `${wanted.name}#${number}`;
     const holder = claims.holder(instance)?.node;
     return instance === moving || holder === undefined || !live.has(holder) ? undefined : holder;
@@ -66,7 +67,12 @@ export function place(
       return holder ?? (home !== undefined && live.has(home) ? home : undefined);
     });
   }
-  const placed = placeReplicas(wanted.name, wanted.replicas, sites, holders);
+  const placed = placeReplicas(wanted.name, replicas, sites, holders);
   // Whoever holds an instance moves it itself: nobody takes it from a node that is being drained.
   return placed.map((node, number) => holders[number] ?? node);
+}
+
+/** The replica that an instance is. */
+export function numberOf(instance: string): number {
+  return Number(instance.slice(instance.lastIndexOf('#') + 1));
 }
