@@ -118,7 +118,7 @@ export interface AgentDefinition<State = unknown, Mail = unknown> {
   readonly tasks?: readonly string[];
   /**
    * What a task would cost now, in ms of predicted time or anything comparable; undefined: it will not. Answer within
-   * 240 ms. Without this the node bids for it, from queue, load, heat, battery and round trip.
+   * 240 ms (0.6 of the task's `biddingMs`). Without this the node bids for it, from queue, load, heat, battery and round trip.
    */
   bid?(
     task: Omit<AgentTask, 'fence' | 'signal'>,

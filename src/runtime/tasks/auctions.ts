@@ -20,8 +20,7 @@ import { bidsShownMax } from './task-types.ts';
 import type { ShownBid, TaskBody, TaskRecord } from './task-types.ts';
 import type { TaskWord } from './task-words.ts';
 
-/** How long bids are taken at most, and how long a winner may take to accept, in ms. */
-const biddingMs = 400;
+/** How long a winner may take to accept, in ms. */
 const acceptMs = 2_000;
 
 /** Who lost a task, or a task nobody bid for, waits so long, in ms. */
@@ -221,7 +220,7 @@ export function createAuctions(parts: AuctionsWorld): Auctions {
     const { spec } = given.ledger;
     const { id, body } = spec;
     const core = createAuctioneer<TaskBody>({
-      biddingMs,
+      biddingMs: body.biddingMs,
       acceptMs,
       backoffMs,
       leaseMs: body.leaseMs,

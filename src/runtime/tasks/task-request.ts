@@ -34,6 +34,8 @@ export interface TaskRequest {
   readonly costMax?: number;
   /** How long it is thought to take, in ms: used by nodes that have not done one yet. */
   readonly expectedMs?: number;
+  /** How long bids are taken when not everybody who was asked has answered, in ms. @default 400 */
+  readonly biddingMs?: number;
   /** A winner that is not heard of for so long loses the task, in ms. @default 3_000 */
   readonly leaseMs?: number;
   /** Awards before it has failed. @default 5 */
@@ -58,6 +60,7 @@ const requestSchema = z.strictObject({
   rule: z.optional(z.enum(['first-price', 'vickrey'])),
   costMax: z.optional(z.number().check(z.gte(0))),
   expectedMs: z.optional(z.number().check(z.gte(0))),
+  biddingMs: z.optional(ms(10)),
   leaseMs: z.optional(ms(100)),
   attemptsMax: z.optional(z.int().check(z.gte(1), z.lte(100))),
   deadlineMs: z.optional(ms(1)),
@@ -108,6 +111,7 @@ export function specOf(
       rule: data.rule ?? 'first-price',
       costMax: data.costMax,
       expectedMs: data.expectedMs,
+      biddingMs: data.biddingMs ?? 400,
       leaseMs: data.leaseMs ?? 3_000,
       attemptsMax: data.attemptsMax ?? 5,
       deadlineMs: data.deadlineMs ?? 60_000,

@@ -41,6 +41,8 @@ export interface TaskBody {
   readonly costMax: number | undefined;
   /** What the caller thinks that it takes, in ms. */
   readonly expectedMs: number | undefined;
+  /** How long bids are taken when not everybody has answered, in ms. */
+  readonly biddingMs: number;
   readonly leaseMs: number;
   readonly attemptsMax: number;
   /** It has failed when it is not done after so long, in ms from its submission. */
@@ -127,6 +129,7 @@ export const specSchema: z.ZodMiniType<TaskSpec<TaskBody>> = z.object({
     rule: z.enum(['first-price', 'vickrey']),
     costMax: optionalNumber,
     expectedMs: optionalNumber,
+    biddingMs: z.int().check(z.gte(1)),
     leaseMs: z.int().check(z.gte(1)),
     attemptsMax: z.int().check(z.gte(1)),
     deadlineMs: z.int().check(z.gte(1)),

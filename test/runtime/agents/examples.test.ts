@@ -47,7 +47,12 @@ test('the worker bids by size, does what it is awarded, and refuses what makes n
   await ann.agents.deploy(await example('resize'), { replicas: 2 });
   await until(() => [ann, bob].every(({ tasks }) => tasks.kinds()[0]?.nodes.length === 2));
   const input = { width: 4_000, height: 3_000, to: 400 };
-  const task = await bob.tasks.submit({ kind: 'resize', input, effect: 'idempotent' });
+  const task = await bob.tasks.submit({
+    kind: 'resize',
+    input,
+    effect: 'idempotent',
+    biddingMs: 5_000,
+  });
   expect(await task.result()).toMatchObject({ width: 400, height: 300 });
   const bids = bob.tasks.auctions()[0]?.bids ?? [];
   expect(bids).toHaveLength(2);

@@ -18,6 +18,9 @@ const failure = (promise: Promise<unknown>): Promise<MycelError> =>
     (error: unknown) => error as MycelError,
   );
 
+/** An auction closes when all have answered; on a busy machine that may take a while. */
+const patient = { biddingMs: 5_000 };
+
 /** Waits until every node knows that so many take the kind. */
 const known = (nodes: readonly Node[], kind: string, takers: number): Promise<void> =>
   until(() =>
@@ -42,7 +45,7 @@ test('the lowest bid wins, and every node can tell who bid, who won and why', as
     });
   }
   await known(nodes, 'add', 3);
-  const task = await ann.tasks.submit({ kind: 'add', input: { a: 2, b: 3 } });
+  const task = await ann.tasks.submit({ kind: 'add', input: { a: 2, b: 3 }, ...patient });
   expect(await task.result()).toEqual({ sum: 5, by: 'cyd' });
   await until(() => bob.tasks.list()[0]?.state === 'done');
   for (const node of nodes) {
@@ -77,7 +80,12 @@ test('the lowest bid wins, and every node can tell who bid, who won and why', as
   expect(bob.status().metrics.counters['tasks.wins']).toBeUndefined();
 
   // Under the second price the winner is the same and gets what the next one asked.
-  const second = await bob.tasks.submit({ kind: 'add', input: { a: 1, b: 1 }, rule: 'vickrey' });
+  const second = await bob.tasks.submit({
+    kind: 'add',
+    input: { a: 1, b: 1 },
+    rule: 'vickrey',
+    ...patient,
+  });
   expect(await second.result()).toMatchObject({ by: 'cyd' });
   expect(bob.tasks.auctions().find(({ task: id }) => id === second.id)).toMatchObject({
     rule: 'vickrey',
@@ -148,7 +156,12 @@ test('a winner that fails or is gone loses the task to another, and the sink let
     });
   }
   await known(nodes, 'open', 3);
-  const task = await ann.tasks.submit({ kind: 'open', effect: 'fenced', leaseMs: 1_000 });
+  const task = await ann.tasks.submit({
+    kind: 'open',
+    effect: 'fenced',
+    leaseMs: 1_000,
+    ...patient,
+  });
   await until(() => began.length === 1);
   expect(began).toEqual(['cyd']);
   await cyd.stop();
@@ -176,7 +189,12 @@ test('an auctioneer that is gone leaves its tasks to another node, and the winne
     });
   }
   await known(nodes, 'long', 2);
-  const { id } = await ann.tasks.submit({ kind: 'long', effect: 'fenced', leaseMs: 20_000 });
+  const { id } = await ann.tasks.submit({
+    kind: 'long',
+    effect: 'fenced',
+    leaseMs: 20_000,
+    ...patient,
+  });
   await until(() => runs === 1 && cyd.tasks.list()[0]?.state === 'running');
   await ann.stop();
   await until(() => [bob, cyd].some((node) => node.tasks.list()[0]?.auctioneer === node.id));
