@@ -61,12 +61,15 @@ const waitMs = 25_000;
 /** systemd's programs colour and link even what goes into a pipe. */
 const plain = { SYSTEMD_COLORS: '0', SYSTEMD_URLIFY: '0', SYSTEMD_PAGER: '' };
 
+/** The root under the overlay; `MYCEL_BOARD_ROOT` names that of another Debian, as debootstrap makes it. */
+const baseRoot = process.env['MYCEL_BOARD_ROOT'] ?? '/';
+
 /** The kernel's file systems, a few devices, and the root made of the overlay. Arguments: home, read-only paths. */
 const assemble = `
 set -e
 home=$1; m=$home/root
 mount --make-rprivate /
-mount -t overlay overlay -o "lowerdir=/,upperdir=$home/upper,workdir=$home/work" "$m"
+mount -t overlay overlay -o "lowerdir=${baseRoot},upperdir=$home/upper,workdir=$home/work" "$m"
 mount -t proc proc "$m/proc"
 mount -t sysfs sysfs "$m/sys"
 mount -t tmpfs -o mode=755 tmpfs "$m/run"

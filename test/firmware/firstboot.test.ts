@@ -70,7 +70,12 @@ datasource:
     writeFileSync(join(board.card, 'meta-data'), 'dsmode: local\ninstance_id: rpios-image\n');
     await flash(board.card, ['--name', 'attic', '--invite', made.invite]);
     const wire = `rm -rf /var/lib/cloud; printf '%s' "$1" >/etc/cloud/cloud.cfg.d/99_raspberry-pi.cfg
-      systemctl enable cloud-init-local cloud-init cloud-config cloud-final`;
+      cd /lib/systemd/system; for unit in main local network; do
+        if [ -f cloud-init-$unit.service ]; then systemctl enable cloud-init-$unit; fi
+      done
+      for unit in cloud-init cloud-config cloud-final; do
+        if [ -f $unit.service ]; then systemctl enable $unit; fi
+      done`;
     await board.run(['sh', '-ec', wire, 'sh', cloudConfig]);
   }
 
