@@ -15,6 +15,7 @@ import {
 } from './raft-state.ts';
 import type { RaftState } from './raft-state.ts';
 import { broadcastAppend } from './replication.ts';
+import { staySteady } from './transfer.ts';
 
 type VoteRequest = Extract<RaftMessage, { type: 'preVote' | 'vote' }>;
 
@@ -133,6 +134,7 @@ function becomeLeader(state: RaftState, now: Millis): void {
   state.isHintSpent = false;
   state.votes.clear();
   state.incoming = undefined;
+  staySteady(state, now);
   note(state, 'raft.elected');
   announce(state);
   // Only an entry of the own term may be counted; what is older is decided with it (Raft 5.4.2).

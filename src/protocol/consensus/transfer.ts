@@ -6,8 +6,13 @@ import type { Progress } from './progress.ts';
 import { note, send } from './raft-state.ts';
 import type { RaftState } from './raft-state.ts';
 
-/** A leader that has given up its lead for lag does not do so again for so many election timeouts. */
+/** For so many election timeouts nobody gives up a lead for lag that it has just got, or has just given up. */
 const steadyFactor = 20;
+
+/** Stays for a while: where all share a busy machine, handing the lead around only adds to its load. */
+export function staySteady(state: RaftState, now: Millis): void {
+  state.steadyUntil = now + steadyFactor * state.timing.electionMsMax;
+}
 
 /** Hands leadership to a voter: no proposals until it is over, one election timeout at most (thesis 3.10). */
 export function transferTo(state: RaftState, now: Millis, to: Seat): void {
@@ -34,7 +39,7 @@ export function giveWay(state: RaftState, now: Millis): void {
   const since = now - state.timing.electionMsMax;
   const best = bestSuccessor(state, since);
   if (best === undefined) return;
-  state.steadyUntil = now + steadyFactor * state.timing.electionMsMax;
+  staySteady(state, now);
   note(state, 'raft.lagging');
   transferTo(state, now, best);
 }

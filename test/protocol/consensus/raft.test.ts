@@ -186,6 +186,28 @@ test('a broken link of one follower alone deposes nobody', () => {
   expect(stage.view(2).leader).toBe(1);
 });
 
+test('a leader whose loop is late hands over, but not a lead that it has just got: all may share one busy machine', () => {
+  const stage = new Stage([1, 2, 3]);
+  stage.elect(1);
+  const late = (seat: number): boolean => {
+    stage.now += 3 * stageTiming.heartbeatMs;
+    return stage
+      .feed(seat, { type: 'tick' })
+      .some((effect) => effect.type === 'note' && effect.code === 'raft.lagging');
+  };
+  stage.run(100);
+  expect(late(1)).toBe(false);
+  stage.run(20 * stageTiming.electionMsMax);
+  expect(late(1)).toBe(true);
+  stage.stabilize();
+  stage.run(50);
+  const [next] = stage.leaders();
+  expect([2, 3]).toContain(next);
+  expect(late(next as number)).toBe(false);
+  stage.run(20 * stageTiming.electionMsMax);
+  expect(late(next as number)).toBe(true);
+});
+
 test('lagging_commit: heartbeats tell followers what is decided when answers were lost', () => {
   const stage = new Stage([1, 2, 3]);
   stage.elect(1);
@@ -261,18 +283,6 @@ test('a transfer to someone who does not answer is given up after an election ti
   stage.feed(1, { type: 'transferAsked', to: 3 });
   stage.run(250);
   expect(stage.view(1)).toMatchObject({ role: 'leader', isTransferring: false });
-});
-
-test('a leader whose loop is late hands over', () => {
-  const stage = new Stage([1, 2, 3]);
-  stage.elect(1);
-  stage.run(60);
-  stage.now += 90;
-  stage.feed(1, { type: 'tick' });
-  expect(stage.view(1).isTransferring).toBe(true);
-  stage.stabilize();
-  expect(stage.view(1).role).not.toBe('leader');
-  expect(stage.leaders()).toHaveLength(1);
 });
 
 test('a read waits for a round of heartbeats, and never answers from a deposed leader', () => {
