@@ -23,6 +23,7 @@ import { createDurableOutbox } from './routing/durable-outbox.ts';
 import { createPublishing } from './routing/publishing.ts';
 import type { OwnMessage, Publisher } from './routing/publishing.ts';
 import { createMessageTrace } from './routing/message-trace.ts';
+import { createTurnClock } from './routing/turn-clock.ts';
 import { createTreeRelay } from './routing/tree-relay.ts';
 import { fromRetained, toMessage } from './routing/mesh-message.ts';
 import { observeHlc } from './routing/observe-hlc.ts';
@@ -56,7 +57,8 @@ interface Waiting {
 /** Builds the message floor. */
 export function createMessaging(world: MessagingWorld): Messaging {
   const { self, clock, log, metrics, broker } = world;
-  const trace = createMessageTrace(self, clock);
+  const turn = createTurnClock(clock);
+  const trace = createMessageTrace(self, turn);
   const hlc = createHybridClock();
   const waiting: Waiting[] = [];
   let waitingBytes = 0;
@@ -87,7 +89,7 @@ export function createMessaging(world: MessagingWorld): Messaging {
       codec,
       groups: world.groups,
       trace,
-      observeHlc: (remote) => observeHlc(hlc, clock.wallMs(), remote),
+      observeHlc: (remote) => observeHlc(hlc, turn.wallMs(), remote),
     },
     {
       deliver(envelope, isRetained) {

@@ -13,9 +13,15 @@ export interface MessageName {
 /** Longest id, in characters. */
 export const messageIdLengthMax = 64;
 
+/** The last beginning that was written: in a stream of messages many share their millisecond. */
+let last = { origin: '', wallMs: -1, text: '' };
+
 /** Writes an id: `<origin>-<wall ms>-<count>`, the numbers in base 36. */
 export function messageIdOf(origin: NodeId, { wallMs, count }: Hlc): string {
-  return `${origin}-${wallMs.toString(36)}-${count.toString(36)}`;
+  if (wallMs !== last.wallMs || origin !== last.origin) {
+    last = { origin, wallMs, text: `${origin}-${wallMs.toString(36)}-` };
+  }
+  return last.text + count.toString(36);
 }
 
 /** Reads one; undefined for what `messageIdOf` would not have written. */

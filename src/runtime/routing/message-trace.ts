@@ -2,7 +2,7 @@
 
 import type { Hlc } from '../../kernel/hlc.ts';
 import type { NodeId } from '../../kernel/ids.ts';
-import type { Clock } from '../../ports/clock.ts';
+import type { Millis } from '../../kernel/core.ts';
 import type { RouterTrace } from '../../protocol/routing/router-trace.ts';
 import { createTrace } from '../../protocol/routing/trace.ts';
 import type { DropCause, Fate, Note, Trace } from '../../protocol/routing/trace.ts';
@@ -30,7 +30,7 @@ export interface MessageTrace extends RouterTrace {
 }
 
 /** Builds an empty book. */
-export function createMessageTrace(self: NodeId, clock: Clock): MessageTrace {
+export function createMessageTrace(self: NodeId, clock: { wallMs(): Millis }): MessageTrace {
   const ring = createTrace();
   // One for all steps: noting is on the way of every message.
   const scratch: { -readonly [Field in keyof Note]: Note[Field] } = {
