@@ -184,6 +184,7 @@ describe('pub and sub', () => {
       'qos',
       'retain',
       'at',
+      'id',
     ]);
     expect(sub.lines[first + 1]).toMatchObject({ payload: { base64: '//4A' } });
   });
