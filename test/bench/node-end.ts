@@ -45,7 +45,12 @@ async function up(name: string, join_?: string): Promise<Node> {
     multicast: false,
     ...(join_ === undefined ? {} : { join: join_ }),
   });
+  // A node that joins changes its mesh once, and publishes nothing meanwhile.
+  const linked = new Promise<void>((resolve) => {
+    node.on('link', ({ isOpen }) => isOpen && resolve());
+  });
   await node.start();
+  if (join_ !== undefined) await linked;
   return node;
 }
 
