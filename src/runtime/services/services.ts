@@ -2,9 +2,11 @@
 
 import * as z from 'zod/mini';
 import { MycelError } from '../../kernel/errors.ts';
+import type { Millis } from '../../kernel/core.ts';
 import type { NodeId } from '../../kernel/ids.ts';
 import type { CallContext } from '../../ports/calls.ts';
 import { decodeCbor, encodeCbor } from '../../wire/cbor.ts';
+import type { MemberInfo } from '../mesh-node.ts';
 import type { NodePart, PartWorld } from '../parts.ts';
 import { callBodyBytesMax } from '../../kernel/call.ts';
 import { createServiceCaller } from './caller.ts';
@@ -20,6 +22,9 @@ import { version } from '../version.ts';
 
 /** Time between two health checks of a service, in ms. */
 const healthPeriodMs = 10_000;
+
+/** How old the labels of members may be that a call is placed by, in ms: the list of all of them is dear to make. */
+const membersAgeMs: Millis = 100;
 
 /** A service of some node, for people. */
 export interface ServiceInfo {
@@ -59,6 +64,9 @@ export function createServices(world: PartWorld, pages: Pages): Services {
   const { calls, clock, log, mesh } = world;
   const hosted = new Map<string, Hosted>();
   const served = new Map<string, (() => void)[]>();
+  const read = new WeakMap<object, readonly OfferOf[]>();
+  let members: ReadonlyMap<NodeId, MemberInfo> = new Map();
+  let membersAt: Millis = -Infinity;
   let cancelHealth = (): void => {};
   const now = (): number => clock.now();
 
@@ -80,16 +88,28 @@ export function createServices(world: PartWorld, pages: Pages): Services {
     const others = pages
       .read('services')
       .filter(({ node }) => node !== mesh.self)
-      .flatMap(({ node, value }) => readOffers(value).map((offer) => ({ node, offer })));
-    const everywhere = [mesh.self, ...mesh.peers()].map((node) => ({
-      node,
-      offer: system.offer(),
-    }));
+      .flatMap(({ node, value }) => offersOn(node, value));
+    const everyNode = system.offer();
+    const everywhere = [mesh.self, ...mesh.peers()].map((node) => ({ node, offer: everyNode }));
     return [...own, ...others, ...everywhere];
   }
 
+  /** A page is read once, not with every call: it is the same object until its node writes another. */
+  function offersOn(node: NodeId, page: unknown): readonly OfferOf[] {
+    if (typeof page !== 'object' || page === null) return [];
+    const known = read.get(page);
+    if (known !== undefined) return known;
+    const found = readOffers(page).map((offer) => ({ node, offer }));
+    read.set(page, found);
+    return found;
+  }
+
   function member(node: NodeId) {
-    const known = world.node.members().find(({ id }) => id === node);
+    if (now() - membersAt > membersAgeMs) {
+      membersAt = now();
+      members = new Map(world.node.members().map((one) => [one.id, one]));
+    }
+    const known = members.get(node);
     if (known === undefined) return undefined;
     return { labels: known.labels, capabilities: known.capabilities, rttMs: mesh.rttMs(node) };
   }
