@@ -41,6 +41,7 @@ interface Round {
   readonly bareMs: number;
   readonly readyMs: number;
   readonly joinMs: number;
+  readonly commandMs: number;
 }
 
 /** Measures in turn, `rounds` times. */
@@ -68,6 +69,10 @@ export async function footprint(options: FootprintOptions): Promise<readonly Row
       value: median(rounds.map((one) => one.bare.anonymous)),
     }),
     row('ready-time', 0, readyMs, 'ms', { name: 'bare node prints a line', value: bareMs }),
+    row('command-time', 0, median(rounds.map((round) => round.commandMs)), 'ms', {
+      name: 'bare node prints a line',
+      value: bareMs,
+    }),
     row('join-time', 0, median(rounds.map(({ joinMs }) => joinMs)), 'ms', {
       name: 'start of the same node',
       value: readyMs,
@@ -90,6 +95,9 @@ async function measureRound(options: FootprintOptions): Promise<Round> {
   const readyMs = founder.readyAt - readyFrom;
   await sleep(options.settleMs);
   const provisional = memoryOf(founder.process.child.pid);
+  const commandFrom = performance.now();
+  await lab.host(0).cli('members', '--json');
+  const commandMs = performance.now() - commandFrom;
   const second = await startNode(lab.host(1), ['--join', await mintInvite(lab.host(0))]);
   await sees(second.process, founder.id);
   const third = await startNode(lab.host(2), ['--join', await mintInvite(lab.host(0))]);
@@ -103,7 +111,15 @@ async function measureRound(options: FootprintOptions): Promise<Round> {
   const joinMs = performance.now() - third.readyAt;
   await sleep(options.settleMs);
   const meshed = [founder, second, third].map((node) => memoryOf(node.process.child.pid));
-  return { bare: memoryOf(bare.child.pid), provisional, meshed, bareMs, readyMs, joinMs };
+  return {
+    bare: memoryOf(bare.child.pid),
+    provisional,
+    meshed,
+    bareMs,
+    readyMs,
+    joinMs,
+    commandMs,
+  };
 }
 
 function sees(program: Program, id: string): Promise<string> {

@@ -5,7 +5,6 @@ import { existsSync } from 'node:fs';
 import { readdir, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
-import { spawnSync } from 'node:child_process';
 
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 
@@ -131,20 +130,6 @@ describe('members', () => {
       labels: { room: 'attic' },
     });
     expect(members.find(({ name }) => name === 'bert')).toMatchObject({ state: 'alive' });
-  });
-
-  it('answers in little more than twice the time that bare Node.js needs to start', async () => {
-    const time = (args: string[]): number => {
-      const times = Array.from({ length: 9 }, () => {
-        const from = performance.now();
-        spawnSync(process.execPath, args);
-        return performance.now() - from;
-      });
-      return times.toSorted((left, right) => left - right)[4] ?? 0;
-    };
-    const bare = time(['-e', '0']);
-    const members = time([mycel.script, 'members', ...at('anna'), '--json']);
-    expect(members / bare).toBeLessThan(3.5);
   });
 });
 
