@@ -45,6 +45,11 @@ export default {
       { path: '^src/wire/' },
       { path: '^src/protocol/', dependencyTypesNot: ['type-only'] },
     ),
+    error(
+      'schemas-are-zod-mini',
+      { path: '^(src|device|gateway)/' },
+      { path: 'node_modules/zod/(?!mini/|v4/mini/)' },
+    ),
     error('outside-uses-the-front-door', { path: '^(device|gateway)/' }, { path: '^src/' }),
     error(
       'the-library-ships-without-dev-packages',

@@ -1,6 +1,6 @@
 /** What members tell each other about the ways of messages: JSON, checked as a whole. */
 
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import { isNodeId } from '../kernel/ids.ts';
 import type { NodeId } from '../kernel/ids.ts';
 import type { TopicFate, Step } from '../protocol/routing/trace.ts';
@@ -9,12 +9,11 @@ import type { TopicFate, Step } from '../protocol/routing/trace.ts';
 export const explainListMax = 128;
 
 const node = z.custom<NodeId>((value) => typeof value === 'string' && isNodeId(value));
-const nodes = z.array(node).max(explainListMax);
-const text = z.string().max(1200);
-const when = z
-  .number()
-  .min(0)
-  .max(2 ** 53);
+const listOf = <Item extends z.ZodMiniType>(item: Item): z.ZodMiniArray<Item> =>
+  z.array(item).check(z.maxLength(explainListMax));
+const nodes = listOf(node);
+const text = z.string().check(z.maxLength(1200));
+const when = z.number().check(z.gte(0), z.lte(2 ** 53));
 const fate = z.enum([
   'published',
   'sent',
@@ -26,27 +25,23 @@ const fate = z.enum([
   'handed',
   'dropped',
 ]);
-const cause = z
-  .enum(['no-interest', 'acl', 'ttl', 'overflow', 'duplicate', 'expired', 'no-way'])
-  .optional();
+const cause = z.optional(
+  z.enum(['no-interest', 'acl', 'ttl', 'overflow', 'duplicate', 'expired', 'no-way']),
+);
 
 const messageAnswer = z.object({
-  topic: text.optional(),
-  steps: z
-    .array(z.object({ at: when, fate, cause, peer: node.optional(), detail: text }))
-    .max(explainListMax),
+  topic: z.optional(text),
+  steps: listOf(z.object({ at: when, fate, cause, peer: z.optional(node), detail: text })),
   owed: nodes,
 });
 
 const topicAnswer = z.object({
-  links: z
-    .array(z.object({ node, rttMs: z.number().optional(), queuedBytes: z.number().min(0) }))
-    .max(explainListMax),
-  next: z.array(z.object({ to: node, via: nodes })).max(explainListMax),
+  links: listOf(
+    z.object({ node, rttMs: z.optional(z.number()), queuedBytes: z.number().check(z.gte(0)) }),
+  ),
+  next: listOf(z.object({ to: node, via: nodes })),
   isFlooded: z.boolean(),
-  fates: z
-    .array(z.object({ fate, cause, detail: text, count: z.number().int().min(0), at: when }))
-    .max(explainListMax),
+  fates: listOf(z.object({ fate, cause, detail: text, count: z.int().check(z.gte(0)), at: when })),
 });
 
 const topicQuestion = z.object({ topic: text, targets: nodes });
@@ -105,7 +100,7 @@ export function readTopicQuestion(bytes: Uint8Array): TopicQuestion | undefined 
   return read(topicQuestion, bytes);
 }
 
-function read<Shape extends z.ZodType>(
+function read<Shape extends z.ZodMiniType>(
   shape: Shape,
   bytes: Uint8Array,
 ): z.infer<Shape> | undefined {
