@@ -6,12 +6,14 @@ import { startMembership } from './membership.ts';
 import type { Membership } from './membership.ts';
 import type { Peering } from './peering.ts';
 import { twinText } from './porter.ts';
+import type { Porter } from './porter.ts';
 import type { Trust } from './trust.ts';
 
 /** Rooms of a life that membership speaks with. */
 interface Neighbours {
   readonly trust: Trust;
   readonly peering: Peering;
+  readonly porter: Porter;
   /** Membership changed its mind about somebody. */
   announced(member: SwimMember): void;
 }
@@ -42,6 +44,7 @@ export function enrol(world: LifeWorld, rooms: Neighbours): Promise<Membership> 
           : `Two devices run with the identity ${node} (a copied card?).`;
         world.alert(isSelf ? 'clone-self' : 'clone', text);
         if (isSelf) world.expelled(text);
+        else rooms.porter.twinsHeard(node);
       },
       viaLink: (node, bytes) => peering.links.control(node, { kind: 'swim', bytes }),
       pingViaLink: (node, answered) => peering.links.ping(node, answered),

@@ -314,7 +314,7 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
   }
 
   async function openMembership(): Promise<void> {
-    const started = await enrol(world, { trust, peering, announced });
+    const started = await enrol(world, { trust, peering, porter, announced });
     if (isStopped) return started.stop();
     membership = started;
     for (const node of porter.out()) membership.evict(node);

@@ -1,5 +1,7 @@
 /** Who may stay after the handshake: not a device that was thrown out since, and not one identity on two devices. */
 
+import { BoundedMap } from '../kernel/bounded-map.ts';
+import type { Millis } from '../kernel/core.ts';
 import type { NodeId } from '../kernel/ids.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { LinkSession } from '../ports/link.ts';
@@ -8,7 +10,7 @@ import { readCertificate } from '../wire/certificate.ts';
 import { createCertificateBook } from './certificate-book.ts';
 import type { CertificateBook } from './certificate-book.ts';
 import type { Hello, LinkInfo, Links } from './link-wires.ts';
-import { createTwinWatch } from './twins.ts';
+import { createTwinWatch, twinsQuietMs, twinsWatchedMax } from './twins.ts';
 
 /** Why a link is closed to both devices that run one identity; the peer tells its people. */
 export const twinsReason = 'twins';
@@ -31,6 +33,8 @@ export interface Porter {
   readonly certificates: CertificateBook;
   /** A peer said hello. False: it was shown out. */
   greeted(link: LinkInfo, hello: Hello): boolean;
+  /** Two devices speak for this identity: whichever is linked, now or in a while, is told, and stays. */
+  twinsHeard(node: NodeId): void;
   /** Shows a revoked device out, now and whenever it comes again. False when that is no news. */
   throwOut(node: NodeId, key: KeyText): boolean;
   isOut(node: NodeId): boolean;
@@ -47,11 +51,18 @@ export function createPorter(world: PorterWorld): Porter {
   const onProbation = new WeakMap<LinkSession, boolean>();
   const certificates = createCertificateBook();
   const twins = createTwinWatch();
+  /** Identities that two devices speak for, and until when a device that comes with one is told. */
+  const doubted = new BoundedMap<NodeId, Millis>(twinsWatchedMax);
 
   function farewell(link: LinkInfo, reason: string): void {
     const links = world.links();
     links.controlOn(link.id, { kind: 'bye', reason });
     links.hangUp(link.id, reason);
+  }
+
+  /** The one of two that noticed first is out by itself before the other could notice anything. */
+  function tellTwins(link: LinkInfo): void {
+    world.links().controlOn(link.id, { kind: 'bye', reason: twinsReason });
   }
 
   /** It believes signatures, not us: the log that says so goes with it. */
@@ -87,7 +98,12 @@ export function createPorter(world: PorterWorld): Porter {
         return false;
       }
       certificates.remember(link.session.certificate);
+      if (world.clock.now() < (doubted.get(node) ?? -Infinity)) tellTwins(link);
       return true;
+    },
+    twinsHeard(node) {
+      doubted.set(node, world.clock.now() + twinsQuietMs);
+      for (const link of linksOf(node)) tellTwins(link);
     },
     throwOut(node, key) {
       if (thrownOut.has(node)) return false;

@@ -8,10 +8,10 @@ import type { Millis } from '../kernel/core.ts';
 import type { NodeId } from '../kernel/ids.ts';
 
 /** An instance that has not greeted for so long is gone, in ms: twice the longest pause between two dials. */
-const quietMs = 90_000;
+export const twinsQuietMs = 90_000;
 
 /** Identities watched; the longest unheard is forgotten. */
-const watchedMax = 4096;
+export const twinsWatchedMax = 4096;
 
 /** Instances remembered of one identity; the longest unheard is forgotten. */
 const instancesMax = 4;
@@ -31,7 +31,7 @@ interface Sighted {
 
 /** Begins to watch. */
 export function createTwinWatch(): TwinWatch {
-  const known = new BoundedMap<NodeId, Sighted>(watchedMax);
+  const known = new BoundedMap<NodeId, Sighted>(twinsWatchedMax);
   return {
     greeted(now, node, instance) {
       const seen: Sighted = known.get(node) ?? {
@@ -48,7 +48,7 @@ export function createTwinWatch(): TwinWatch {
       const lastOther = Math.max(-Infinity, ...others);
       // Only what both instances do prolongs it: when one is switched off, the other is let in again.
       if (isBack || now < seen.twinsUntil) {
-        seen.twinsUntil = lastOther + quietMs;
+        seen.twinsUntil = lastOther + twinsQuietMs;
       }
       return now < seen.twinsUntil;
     },
