@@ -9,7 +9,9 @@ import type { GatewayConfig } from './config/load.ts';
 import { toLlmFailure } from './failure.ts';
 import { openHttpServer } from './http/server.ts';
 import { createMeshProvider } from './mesh/provider.ts';
-import type { MeshProvider } from './mesh/provider.ts';
+import { withRelay } from './mesh/relay.ts';
+import { createWord } from './mesh/word.ts';
+import type { Word } from './mesh/word.ts';
 import { createDesk } from './policy/desk.ts';
 import type { Desk } from './policy/desk.ts';
 import { createEngine } from './policy/engine.ts';
@@ -55,6 +57,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     desks.push(createDesk(target, await openTarget(target), config.queueMax));
   }
   const engine = createEngine(config, desks);
+  const word = node === undefined ? undefined : createWord(engine, node.id, node.llm);
   const spend = options.dataDir === undefined ? undefined : remember(engine, options.dataDir);
   const controller = new AbortController();
   const looks = desks.flatMap((desk) =>
@@ -63,20 +66,23 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   try {
     const http = await openHttpServer({
       config,
-      engine,
+      engine: word === undefined || node === undefined ? engine : withRelay(engine, word, node.llm),
       report: (error) =>
         report(
           `A request failed unexpectedly: ${String((error as Error).stack ?? error).slice(0, 500)}`,
         ),
     });
-    const mesh = node === undefined ? undefined : await serveMesh(node, config, engine);
+    const stopMesh =
+      node === undefined || word === undefined
+        ? undefined
+        : await serveMesh(node, config, engine, word);
     return {
       http: { host: http.host, port: http.port },
       engine,
-      possibleDoubleBills: () => mesh?.provider.possibleDoubleBills() ?? 0,
+      possibleDoubleBills: () => word?.possibleDoubleBills() ?? 0,
       async close() {
         controller.abort();
-        mesh?.stop();
+        stopMesh?.();
         for (const stop of looks) stop();
         await http.close();
         engine.close();
@@ -105,18 +111,18 @@ async function serveMesh(
   node: MeshNode & AgentHandles,
   config: GatewayConfig,
   engine: Engine,
-): Promise<{ readonly provider: MeshProvider; stop(): void }> {
+  word: Word,
+): Promise<() => void> {
   const member = (id: NodeId): ReturnType<MeshNode['members']>[number] | undefined =>
     node.members().find((one) => one.id === id);
   const provider = createMeshProvider({
     config,
     engine,
+    word,
     nameOf: (id) => member(id)?.name,
-    isAlive: (id) => ['alive', 'suspect'].includes(member(id)?.state ?? ''),
+    isGateway: (id) => member(id)?.capabilities.includes('llm-gateway') === true,
   });
-  engine.onDispatch(({ ask }) => node.llm.claim(ask.id, 'dispatched'));
-  engine.onLanded(({ ask }) => node.llm.claim(ask.id, 'done'));
-  return { provider, stop: await node.llm.serve(provider) };
+  return node.llm.serve(provider);
 }
 
 /** Asks a target for its models now and then; a target that is down keeps those it had. */

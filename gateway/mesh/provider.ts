@@ -1,22 +1,17 @@
 /** The gateway for members of the mesh: the same policy, devices as principals, answers that can be taken up again. */
 
-import { LRUCache } from 'lru-cache';
 import { MycelError } from 'mycel';
-import type { LlmAsk, LlmClaim, LlmProvider, LlmReading, NodeId } from 'mycel';
+import type { LlmAsk, LlmProvider, NodeId } from 'mycel';
 
 import type { GatewayConfig, PrincipalConfig } from '../config/load.ts';
 import type { Batch } from '../events.ts';
-import { toLlmFailure } from '../failure.ts';
-import type { LlmFailure } from '../failure.ts';
+import { LlmFailure, toLlmFailure } from '../failure.ts';
 import { checkChat } from '../http/check-chat.ts';
+import { idOf } from '../policy/ask.ts';
 import type { Ask } from '../policy/ask.ts';
 import type { Answer, Engine } from '../policy/engine.ts';
-
-/** Claims of other gateways that are remembered. */
-export const claimsMax = 4096;
-
-/** How long, in ms. */
-const claimMs = 600_000;
+import { AnsweredElsewhere } from './word.ts';
+import type { Word } from './word.ts';
 
 /** How long an answer goes on when its reader is gone without a word, in ms: a radio may be back. */
 const graceMs = 15_000;
@@ -25,30 +20,20 @@ const graceMs = 15_000;
 export interface ProviderWorld {
   readonly config: GatewayConfig;
   readonly engine: Engine;
+  readonly word: Word;
   nameOf(node: NodeId): string | undefined;
-  /** Whether a gateway is held to be alive. */
-  isAlive(gateway: NodeId): boolean;
-}
-
-/** What members call, and how often two gateways may have asked for the same. */
-export interface MeshProvider extends LlmProvider {
-  /** Requests that another gateway had begun when it died: they may be billed twice. */
-  possibleDoubleBills(): number;
+  /** Whether a member is a gateway that may ask for others. */
+  isGateway(node: NodeId): boolean;
 }
 
 /** Builds it. */
 export function createMeshProvider({
   config,
   engine,
+  word,
   nameOf,
-  isAlive,
-}: ProviderWorld): MeshProvider {
-  const claims = new LRUCache<string, { readonly state: LlmClaim['state']; readonly by: NodeId }>({
-    max: claimsMax,
-    ttl: claimMs,
-  });
-  let doubleBills = 0;
-
+  isGateway,
+}: ProviderWorld): LlmProvider {
   function principalOf(caller: NodeId): PrincipalConfig {
     const name = nameOf(caller);
     const found = config.principals.find(
@@ -67,35 +52,46 @@ export function createMeshProvider({
     };
   }
 
-  function read(ask: LlmAsk, caller: NodeId, ttlMs: number): Answer {
+  function requestOf(ask: LlmAsk, caller: NodeId, ttlMs: number): Ask {
     if (ask.kind === 'chat') checkChat(ask.body);
-    const request: Ask = {
+    const principal = principalOf(caller);
+    return {
       id: ask.id,
       isIdGiven: true,
       kind: ask.kind,
       body: ask.body,
-      principal: principalOf(caller),
+      principal: ask.onBehalfOf === undefined ? principal : { ...principal, name: ask.onBehalfOf },
       agent: ask.agent ?? nameOf(caller),
       class: ask.class,
       ttlMs,
       isStream: ask.isStream,
       cacheMs: ask.cacheMs,
     };
-    const claim = claims.get(ask.id);
-    if (claim?.state === 'dispatched' && !engine.knows(ask.id)) {
-      if (isAlive(claim.by)) throw busyElsewhere(claim.by);
-      doubleBills += 1;
-      claims.delete(ask.id);
+  }
+
+  async function read(ask: LlmAsk, caller: NodeId, ttlMs: number): Promise<Answer> {
+    const request = requestOf(ask, caller, ttlMs);
+    // Whoever knows the id and the whole request may hear the answer; nobody spends another one's money.
+    if (ask.onBehalfOf !== undefined) {
+      const answer = isGateway(caller) ? engine.attach(request, ask.from) : undefined;
+      if (answer !== undefined) return answer;
+      throw new LlmFailure('overload', 'Nothing is known of this request here.', {
+        code: 'unknown_request',
+      });
+    }
+    const id = idOf(request);
+    if (engine.known(id) === 'nothing') {
+      const gateway = await word.whoAnswers(id, ask.isRepeat);
+      if (gateway !== undefined) throw new AnsweredElsewhere(gateway);
     }
     return engine.ask(request, ask.from);
   }
 
   return {
-    possibleDoubleBills: () => doubleBills,
-    ask(ask, caller, ttlMs, signal): LlmReading {
+    async ask(ask, caller, ttlMs, signal) {
       let answer: Answer;
       try {
-        answer = read(ask, caller, ttlMs);
+        answer = await read(ask, caller, ttlMs);
       } catch (error) {
         throw toMycelError(error);
       }
@@ -111,9 +107,10 @@ export function createMeshProvider({
       ),
       inflight: engine.inflight(),
       targets: engine.desks.map((desk) => ({ ...desk.view() })),
+      possibleDoubleBills: word.possibleDoubleBills(),
     }),
     usage: () => engine.usage.lines().map((line) => ({ ...line })),
-    claimed: ({ id, state }, by) => void claims.set(id, { state, by }),
+    claimed: (claim, by) => word.heard(claim, by),
   };
 }
 
@@ -147,14 +144,6 @@ function isExplicit(signal: AbortSignal): boolean {
   );
 }
 
-function busyElsewhere(gateway: NodeId): MycelError {
-  return new MycelError('MYCEL_LLM_FAILED', {
-    reason: `Gateway ${gateway} answers this request already.`,
-    isPassing: true,
-    answeredBy: gateway,
-  });
-}
-
 /** A failure as it travels; whether another gateway may do better is said with it. */
 function toMycelError(error: unknown): MycelError {
   if (MycelError.is(error)) return error;
@@ -173,6 +162,7 @@ function toMycelError(error: unknown): MycelError {
     status,
     llmCode: code,
     isPassing: isPassing && code !== 'budget',
+    ...(failure instanceof AnsweredElsewhere ? { answeredBy: failure.gateway } : {}),
     ...(param === undefined ? {} : { param }),
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
   });

@@ -25,6 +25,11 @@ export interface Ask {
   readonly cacheMs: number | undefined;
 }
 
+/** The name of a request among gateways: ids are its principal's own. */
+export function idOf(ask: Pick<Ask, 'principal' | 'id'>): string {
+  return `${ask.principal.name}/${ask.id}`;
+}
+
 /** The model that was asked for. */
 export function modelOf(body: JsonObject): string {
   return typeof body['model'] === 'string' ? body['model'] : '';

@@ -1,6 +1,7 @@
 /** The policy in one place: every request of every format goes through `ask`. */
 
 import { LRUCache } from 'lru-cache';
+import type { LlmKnown } from 'mycel';
 import { createTokenBucket } from 'mycel/flow';
 import type { TokenBucket } from 'mycel/flow';
 
@@ -11,7 +12,7 @@ import { createAccounts } from './accounts.ts';
 import type { Accounts } from './accounts.ts';
 import { createAnswerCache } from './answer-cache.ts';
 import type { AnswerCache } from './answer-cache.ts';
-import { isRepeatable, isShareable, modelOf } from './ask.ts';
+import { idOf, isRepeatable, isShareable, modelOf } from './ask.ts';
 import type { Ask } from './ask.ts';
 import { candidatesOf } from './choice.ts';
 import type { Candidate } from './choice.ts';
@@ -58,16 +59,18 @@ export interface Answer {
 export interface Engine {
   /** @throws {LlmFailure} what is wrong with the request itself; the rest comes from the answer. */
   ask(ask: Ask, from?: { readonly run: string; readonly next: number }): Answer;
-  /** Whether an answer to this id is under way or kept here. */
-  knows(id: string): boolean;
+  /** What is known here of a request by its principal and id (`idOf`): whether an answer is under way or kept. */
+  known(id: string): LlmKnown;
+  /** An answer that is under way or kept, whoever asks; undefined when there is none. @throws {LlmFailure} for another request. */
+  attach(ask: Ask, from?: { readonly run: string; readonly next: number }): Answer | undefined;
   readonly desks: readonly Desk[];
   readonly accounts: Accounts;
   readonly usage: UsageBook;
   readonly cache: AnswerCache;
   /** Answers under way. */
   inflight(): number;
-  /** Called with every answer before a target is asked for it. */
-  onDispatch(listener: (flight: Flight) => void): void;
+  /** Asked with every answer before a target is asked for it; what it throws ends the answer. */
+  beforeDispatch(claim: (flight: Flight) => Promise<void>): void;
   /** Called with every answer that ended. */
   onLanded(listener: (flight: Flight) => void): void;
   /** Ends every answer under way. */
@@ -86,22 +89,22 @@ export function createEngine(config: GatewayConfig, desks: readonly Desk[]): Eng
   const rates = new Map<string, RateGate>();
   const byId = new LRUCache<string, Flight>({ max: keptFlightsMax, ttl: keptFlightMs });
   const listeners: ((flight: Flight) => void)[] = [];
-  const dispatchListeners: ((flight: Flight) => void)[] = [];
+  let claim: (flight: Flight) => Promise<void> = async () => undefined;
 
   const world: FlightWorld = {
     accounts,
     estimator,
     priceOf: ({ desk, model }) => priceOf(desk.config, model),
     chance: Math.random,
-    dispatching(flight) {
-      for (const listener of dispatchListeners) listener(flight);
-    },
+    claim: (flight) => claim(flight),
     landed(flight) {
       const { ask, key, tape, outcome } = flight;
       flights.delete(flight);
       if (key !== undefined && shared.get(key) === flight) shared.delete(key);
       if (outcome === undefined) return;
-      usage.landed(ownerOf(ask, outcome.model), outcome);
+      // What another gateway answers stands in its report.
+      if (outcome.failure?.code !== 'answered_elsewhere')
+        usage.landed(ownerOf(ask, outcome.model), outcome);
       if (outcome.failure === undefined && key !== undefined && mayKeep(ask)) {
         cache.keep(key, tape.batches, performance.now() + (ask.cacheMs ?? Infinity));
       }
@@ -208,13 +211,25 @@ export function createEngine(config: GatewayConfig, desks: readonly Desk[]): Eng
 
   return {
     ask: (ask, from) => take(ask, candidatesOf(ask, desks), from),
-    knows: (id) => [...byId.keys()].some((known) => known.endsWith(`/${id}`)),
+    known(id) {
+      const flight = byId.get(id);
+      if (flight === undefined || flight.tape.failure !== undefined) return 'nothing';
+      return flight.isClaimed ? 'answering' : 'claiming';
+    },
+    attach(ask, from) {
+      const flight = byId.get(idOf(ask));
+      if (flight === undefined) return undefined;
+      assertSame(flight, ask);
+      return follow(flight, 'coalesced', from);
+    },
     desks,
     accounts,
     usage,
     cache,
     inflight: () => flights.size,
-    onDispatch: (listener) => void dispatchListeners.push(listener),
+    beforeDispatch(next) {
+      claim = next;
+    },
     onLanded: (listener) => void listeners.push(listener),
     close() {
       for (const flight of flights) {
@@ -248,12 +263,9 @@ function ownerOf(
 function isOutage(error: unknown): boolean {
   return (
     error instanceof LlmFailure &&
+    error.code !== 'answered_elsewhere' &&
     ['network', 'timeout', 'overload', 'rate', 'funds'].includes(error.kind)
   );
-}
-
-function idOf(ask: Ask): string {
-  return `${ask.principal.name}/${ask.id}`;
 }
 
 /** The same id for another request would give somebody an answer to a question that was not asked. */

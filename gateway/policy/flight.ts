@@ -25,8 +25,8 @@ export interface FlightWorld {
   priceOf(candidate: Candidate): Price | undefined;
   /** A number in [0, 1). */
   chance(): number;
-  /** Called before a target is asked for the first time. */
-  dispatching(flight: Flight): void;
+  /** Tells the other gateways before a target is asked for the first time. @throws {LlmFailure} when one of them answers it. */
+  claim(flight: Flight): Promise<void>;
   /** Called once, when everything is settled. */
   landed(flight: Flight): void;
 }
@@ -53,6 +53,8 @@ export interface Flight {
   readonly key: string | undefined;
   /** Whether what was told may be taken back with a `reset`: false once a reader that cannot has been told something. */
   canReset: boolean;
+  /** Whether the others were told: a target is being asked, or was. */
+  isClaimed: boolean;
   outcome: FlightOutcome | undefined;
   /** Ends it for everybody. */
   cancel(why: LlmFailure): void;
@@ -72,6 +74,7 @@ export function startFlight(
     key,
     tape: new Tape(),
     canReset: true,
+    isClaimed: false,
     outcome: undefined,
     cancel(why) {
       controller.abort(why);
@@ -120,16 +123,21 @@ async function fly(
     meter.inputTokens = world.estimator.inputTokens(model, ask.body);
     assertFits(candidates, meter.inputTokens, ask);
     const price = dearest(candidates, world);
+    const claimed = world.claim(flight);
+    // Only waited for once there is something to spend.
+    claimed.catch(() => undefined);
     hold = await world.accounts.hold(
       ask,
       { inputTokens: meter.inputTokens, outputTokens: world.estimator.outputTokens(model), price },
       signal,
     );
+    await claimed;
+    signal.throwIfAborted();
+    flight.isClaimed = true;
     const tried = new Map<string, number>();
     for (;;) {
       const candidate = await choose(candidates, tried, deadline, signal);
       used = candidate;
-      if (attempts === 0) world.dispatching(flight);
       attempts += 1;
       tried.set(candidate.desk.config.name, (tried.get(candidate.desk.config.name) ?? 0) + 1);
       try {

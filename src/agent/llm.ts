@@ -4,6 +4,7 @@ import { MycelError } from '../kernel/errors.ts';
 import type { NodeId } from '../kernel/ids.ts';
 import type { LlmAdvert, LlmEvent, LlmProvider, LlmUsage } from '../ports/language-model.ts';
 import type { Asker } from '../runtime/llm/asking.ts';
+import type { Claimer } from '../runtime/llm/claiming.ts';
 import type { NodePart, PartWorld } from '../runtime/parts.ts';
 import { createAnswer } from './llm-answer.ts';
 import type { LlmAnswer } from './llm-answer.ts';
@@ -50,8 +51,8 @@ export interface LlmHandle {
   >;
   /** Answers for this node: what a gateway calls. Returns the function that stops it. */
   serve(provider: LlmProvider): Promise<() => void>;
-  /** Tells the other gateways who answers a request. Does not wait. */
-  claim(id: string, state: 'dispatched' | 'done'): void;
+  /** How the gateway of this node speaks with the others; undefined: it serves nobody. */
+  readonly claimer: Claimer | undefined;
 }
 
 /** How long an answer may take when nothing is said, in ms. */
@@ -66,7 +67,7 @@ export function createLlm(world: PartWorld): {
 } {
   const random = world.random();
   let asker: Promise<Asker> | undefined;
-  let claimer: ((id: string, state: 'dispatched' | 'done') => void) | undefined;
+  let claimer: Claimer | undefined;
   let stopServing: (() => void) | undefined;
 
   function load(): Promise<Asker> {
@@ -102,6 +103,7 @@ export function createLlm(world: PartWorld): {
         isStream,
         cacheMs: options.cacheMs,
         agent: options.agent,
+        onBehalfOf: undefined,
       },
       ttlMs,
       options.signal,
@@ -145,7 +147,9 @@ export function createLlm(world: PartWorld): {
         stop();
       };
     },
-    claim: (id, state) => claimer?.(id, state),
+    get claimer() {
+      return claimer;
+    },
   };
   return {
     handle,

@@ -64,6 +64,10 @@ export interface LlmAsk {
   readonly agent: string | undefined;
   /** What the asker has already. */
   readonly from: LlmPlace | undefined;
+  /** Whether it was sent to some gateway before that did not say what became of it: it may have been paid for. */
+  readonly isRepeat: boolean;
+  /** Asked by another gateway for a principal of its own: only an answer that is under way or kept is given. */
+  readonly onBehalfOf: string | undefined;
 }
 
 /** Batches of an answer from some place on. */
@@ -82,20 +86,29 @@ export interface LlmAdvert {
   }[];
   readonly inflight: number;
   readonly targets: readonly Readonly<Record<string, unknown>>[];
+  /** Requests since its start that another gateway may have been billed for, too. */
+  readonly possibleDoubleBills?: number;
 }
 
-/** Word of a gateway to the others before it asks a target, so that nobody asks and pays a second time. */
+/**
+ * What a gateway says of a request to another one: `dispatched` before it asks a target, so that nobody asks and pays a
+ * second time; `done` when an answer is kept; `void` when the request may be taken up by anybody; `query` tells nothing.
+ */
 export interface LlmClaim {
+  /** The principal and the id it chose, as gateways join them. */
   readonly id: string;
-  readonly state: 'dispatched' | 'done';
+  readonly state: 'dispatched' | 'done' | 'void' | 'query';
 }
+
+/** What the other one knows of it: `claiming` has not asked a target yet, `answering` has, or keeps the answer. */
+export type LlmKnown = 'nothing' | 'claiming' | 'answering';
 
 /** Who answers on a node: a gateway. */
 export interface LlmProvider {
   /** @throws {MycelError} MYCEL_LLM_FAILED */
-  ask(ask: LlmAsk, caller: NodeId, ttlMs: Millis, signal: AbortSignal): LlmReading;
+  ask(ask: LlmAsk, caller: NodeId, ttlMs: Millis, signal: AbortSignal): Promise<LlmReading>;
   advert(): LlmAdvert;
   /** The usage report, plain data. */
   usage(): readonly Readonly<Record<string, unknown>>[];
-  claimed(claim: LlmClaim, by: NodeId): void;
+  claimed(claim: LlmClaim, by: NodeId): LlmKnown;
 }

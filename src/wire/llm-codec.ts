@@ -20,6 +20,8 @@ const askSchema = z.object({
   cacheMs: z.optional(z.number().check(z.nonnegative())),
   agent: z.optional(text),
   from: z.optional(place),
+  isRepeat: z.optional(z.boolean()),
+  onBehalfOf: z.optional(text),
 });
 
 /** A request as it travels. */
@@ -32,11 +34,13 @@ export interface WireAsk {
   readonly cacheMs: number | undefined;
   readonly agent: string | undefined;
   readonly from: { readonly run: string; readonly next: number } | undefined;
+  readonly isRepeat: boolean;
+  readonly onBehalfOf: string | undefined;
 }
 
 /** Encodes a request. */
 export function encodeLlmAsk(ask: WireAsk): Uint8Array {
-  const { id, kind, body, isStream, cacheMs, agent, from } = ask;
+  const { id, kind, body, isStream, cacheMs, agent, from, isRepeat, onBehalfOf } = ask;
   return encodeCbor({
     id,
     kind,
@@ -46,6 +50,8 @@ export function encodeLlmAsk(ask: WireAsk): Uint8Array {
     cacheMs,
     agent,
     from,
+    isRepeat,
+    onBehalfOf,
   });
 }
 
@@ -54,8 +60,8 @@ export function decodeLlmAsk(bytes: Uint8Array): WireAsk {
   const read = askSchema.safeParse(decodeCbor(bytes, { bytesMax: llmBytesMax }));
   if (!read.success)
     throw new MycelError('MYCEL_BAD_BYTES', { reason: 'It is no request to a language model.' });
-  const { body, cacheMs, agent, from, ...rest } = read.data;
-  return { ...rest, body: parseObject(body), cacheMs, agent, from };
+  const { body, cacheMs, agent, from, isRepeat = false, onBehalfOf, ...rest } = read.data;
+  return { ...rest, body: parseObject(body), cacheMs, agent, from, isRepeat, onBehalfOf };
 }
 
 const frameSchema = z.object({

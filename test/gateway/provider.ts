@@ -51,6 +51,8 @@ export interface Seen {
   isComplete: boolean;
   /** Whether the other side went away first. */
   isAborted: boolean;
+  /** Pieces of a stream that went out so far. */
+  sent: number;
   /** What was or would be billed for it. */
   billed: { prompt_tokens: number; completion_tokens: number } | undefined;
 }
@@ -137,6 +139,7 @@ export async function startProvider(
       body,
       isComplete: false,
       isAborted: false,
+      sent: 0,
       billed: undefined,
     };
     seen.push(entry);
@@ -370,6 +373,7 @@ async function streamChat(
     if (provider.pieceMs > 0) await pause(provider.pieceMs);
     await chunk(piece);
     sent += 1;
+    entry.sent = sent;
     if (at + 1 !== middle) continue;
     bill();
     if (fault?.kind === 'stall') return;

@@ -23,6 +23,8 @@ const ask = {
   cacheMs: undefined,
   agent: 'porch',
   from: { run: 'r', next: 7 },
+  isRepeat: true,
+  onBehalfOf: 'bench',
 } as const;
 
 describe('the codec of language models', () => {

@@ -37,17 +37,16 @@ interface Known {
   readonly advert: LlmAdvert;
 }
 
+/** A request before it is sent to a gateway. */
+type AskedFor = Omit<LlmAsk, 'from' | 'isRepeat'>;
+
 /** Asks on behalf of one node. */
 export interface Asker {
   /**
    * The steps of an answer. After a change of the gateway a `reset` says that what came before is void.
    * @throws {MycelError} MYCEL_LLM_FAILED, MYCEL_DEADLINE
    */
-  ask(
-    ask: Omit<LlmAsk, 'from'>,
-    ttlMs: number,
-    signal: AbortSignal | undefined,
-  ): AsyncGenerator<LlmEvent>;
+  ask(ask: AskedFor, ttlMs: number, signal: AbortSignal | undefined): AsyncGenerator<LlmEvent>;
   /** What every gateway told. */
   adverts(): Promise<
     readonly { readonly gateway: NodeId; readonly name: string; readonly advert: LlmAdvert }[]
@@ -91,7 +90,7 @@ export function createAsker({ node, calls, clock, metrics }: PartWorld): Asker {
 
   /** Gateways that have the model, in the order in which this request is offered to them. */
   async function offer(
-    ask: Omit<LlmAsk, 'from'>,
+    ask: AskedFor,
     leftMs: number,
   ): Promise<{ readonly order: readonly NodeId[]; readonly models: readonly string[] }> {
     const told = await Promise.all(
@@ -117,16 +116,20 @@ export function createAsker({ node, calls, clock, metrics }: PartWorld): Asker {
   }
 
   async function* ask(
-    request: Omit<LlmAsk, 'from'>,
+    request: AskedFor,
     ttlMs: number,
     signal: AbortSignal | undefined,
   ): AsyncGenerator<LlmEvent> {
     const until = clock.now() + ttlMs;
-    const searchUntil = clock.now() + Math.min(ttlMs, searchMs);
+    let searchUntil = Math.min(until, clock.now() + searchMs);
     let place: LlmPlace | undefined;
     let hasTold = false;
     let last: NodeId | undefined;
     let lastError: MycelError | undefined;
+    /** Some gateway got it and did not say what became of it. */
+    let isRepeat = false;
+    /** The one that is said to answer it. */
+    let answering: NodeId | undefined;
     /** Gateways that answered and could not help. */
     const helpless = new Set<NodeId>();
     for (let attempt = 1; ; attempt += 1) {
@@ -136,6 +139,7 @@ export function createAsker({ node, calls, clock, metrics }: PartWorld): Asker {
       const { order, models } = await offer(request, leftMs);
       // The one that failed comes last: it may be the only one.
       const gateway =
+        order.find((id) => id === answering && id !== last) ??
         order.find((id) => id !== last && !helpless.has(id)) ??
         order.find((id) => !helpless.has(id)) ??
         order[0];
@@ -146,8 +150,10 @@ export function createAsker({ node, calls, clock, metrics }: PartWorld): Asker {
         await pause(searchEveryMs, signal);
         continue;
       }
+      searchUntil = Math.min(until, clock.now() + searchMs);
       try {
-        const stream = calls.stream(gateway, askMethod, encodeLlmAsk({ ...request, from: place }), {
+        const asked = encodeLlmAsk({ ...request, from: place, isRepeat });
+        const stream = calls.stream(gateway, askMethod, asked, {
           deadlineMs: leftMs,
           ...(signal === undefined ? {} : { signal }),
         });
@@ -162,6 +168,7 @@ export function createAsker({ node, calls, clock, metrics }: PartWorld): Asker {
           yield* frame.events;
           if (frame.events.some(({ type }) => type === 'finish')) return;
         }
+        isRepeat = true;
         lastError = new MycelError('MYCEL_LLM_FAILED', {
           reason: 'The answer ended without saying that it is finished.',
         });
@@ -169,6 +176,8 @@ export function createAsker({ node, calls, clock, metrics }: PartWorld): Asker {
         if (!MycelError.is(error) || !isPassing(error)) throw error;
         lastError = error;
         if (error.code === 'MYCEL_LLM_FAILED') helpless.add(gateway);
+        else isRepeat = true;
+        answering = error.details['answeredBy'] as NodeId | undefined;
         if (order.every((id) => helpless.has(id))) {
           const waitMs = patienceOf(error);
           if (clock.now() + waitMs >= until) throw error;

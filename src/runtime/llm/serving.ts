@@ -20,19 +20,24 @@ export const frameLengthMin = 1024;
 export function serveLlm(calls: Calls, provider: LlmProvider): () => void {
   const stops = [
     calls.serveStream(askMethod, (bytes, { from, deadlineMs, signal }) =>
-      frames(provider.ask(decodeLlmAsk(bytes), from, deadlineMs, signal)),
+      answering(provider.ask(decodeLlmAsk(bytes), from, deadlineMs, signal)),
     ),
     calls.serve(advertMethod, async () => encodeLlmFacts(provider.advert())),
     calls.serve(usageMethod, async () => encodeLlmFacts(provider.usage())),
     calls.serve(claimMethod, async (bytes, { from }) => {
-      const claim = decodeLlmFacts(bytes) as LlmClaim;
-      if (typeof claim.id === 'string') provider.claimed(claim, from);
-      return encodeLlmFacts(null);
+      const claim = decodeLlmFacts(bytes) as LlmClaim | null;
+      return encodeLlmFacts(
+        typeof claim?.id === 'string' ? provider.claimed(claim, from) : 'nothing',
+      );
     }),
   ];
   return () => {
     for (const stop of stops) stop();
   };
+}
+
+async function* answering(reading: Promise<LlmReading>): AsyncGenerator<Uint8Array> {
+  yield* frames(await reading);
 }
 
 /**

@@ -1,0 +1,140 @@
+/** Gateways as real processes on loopback, each with a target of its own at one stand-in, and a device to ask them with. */
+
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { vi } from 'vitest';
+
+import { createNode, type AgentHandles, type MeshNode } from '../../src/index.ts';
+import { bundleMycel } from '../device/live-mycel.ts';
+import type { Live } from '../device/live-mycel.ts';
+import { plantedKey } from './live-gateway.ts';
+import { startProvider } from './provider.ts';
+import type { Provider } from './provider.ts';
+
+/** Longest wait for a mesh to be whole, in ms. */
+const meshMs = 30_000;
+
+/** One gateway, which can be killed and started again. */
+export interface GatewayProcess {
+  readonly name: string;
+  /** The name of its target: answers say which gateway they came from. */
+  readonly target: string;
+  url: string;
+  /** Ends it as a power cut does. */
+  kill(): Promise<void>;
+  start(): Promise<void>;
+}
+
+/** Everything. */
+export interface GatewayProcesses {
+  readonly provider: Provider;
+  readonly gateways: readonly GatewayProcess[];
+  readonly device: MeshNode & AgentHandles;
+  /** Waits until the device is told by all of them what they have. */
+  whole(): Promise<void>;
+  /** Requests that each living gateway says may have been billed twice, since it started, by name. */
+  possibleDoubleBills(): Promise<ReadonlyMap<string, number>>;
+  stop(): Promise<void>;
+}
+
+/** Starts them. */
+export async function startGateways(count: number, more = ''): Promise<GatewayProcesses> {
+  const mycel = await bundleMycel();
+  const provider = await startProvider();
+  const closers: (() => Promise<unknown>)[] = [() => mycel.stop(), () => provider.close()];
+  const stop = async (): Promise<void> => {
+    for (const close of closers.toReversed()) await close();
+  };
+  const network = ['--interface', 'lo', '--profile', 'loopback', '--port', '0'];
+  let invite: string | undefined;
+
+  async function gatewayAt(at: number): Promise<GatewayProcess> {
+    const name = `g${at}`;
+    const config = join(mycel.home, `${name}.yaml`);
+    await writeFile(
+      config,
+      `http: { port: 0 }
+targets: [{ name: of-${name}, kind: openai, url: "${provider.url}", apiKeyEnv: LAB_KEY, models: [small] }]
+${more}`,
+    );
+    let live: Live;
+    const gateway: GatewayProcess = {
+      name,
+      target: `of-${name}`,
+      url: '',
+      async kill() {
+        live.child.kill('SIGKILL');
+        await live.ended;
+      },
+      async start() {
+        const args = ['gateway', 'up', '--json', '--name', name, '--config', config];
+        const join = invite === undefined || gateway.url !== '' ? [] : ['--join', invite];
+        live = mycel.start([...args, '--data-dir', mycel.dir(name), ...network, ...join], {
+          LAB_KEY: plantedKey,
+        });
+        const ready = await Promise.race([
+          live.line({ event: 'ready' }),
+          live.ended.then(({ err }) => {
+            throw new Error(err);
+          }),
+        ]);
+        const { host, port } = ready['http'] as { host: string; port: number };
+        gateway.url = `http://${host}:${port}`;
+      },
+    };
+    await gateway.start();
+    return gateway;
+  }
+
+  try {
+    const gateways: GatewayProcess[] = [];
+    for (let at = 0; at < count; at += 1) {
+      if (at > 0) invite = await mint();
+      gateways.push(await gatewayAt(at));
+    }
+    const device = await createNode({
+      name: 'device',
+      dataDir: mycel.dir('device'),
+      port: 0,
+      guestPort: 0,
+      interfaces: ['lo'],
+      profile: 'loopback',
+      mdns: false,
+      multicast: false,
+      logLevel: 'silent',
+      join: await mint(),
+    });
+    closers.push(() => device.stop());
+    await device.start();
+    const told = (): ReturnType<typeof device.llm.targets> => device.llm.targets();
+    const processes: GatewayProcesses = {
+      provider,
+      gateways,
+      device,
+      stop,
+      whole: () =>
+        vi.waitFor(
+          async () => {
+            const there = (await told()).filter(({ advert }) => advert.models.length > 0);
+            if (there.length < count) throw new Error(`${there.length} of ${count} are there`);
+          },
+          { timeout: meshMs, interval: 20 },
+        ),
+      possibleDoubleBills: async () =>
+        new Map((await told()).map(({ name, advert }) => [name, advert.possibleDoubleBills ?? 0])),
+    };
+    await processes.whole();
+    return processes;
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+
+  async function mint(): Promise<string> {
+    const { out, err } = await mycel.run(['invite', '--json', '--data-dir', mycel.dir('g0')]);
+    const told = JSON.parse(out === '' ? '{}' : out) as { readonly invite?: string };
+    if (told.invite === undefined) throw new Error(err);
+    return told.invite;
+  }
+}
