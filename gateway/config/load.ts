@@ -8,6 +8,7 @@ import { configSchema } from './schema.ts';
 import type {
   BudgetConfig,
   ConfigFile,
+  GroupEntry,
   OfflineStep,
   Price,
   PrincipalEntry,
@@ -73,7 +74,7 @@ export interface GatewayConfig {
   };
   readonly targets: readonly TargetConfig[];
   readonly principals: readonly PrincipalConfig[];
-  readonly groups: readonly { readonly name: string; readonly budget: BudgetConfig }[];
+  readonly groups: readonly GroupEntry[];
   readonly budget: BudgetConfig;
   readonly prices: Readonly<Record<string, Price>>;
   readonly queueMax: number;

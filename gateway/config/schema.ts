@@ -83,6 +83,13 @@ export interface PrincipalEntry {
   readonly nodes?: readonly string[] | undefined;
 }
 
+/** Principals that share a budget and a rate. */
+export interface GroupEntry {
+  readonly name: string;
+  readonly budget?: BudgetConfig | undefined;
+  readonly rate?: RateConfig | undefined;
+}
+
 /** What to do when no target can be reached. */
 export type OfflineStep = 'stale-cache' | 'fail';
 
@@ -98,7 +105,7 @@ export interface ConfigFile {
     | undefined;
   readonly targets: readonly TargetEntry[];
   readonly principals?: readonly PrincipalEntry[] | undefined;
-  readonly groups?: readonly { readonly name: string; readonly budget: BudgetConfig }[] | undefined;
+  readonly groups?: readonly GroupEntry[] | undefined;
   /** For everybody together. */
   readonly budget?: BudgetConfig | undefined;
   /** Prices by model, over those of the table that comes with mycel. */
@@ -209,7 +216,11 @@ export const configSchema: z.ZodMiniType<ConfigFile> = z.strictObject({
   ),
   targets: z.array(target).check(z.maxLength(targetsMax)),
   principals: z.optional(z.array(principal).check(z.maxLength(principalsMax))),
-  groups: z.optional(z.array(z.strictObject({ name, budget })).check(z.maxLength(principalsMax))),
+  groups: z.optional(
+    z
+      .array(z.strictObject({ name, budget: z.optional(budget), rate: z.optional(rate) }))
+      .check(z.maxLength(principalsMax)),
+  ),
   budget: z.optional(budget),
   prices: z.optional(z.record(z.string(), price)),
   queue: z.optional(z.strictObject({ max: z.optional(count) })),

@@ -63,7 +63,7 @@ export function createAccounts(config: GatewayConfig): Accounts {
     shareOf(account, budget, config.gateways);
   const ledger = createLedger([
     ...config.principals.flatMap(({ name, budget }) => limitsOf(`principal:${name}`, budget)),
-    ...config.groups.flatMap(({ name, budget }) => limitsOf(`group:${name}`, budget)),
+    ...config.groups.flatMap(({ name, budget }) => limitsOf(`group:${name}`, budget ?? {})),
     ...limitsOf(everybody, config.budget),
   ]);
   const settledListeners: ((account: string, amounts: Amounts, stamp: PeriodStamp) => void)[] = [];
@@ -239,14 +239,24 @@ function exhausted(line: BudgetLine | undefined, principal: PrincipalConfig): Ll
     );
   }
   const inUnits = (amount: number): string =>
-    line.unit === 'usd' ? `${(amount / nanoPerUsd).toFixed(4)} USD` : `${amount} ${line.unit}`;
+    line.unit === 'usd' ? `${dollars(amount)} USD` : `${amount} ${line.unit}`;
   const whose = line.account
     .replace(/^(\w+):(.*)$/, "$1 '$2'")
     .replace(/^mesh$/, 'everybody together');
   const span = line.period === 'total' ? 'in all' : `a ${line.period}`;
   const left = Math.max(0, line.max - line.spent);
+  const ways = [
+    ...(line.unit === 'requests' ? [] : ['ask for less (max_tokens)']),
+    ...(line.period === 'total' ? [] : [`wait for the next ${line.period}`]),
+    "raise the budget in the gateway's configuration",
+  ].join(', or ');
   return new LlmFailure(
     'budget',
-    `The budget of ${whose} does not allow this request: ${inUnits(line.max)} ${span}, ${inUnits(line.spent)} spent, ${inUnits(left)} left. Ask for less (max_tokens), wait for the next ${line.period === 'total' ? 'budget' : line.period}, or raise the budget in the gateway's configuration.`,
+    `The budget of ${whose} does not allow this request: ${inUnits(line.max)} ${span}, ${inUnits(line.spent)} spent, ${inUnits(left)} left. You can ${ways}.`,
   );
+}
+
+/** Exact to the nano-dollar, without zeros that say nothing. */
+function dollars(nano: number): string {
+  return (nano / nanoPerUsd).toFixed(9).replace(/\.?0+$/, '');
 }

@@ -2,10 +2,8 @@
 
 import { LRUCache } from 'lru-cache';
 import type { LlmKnown } from 'mycel';
-import { createTokenBucket } from 'mycel/flow';
-import type { TokenBucket } from 'mycel/flow';
 
-import type { GatewayConfig, PrincipalConfig } from '../config/load.ts';
+import type { GatewayConfig } from '../config/load.ts';
 import type { Batch } from '../events.ts';
 import { LlmFailure } from '../failure.ts';
 import { createAccounts } from './accounts.ts';
@@ -17,11 +15,13 @@ import type { Ask } from './ask.ts';
 import { candidatesOf } from './choice.ts';
 import type { Candidate } from './choice.ts';
 import type { Desk } from './desk.ts';
-import { countTokens, createEstimator } from './estimate.ts';
+import { countTokens, createEstimator, statedOutput } from './estimate.ts';
 import { startFlight } from './flight.ts';
 import type { Flight, FlightOutcome, FlightWorld } from './flight.ts';
 import { createPriceList } from './prices.ts';
+import { createRates } from './rates.ts';
 import { requestKey } from './request-key.ts';
+import { tokensOf } from './meter.ts';
 import { createUsageBook } from './usage-book.ts';
 import type { UsageBook } from './usage-book.ts';
 
@@ -85,8 +85,10 @@ export function createEngine(config: GatewayConfig, desks: readonly Desk[]): Eng
   const usage = createUsageBook();
   const priceOf = createPriceList(config.prices);
   const flights = new Set<Flight>();
+  /** Tokens that the rates were charged for it. */
+  const taken = new WeakMap<Flight, number>();
   const shared = new Map<string, Flight>();
-  const rates = new Map<string, RateGate>();
+  const rates = createRates(config);
   const byId = new LRUCache<string, Flight>({ max: keptFlightsMax, ttl: keptFlightMs });
   const listeners: ((flight: Flight) => void)[] = [];
   let claim: (flight: Flight) => Promise<void> = async () => undefined;
@@ -102,6 +104,7 @@ export function createEngine(config: GatewayConfig, desks: readonly Desk[]): Eng
       flights.delete(flight);
       if (key !== undefined && shared.get(key) === flight) shared.delete(key);
       if (outcome === undefined) return;
+      rates.correct(ask.principal, tokensOf(outcome.usage) - (taken.get(flight) ?? 0));
       // What another gateway answers stands in its report.
       if (outcome.failure?.code !== 'answered_elsewhere')
         usage.landed(ownerOf(ask, outcome.model), outcome);
@@ -140,8 +143,9 @@ export function createEngine(config: GatewayConfig, desks: readonly Desk[]): Eng
         return follow(running, 'coalesced', undefined);
       }
     }
-    admit(ask);
+    const tokens = admit(ask);
     const flight = startFlight(ask, key, candidates, world);
+    taken.set(flight, tokens);
     flights.add(flight);
     if (ask.isIdGiven) byId.set(idOf(ask), flight);
     if (key !== undefined && isShareable(ask)) shared.set(key, flight);
@@ -168,7 +172,8 @@ export function createEngine(config: GatewayConfig, desks: readonly Desk[]): Eng
     return { ...answer, batches: batches() };
   }
 
-  function admit(ask: Ask): void {
+  /** Lets a request in; gives the tokens that were taken from its rates. */
+  function admit(ask: Ask): number {
     if (flights.size >= flightsMax) {
       throw new LlmFailure(
         'queue',
@@ -176,37 +181,16 @@ export function createEngine(config: GatewayConfig, desks: readonly Desk[]): Eng
         { retryAfterMs: 1000 },
       );
     }
-    const gate = gateOf(ask.principal);
-    const now = performance.now();
-    const waitMs = Math.max(
-      gate.requests?.take(now, 1) ?? 0,
-      gate.tokens === undefined ? 0 : gate.tokens.take(now, countTokens(ask.body)),
-    );
-    if (waitMs === 0) return;
-    throw new LlmFailure(
-      'rate',
-      `'${ask.principal.name}' asks faster than its rate allows. Ask again in ${Math.ceil(waitMs / 1000)} s.`,
-      { retryAfterMs: waitMs },
-    );
+    const tokens = forecastOf(ask);
+    rates.take(ask.principal, tokens);
+    return tokens;
   }
 
-  function gateOf({ name, rate }: PrincipalConfig): RateGate {
-    let gate = rates.get(name);
-    if (gate === undefined) {
-      const { requestsPerMinute, tokensPerMinute } = rate;
-      gate = {
-        requests:
-          requestsPerMinute === undefined
-            ? undefined
-            : createTokenBucket({ perMinute: requestsPerMinute }),
-        tokens:
-          tokensPerMinute === undefined
-            ? undefined
-            : createTokenBucket({ perMinute: tokensPerMinute }),
-      };
-      rates.set(name, gate);
-    }
-    return gate;
+  /** What it will use, as far as anybody can tell before it was asked. */
+  function forecastOf(ask: Ask): number {
+    if (ask.kind === 'embeddings') return countTokens(ask.body);
+    const output = statedOutput(ask.body) ?? estimator.outputTokens(modelOf(ask.body));
+    return countTokens(ask.body) + output;
   }
 
   return {
@@ -242,11 +226,6 @@ export function createEngine(config: GatewayConfig, desks: readonly Desk[]): Eng
       for (const desk of desks) desk.close();
     },
   };
-}
-
-interface RateGate {
-  readonly requests: TokenBucket | undefined;
-  readonly tokens: TokenBucket | undefined;
 }
 
 function mayKeep(ask: Ask): boolean {

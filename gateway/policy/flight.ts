@@ -12,7 +12,7 @@ import type { Ask } from './ask.ts';
 import type { Candidate } from './choice.ts';
 import { countedUsage, countTokens, statedOutput } from './estimate.ts';
 import type { Estimator } from './estimate.ts';
-import { charge, measure } from './meter.ts';
+import { charge, measure, tokensOf } from './meter.ts';
 import type { Meter } from './meter.ts';
 import { costOf } from './prices.ts';
 import { choose, judge, mayRetry } from './retry.ts';
@@ -108,6 +108,12 @@ async function fly(
   let attempts = 0;
   let ttftMs: number | undefined;
   let used = first;
+  /** Tokens that the target's rate was charged for the attempt under way. */
+  let taken = 0;
+  const settleRate = (): void => {
+    used?.desk.correctRate(tokensOf(charge(meter, ask)) - taken);
+    taken = 0;
+  };
   const timer = setTimeout(
     () =>
       flight.cancel(
@@ -136,8 +142,11 @@ async function fly(
     flight.isClaimed = true;
     const tried = new Map<string, number>();
     for (;;) {
-      const candidate = await choose(candidates, tried, deadline, signal);
+      const output = statedOutput(ask.body) ?? world.estimator.outputTokens(model);
+      const wanted = meter.inputTokens + (ask.kind === 'embeddings' ? 0 : output);
+      const candidate = await choose({ candidates, tried, deadline, signal, tokens: wanted });
       used = candidate;
+      taken = wanted;
       attempts += 1;
       tried.set(candidate.desk.config.name, (tried.get(candidate.desk.config.name) ?? 0) + 1);
       try {
@@ -160,7 +169,7 @@ async function fly(
           }))
         )
           throw failure;
-        charge(meter, ask);
+        settleRate();
         if (tape.batches.length > 0) tape.write([{ type: 'reset', attempt: attempts }]);
         failure = undefined;
       }
@@ -169,7 +178,7 @@ async function fly(
     failure = signal.aborted ? toLlmFailure(signal.reason) : toLlmFailure(error);
   } finally {
     clearTimeout(timer);
-    charge(meter, ask);
+    settleRate();
     const usage = meter.lost;
     const price = used === undefined ? undefined : world.priceOf(used);
     if (hold !== undefined) world.accounts.settle(hold, usage, price);

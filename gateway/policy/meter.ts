@@ -23,8 +23,13 @@ export function measure(meter: Meter, batch: Batch): void {
   }
 }
 
-/** Adds what the attempt used to what is lost or billed; starts the next one at nothing. */
-export function charge(meter: Meter, ask: Ask): void {
+/** Input and output together. */
+export function tokensOf({ inputTokens, outputTokens }: Usage): number {
+  return inputTokens + outputTokens;
+}
+
+/** Adds what the attempt used to what is lost or billed, and starts the next one at nothing; gives what it used. */
+export function charge(meter: Meter, ask: Ask): Usage {
   const { lost } = meter;
   const part =
     meter.reported ??
@@ -40,4 +45,5 @@ export function charge(meter: Meter, ask: Ask): void {
   meter.reported = undefined;
   meter.pieces = 0;
   meter.isDispatched = false;
+  return part;
 }

@@ -43,13 +43,21 @@ export function judge(desk: Desk, model: string, failure: LlmFailure): boolean {
   }
 }
 
+/** What decides about whom to ask. */
+export interface ChoiceFrame {
+  readonly candidates: readonly Candidate[];
+  /** Attempts so far, by target. */
+  readonly tried: ReadonlyMap<string, number>;
+  /** On the clock of `performance.now`. */
+  readonly deadline: number;
+  readonly signal: AbortSignal;
+  /** What it will use of a target's rate. */
+  readonly tokens: number;
+}
+
 /** Waits for the best candidate that may be tried. @throws {LlmFailure} when none will be in time. */
-export async function choose(
-  candidates: readonly Candidate[],
-  tried: ReadonlyMap<string, number>,
-  deadline: number,
-  signal: AbortSignal,
-): Promise<Candidate> {
+export async function choose(frame: ChoiceFrame): Promise<Candidate> {
+  const { candidates, tried, deadline, signal, tokens } = frame;
   for (;;) {
     const now = performance.now();
     let soonest = Infinity;
@@ -64,9 +72,10 @@ export async function choose(
         soonest = Math.min(soonest, state.phase === 'open' ? state.until : now + 1000);
         continue;
       }
-      const waitMs = candidate.desk.takeRate(1);
+      const waitMs = candidate.desk.takeRate(tokens);
       if (waitMs > 0) soonest = Math.min(soonest, now + waitMs);
       else if (breaker.admit(now)) return candidate;
+      else candidate.desk.correctRate(-tokens);
     }
     const waitMs = soonest - now;
     if (waitMs > patienceMs || soonest > deadline) throw allClosed(candidates, waitMs);
