@@ -1,11 +1,12 @@
 /**
  * The bench: figures of this node beside what they are compared with, measured in one run.
- * Run: `npm run bench -- [--json FILE] [--quick] [--only footprint|throughput|nodes|decisions|state]`. Needs root for the footprint.
+ * Run: `npm run bench -- [--json FILE] [--quick] [--only footprint|throughput|nodes|calls|decisions|state]`. Needs root for the footprint.
  */
 
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { betweenNodes } from './between-nodes.ts';
+import { calls } from './calls.ts';
 import { decisions } from './decisions.ts';
 import { footprint } from './footprint.ts';
 import { table, type Row } from './row.ts';
@@ -31,6 +32,9 @@ if (wants('nodes')) {
   rows.push(
     ...(await betweenNodes(values.quick ? { rounds: 1, seconds: 1 } : { rounds: 3, seconds: 4 })),
   );
+}
+if (wants('calls')) {
+  rows.push(...(await calls(values.quick ? { rounds: 1, seconds: 1 } : { rounds: 3, seconds: 4 })));
 }
 if (wants('decisions')) {
   rows.push(

@@ -12,8 +12,8 @@ export const waitingMax = 256;
 export interface Bulkhead {
   /** Running and waiting. */
   load(): number;
-  /** Waits for a place. @throws {MycelError} MYCEL_SERVICE_BUSY when too many wait; the signal's reason when it aborts. */
-  enter(signal?: AbortSignal): Promise<void> | undefined;
+  /** Waits for a place; the signal is made only when it has to wait. @throws {MycelError} MYCEL_SERVICE_BUSY when too many wait; the signal's reason when it aborts. */
+  enter(signal: () => AbortSignal): Promise<void> | undefined;
   leave(): void;
 }
 
@@ -24,7 +24,7 @@ export function createBulkhead(service: string, concurrency: number): Bulkhead {
 
   return {
     load: () => running + waiting.size,
-    enter(signal) {
+    enter(signalOf) {
       if (running < concurrency) {
         running += 1;
         return undefined;
@@ -34,17 +34,18 @@ export function createBulkhead(service: string, concurrency: number): Bulkhead {
           reason: `'${service}' runs ${running} requests and ${waiting.size} wait.`,
         });
       }
+      const signal = signalOf();
       return new Promise((resolve, reject) => {
         const go = (): void => {
-          signal?.removeEventListener('abort', give);
+          signal.removeEventListener('abort', give);
           resolve();
         };
         const give = (): void => {
           waiting.delete(go);
-          reject(signal?.reason as Error);
+          reject(signal.reason as Error);
         };
         waiting.add(go);
-        signal?.addEventListener('abort', give, { once: true });
+        signal.addEventListener('abort', give, { once: true });
       });
     },
     leave() {

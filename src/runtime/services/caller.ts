@@ -61,6 +61,8 @@ export interface CallerWorld {
   now(): Millis;
   /** Every service of every member, this node's own included. */
   offers(): readonly OfferOf[];
+  /** Those of one name. */
+  named(namespace: string, service: string): readonly OfferOf[];
   /** What is known of a member: undefined when it is none. */
   member(node: NodeId):
     | {
@@ -126,6 +128,7 @@ export function createServiceCaller(world: CallerWorld): ServiceCaller {
   function breakerOf(node: NodeId, service: string): Breaker {
     const name = `${node} ${service}`;
     const known = breakers.get(name);
+    if (known !== undefined && breakers.size < breakersMax / 2) return known;
     const breaker = known ?? createBreaker();
     breakers.set(name, breaker);
     return breaker;
@@ -133,16 +136,15 @@ export function createServiceCaller(world: CallerWorld): ServiceCaller {
 
   function find(target: Target, options: ServiceCallOptions): OfferOf[] {
     const { namespace, service, action } = target;
-    const selector = parseSelector(options.select ?? '');
-    if ('problem' in selector) {
+    const selector = options.select === undefined ? undefined : parseSelector(options.select);
+    if (selector !== undefined && 'problem' in selector) {
       throw new MycelError('MYCEL_BAD_OPTION', {
         reason: `The selector is not valid: ${selector.problem}.`,
         fix: 'Write terms like "category:camera, location:lab/*".',
       });
     }
-    const all = world.offers();
-    const named = all.filter(({ offer }) => offer.ns === namespace && offer.n === service);
-    if (named.length === 0) throw unknownService(service, namespace, all);
+    const named = world.named(namespace, service);
+    if (named.length === 0) throw unknownService(service, namespace, world.offers());
     const having = named.filter(({ offer }) => Object.hasOwn(offer.a, action));
     if (having.length === 0) {
       const known = named.flatMap(({ offer }) => Object.keys(offer.a));
@@ -153,6 +155,7 @@ export function createServiceCaller(world: CallerWorld): ServiceCaller {
       if (!versionFits(offer.v, options.version)) return false;
       const member = world.member(node);
       if (member === undefined) return false;
+      if (selector === undefined) return true;
       const labels = { ...member.labels, ...offer.l };
       return selector.matches({ labels, capabilities: member.capabilities });
     });
@@ -170,6 +173,8 @@ export function createServiceCaller(world: CallerWorld): ServiceCaller {
     options: ServiceCallOptions,
     key: string,
   ): OfferOf[] {
+    // Nobody to choose among.
+    if (found.length === 1) return [...found];
     const healthy = found.filter(({ offer }) => offer.ok);
     const usable = healthy.length > 0 ? healthy : found;
     const now = world.now();

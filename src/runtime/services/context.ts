@@ -28,6 +28,8 @@ export interface Ambient extends RequestContext {
   readonly signal: AbortSignal | undefined;
 }
 
+const noFields: Readonly<Record<string, string>> = {};
+
 const ambient = new AsyncLocalStorage<Ambient>();
 
 /** The context of what is running, or undefined outside any request. */
@@ -47,11 +49,9 @@ export function nextContext(
 ): RequestContext {
   const current = currentContext();
   const trace = current?.trace ?? draw();
-  const user = { ...current?.user, ...given.user };
-  const length = Object.entries(user).reduce(
-    (sum, [key, value]) => sum + key.length + value.length,
-    0,
-  );
+  const user =
+    given.user === undefined ? (current?.user ?? noFields) : { ...current?.user, ...given.user };
+  const length = given.user === undefined ? 0 : lengthOf(user);
   if (length > contextLengthMax) {
     throw new MycelError('MYCEL_BAD_OPTION', {
       reason: `The user fields of a context have ${length} characters, ${contextLengthMax} at most.`,
@@ -60,4 +60,8 @@ export function nextContext(
   const depth = (current?.depth ?? 0) + 1;
   if (depth > callDepthMax) throw new MycelError('MYCEL_CALL_LOOP', { trace });
   return { trace, correlation: given.correlation ?? current?.correlation ?? trace, user, depth };
+}
+
+function lengthOf(fields: Readonly<Record<string, string>>): number {
+  return Object.entries(fields).reduce((sum, [key, value]) => sum + key.length + value.length, 0);
 }

@@ -10,7 +10,7 @@ import { BoundedMap } from '../../kernel/bounded-map.ts';
 import { concurrencyDefault, createBulkhead } from './bulkhead.ts';
 import type { Bulkhead } from './bulkhead.ts';
 import { withContext } from './context.ts';
-import type { RequestContext } from './context.ts';
+import type { Ambient, RequestContext } from './context.ts';
 import { nearest } from './offer.ts';
 import type { Offer } from './offer.ts';
 import { checkValue, schemaHash } from './schema.ts';
@@ -88,6 +88,37 @@ export interface Hosted {
   stream(action: string, request: Request): AsyncIterable<unknown>;
 }
 
+/** A request under way, as its handler and the calls inside it see it. A class, so that one costs no closures. */
+class Entered implements ActionContext, Ambient {
+  readonly trace: string;
+  readonly correlation: string;
+  readonly user: Readonly<Record<string, string>>;
+  readonly depth: number;
+  readonly from: NodeId;
+  readonly key: string;
+  readonly deadlineMs: Millis;
+  readonly endsAt: Millis;
+  readonly #request: Request;
+
+  constructor(request: Request, endsAt: Millis) {
+    const { trace, correlation, user, depth } = request.context;
+    this.trace = trace;
+    this.correlation = correlation;
+    this.user = user;
+    this.depth = depth;
+    this.from = request.from;
+    this.key = request.key;
+    this.deadlineMs = request.deadlineMs;
+    this.endsAt = endsAt;
+    this.#request = request;
+  }
+
+  /** Made when somebody asks: most handlers never do. */
+  get signal(): AbortSignal {
+    return this.#request.signal();
+  }
+}
+
 /** Wraps a service. */
 export function hostService(service: RawService, now: () => Millis): Hosted {
   const bulkhead: Bulkhead = createBulkhead(
@@ -120,25 +151,12 @@ export function hostService(service: RawService, now: () => Millis): Hosted {
     });
   }
 
-  function contextOf({ from, key, deadlineMs, context, signal }: Request): ActionContext {
-    return {
-      ...context,
-      from,
-      key,
-      deadlineMs,
-      get signal() {
-        return signal();
-      },
-    };
-  }
-
   function enter(action: RawAction, name: string, request: Request) {
     admit(request.from);
     const of = `${service.name}.${name}`;
     const input = checkValue(action.input, request.input, 'MYCEL_BAD_INPUT', of);
     const endsAt = now() + request.deadlineMs;
-    const ambient = () => ({ ...request.context, endsAt, signal: request.signal() });
-    return { input, ambient, of };
+    return { input, of, context: new Entered(request, endsAt) };
   }
 
   return {
@@ -169,13 +187,13 @@ export function hostService(service: RawService, now: () => Millis): Hosted {
     }),
     async answer(name, request) {
       const action = find(name, false);
-      const { input, ambient, of } = enter(action, name, request);
-      const place = bulkhead.enter(request.signal());
+      const { input, context, of } = enter(action, name, request);
+      const place = bulkhead.enter(request.signal);
       if (place !== undefined) await place;
       const startedAt = now();
       totals.calls += 1;
       try {
-        const given = await withContext(ambient(), () => action.run(input, contextOf(request)));
+        const given = await withContext(context, () => action.run(input, context));
         return checkValue(action.output, given, 'MYCEL_BAD_OUTPUT', of);
       } catch (error) {
         totals.errors += 1;
@@ -187,13 +205,13 @@ export function hostService(service: RawService, now: () => Millis): Hosted {
     },
     async *stream(name, request) {
       const action = find(name, true);
-      const { input, ambient, of } = enter(action, name, request);
-      const place = bulkhead.enter(request.signal());
+      const { input, context, of } = enter(action, name, request);
+      const place = bulkhead.enter(request.signal);
       if (place !== undefined) await place;
       const startedAt = now();
       totals.calls += 1;
       try {
-        const items = withContext(ambient(), () => action.run(input, contextOf(request)));
+        const items = withContext(context, () => action.run(input, context));
         for await (const item of items as AsyncIterable<unknown>) {
           yield checkValue(action.output, item, 'MYCEL_BAD_OUTPUT', of);
         }

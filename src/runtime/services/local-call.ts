@@ -1,23 +1,29 @@
 /** Calls that stay on this node: no bytes, but the same deadline, cancelling and failures as a call to another one. */
 
 import { MycelError } from '../../kernel/errors.ts';
-import type { Clock } from '../../ports/clock.ts';
+import type { Millis } from '../../kernel/core.ts';
+import type { Deadlines } from './deadlines.ts';
 import type { Ask } from './caller.ts';
+
+/** The time of calls that stay here. */
+export interface LocalTime {
+  now(): Millis;
+  readonly deadlines: Deadlines;
+}
 
 /** Calls back once when the deadline passes or the caller gives up; returns the function that ends the watch. */
 function watch(
   { deadlineMs, signal }: Ask,
-  clock: Clock,
+  { now, deadlines }: LocalTime,
   over: (reason: unknown) => void,
 ): () => void {
-  const cancel = clock.alarm(clock.now() + deadlineMs, () =>
-    over(new MycelError('MYCEL_DEADLINE')),
-  );
-  const give = (): void => over(signal?.reason);
-  signal?.addEventListener('abort', give, { once: true });
+  const cancel = deadlines.watch(now() + deadlineMs, () => over(new MycelError('MYCEL_DEADLINE')));
+  if (signal === undefined) return cancel;
+  const give = (): void => over(signal.reason);
+  signal.addEventListener('abort', give, { once: true });
   return () => {
     cancel();
-    signal?.removeEventListener('abort', give);
+    signal.removeEventListener('abort', give);
   };
 }
 
@@ -26,10 +32,10 @@ export function withDeadline(
   answer: Promise<unknown>,
   how: Ask,
   abort: (reason: unknown) => void,
-  clock: Clock,
+  time: LocalTime,
 ): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    const end = watch(how, clock, (reason) => {
+    const end = watch(how, time, (reason) => {
       end();
       abort(reason);
       reject(reason as Error);
@@ -52,10 +58,10 @@ export async function* watched(
   items: AsyncIterable<unknown>,
   how: Ask,
   abort: (reason: unknown) => void,
-  clock: Clock,
+  time: LocalTime,
 ): AsyncGenerator<unknown> {
   let over: { readonly reason: unknown } | undefined;
-  const end = watch(how, clock, (reason) => {
+  const end = watch(how, time, (reason) => {
     over = { reason };
     abort(reason);
   });

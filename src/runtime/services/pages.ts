@@ -31,6 +31,8 @@ export interface Pages extends NodePart {
   write(section: string, value: unknown): void;
   /** One section of every page that has it. */
   read(section: string): readonly { readonly node: NodeId; readonly value: unknown }[];
+  /** Counts the changes: while it stays the same, so does what can be read. */
+  revision(): number;
   /** A page changed; returns the function that ends it. */
   onChange(listener: (node: NodeId) => void): () => void;
 }
@@ -58,6 +60,7 @@ export function createPages(world: PartWorld): Pages {
   let core = build();
   let driver: Driver<Parameters<typeof core.step>[1]> | undefined;
   let ends: (() => void)[] = [];
+  let revision = 0;
 
   function build() {
     const config = { self: mesh.self, boot: mesh.boot() };
@@ -66,6 +69,7 @@ export function createPages(world: PartWorld): Pages {
 
   function run(effect: DirectoryEffect<PageContent>): void {
     if (effect.type === 'changed') {
+      revision += 1;
       for (const listener of listeners) listener(effect.node as NodeId);
       return;
     }
@@ -86,6 +90,7 @@ export function createPages(world: PartWorld): Pages {
   function begin(): void {
     driver?.stop();
     core = build();
+    revision += 1;
     driver = drive(core, {
       clock: world.clock,
       tick: { type: 'tick' },
@@ -145,6 +150,7 @@ export function createPages(world: PartWorld): Pages {
         .pages.flatMap(({ node: id, content }) =>
           content[section] === undefined ? [] : [{ node: id as NodeId, value: content[section] }],
         ),
+    revision: () => revision,
     onChange(listener) {
       listeners.add(listener);
       return () => void listeners.delete(listener);

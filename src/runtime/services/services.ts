@@ -13,9 +13,11 @@ import { createServiceCaller } from './caller.ts';
 import type { Ask, ServiceCaller, Target } from './caller.ts';
 import { hostService, signalOf } from './host.ts';
 import type { Hosted, RawService, Request, ServiceStats } from './host.ts';
-import { actionsMax, readOffers, servicesMax } from './offer.ts';
-import type { Offer, OfferOf } from './offer.ts';
+import { actionsMax, servicesMax } from './offer.ts';
+import type { Offer } from './offer.ts';
+import { createOfferBook } from './offer-book.ts';
 import type { Pages } from './pages.ts';
+import { createDeadlines } from './deadlines.ts';
 import { watched, withDeadline } from './local-call.ts';
 import { jsonSchema } from './schema.ts';
 import { version } from '../version.ts';
@@ -64,11 +66,11 @@ export function createServices(world: PartWorld, pages: Pages): Services {
   const { calls, clock, log, mesh } = world;
   const hosted = new Map<string, Hosted>();
   const served = new Map<string, (() => void)[]>();
-  const read = new WeakMap<object, readonly OfferOf[]>();
   let members: ReadonlyMap<NodeId, MemberInfo> = new Map();
   let membersAt: Millis = -Infinity;
   let cancelHealth = (): void => {};
   const now = (): number => clock.now();
+  const time = { now, deadlines: createDeadlines(clock) };
 
   const methodOf = ({ namespace, service, action }: Target): string =>
     `service/${namespace}/${service}.${action}`;
@@ -78,31 +80,20 @@ export function createServices(world: PartWorld, pages: Pages): Services {
       'services',
       [...hosted.values()].map((one) => one.offer()),
     );
+    book.changed();
   }
 
   /** `$SRV` is on every node and on no page. */
   const system = hostService(systemService(), now);
 
-  function offers(): OfferOf[] {
-    const own = [...hosted.values()].map((one) => ({ node: mesh.self, offer: one.offer() }));
-    const others = pages
-      .read('services')
-      .filter(({ node }) => node !== mesh.self)
-      .flatMap(({ node, value }) => offersOn(node, value));
-    const everyNode = system.offer();
-    const everywhere = [mesh.self, ...mesh.peers()].map((node) => ({ node, offer: everyNode }));
-    return [...own, ...others, ...everywhere];
-  }
-
-  /** A page is read once, not with every call: it is the same object until its node writes another. */
-  function offersOn(node: NodeId, page: unknown): readonly OfferOf[] {
-    if (typeof page !== 'object' || page === null) return [];
-    const known = read.get(page);
-    if (known !== undefined) return known;
-    const found = readOffers(page).map((offer) => ({ node, offer }));
-    read.set(page, found);
-    return found;
-  }
+  const book = createOfferBook({
+    self: mesh.self,
+    pages,
+    peers: () => mesh.peers(),
+    own: () => [...hosted.values()].map((one) => one.offer()),
+    everywhere: system.offer(),
+  });
+  mesh.onChange(() => book.changed());
 
   function member(node: NodeId) {
     if (now() - membersAt > membersAgeMs) {
@@ -183,13 +174,14 @@ export function createServices(world: PartWorld, pages: Pages): Services {
     self: mesh.self,
     random: world.random(),
     now,
-    offers,
+    offers: book.all,
+    named: book.named,
     member,
     async ask(to, target, input, how) {
       const local = to === mesh.self ? find(target) : undefined;
       if (local !== undefined) {
         const { request, abort } = localCall(input, how);
-        return withDeadline(local.answer(target.action, request), how, abort, clock);
+        return withDeadline(local.answer(target.action, request), how, abort, time);
       }
       const options = callOptions(how);
       const bytes = await calls.call(to, methodOf(target), bodyOf(input, how), options);
@@ -199,7 +191,7 @@ export function createServices(world: PartWorld, pages: Pages): Services {
       const local = to === mesh.self ? find(target) : undefined;
       if (local !== undefined) {
         const { request, abort } = localCall(input, how);
-        yield* watched(local.stream(target.action, request), how, abort, clock);
+        yield* watched(local.stream(target.action, request), how, abort, time);
         return;
       }
       const items = calls.stream(to, methodOf(target), bodyOf(input, how), callOptions(how));
@@ -276,6 +268,7 @@ export function createServices(world: PartWorld, pages: Pages): Services {
     },
     async stop() {
       cancelHealth();
+      time.deadlines.stop();
       for (const ends of served.values()) for (const end of ends) end();
       served.clear();
       hosted.clear();
@@ -306,7 +299,8 @@ export function createServices(world: PartWorld, pages: Pages): Services {
       };
     },
     list: () =>
-      offers()
+      book
+        .all()
         .filter(({ offer }) => offer.n !== '$SRV')
         .map(({ node, offer }) => infoOf(node, offer)),
     stats: () => [...hosted.values()].map((one) => one.stats()),
