@@ -1,8 +1,8 @@
 /** One end of a run of calls: a node of the built library, or a broker of Moleculer. */
 
 import { once } from 'node:events';
+import { createRequire } from 'node:module';
 import { action, createNode } from 'mycel';
-import moleculer from 'moleculer';
 import * as z from 'zod/mini';
 import type { CallsPlan, Counted } from './calls.ts';
 
@@ -25,7 +25,17 @@ const roles = {
 await roles[plan.way][plan.role]();
 
 type Call = () => Promise<unknown>;
-type Broker = InstanceType<typeof moleculer.ServiceBroker>;
+
+/** What is used of Moleculer. It is loaded by the ends that need it alone: the others are not to carry its memory. */
+interface Broker {
+  createService(service: object): void;
+  start(): Promise<void>;
+  waitForServices(name: string): Promise<unknown>;
+  call(action: string, params: unknown): Promise<unknown>;
+}
+interface Moleculer {
+  readonly ServiceBroker: new (options: object) => Broker;
+}
 
 async function startNode(): Promise<Awaited<ReturnType<typeof createNode>>> {
   const node = await createNode({
@@ -74,6 +84,7 @@ function startBroker(): Broker {
     `127.0.0.1:${port}/${role}`,
     `127.0.0.1:${peer}/${role === 'server' ? 'client' : 'server'}`,
   ];
+  const moleculer = createRequire(import.meta.url)('moleculer') as Moleculer;
   return new moleculer.ServiceBroker({
     nodeID: role,
     logger: false,
