@@ -8,6 +8,7 @@ import { plainModel } from './config/load.ts';
 import type { GatewayConfig } from './config/load.ts';
 import { toLlmFailure } from './failure.ts';
 import { openHttpServer } from './http/server.ts';
+import { createEscrow } from './mesh/escrow.ts';
 import { createMeshProvider } from './mesh/provider.ts';
 import { withRelay } from './mesh/relay.ts';
 import { createWord } from './mesh/word.ts';
@@ -16,6 +17,8 @@ import { createDesk } from './policy/desk.ts';
 import type { Desk } from './policy/desk.ts';
 import { createEngine } from './policy/engine.ts';
 import type { Engine } from './policy/engine.ts';
+import { openEscrowLog } from './policy/escrow-log.ts';
+import type { EscrowLog } from './policy/escrow-log.ts';
 import { openSpendLog } from './policy/spend-log.ts';
 import type { SpendLog } from './policy/spend-log.ts';
 import { openTarget } from './targets/open.ts';
@@ -58,7 +61,9 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   }
   const engine = createEngine(config, desks);
   const word = node === undefined ? undefined : createWord(engine, node.id, node.llm);
-  const spend = options.dataDir === undefined ? undefined : remember(engine, options.dataDir);
+  const { dataDir } = options;
+  const spend = dataDir === undefined ? undefined : remember(engine, dataDir);
+  const transfers = dataDir === undefined ? undefined : await rememberParts(engine, dataDir);
   const controller = new AbortController();
   const looks = desks.flatMap((desk) =>
     desk.config.models === undefined ? [watchModels(desk, controller.signal, report)] : [],
@@ -75,7 +80,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     const stopMesh =
       node === undefined || word === undefined
         ? undefined
-        : await serveMesh(node, config, engine, word);
+        : await serveMesh({ node, config, engine, word, transfers });
     return {
       http: { host: http.host, port: http.port },
       engine,
@@ -87,6 +92,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
         await http.close();
         engine.close();
         await spend?.close();
+        await transfers?.close();
       },
     };
   } catch (error) {
@@ -106,19 +112,42 @@ function remember({ accounts }: Engine, dataDir: string): SpendLog {
   return log;
 }
 
+/** Books the parts of budgets that went to and came from other gateways before. */
+async function rememberParts({ accounts }: Engine, dataDir: string): Promise<EscrowLog> {
+  const now = accounts.stamp();
+  const log = await openEscrowLog(join(dataDir, 'gateway', 'escrow'), now);
+  for (const transfer of log.before) {
+    const { way, holder, sum, period, stamp } = transfer;
+    accounts.transferred(transfer, way, holder, sum, { ...now, [period]: stamp });
+  }
+  return log;
+}
+
 /** Serves the members of the node's mesh, and tells the other gateways what is under way here. */
-async function serveMesh(
-  node: MeshNode & AgentHandles,
-  config: GatewayConfig,
-  engine: Engine,
-  word: Word,
-): Promise<() => void> {
+async function serveMesh({
+  node,
+  config,
+  engine,
+  word,
+  transfers,
+}: {
+  readonly node: MeshNode & AgentHandles;
+  readonly config: GatewayConfig;
+  readonly engine: Engine;
+  readonly word: Word;
+  readonly transfers: EscrowLog | undefined;
+}): Promise<() => void> {
+  const { accounts } = engine;
+  const { llm } = node;
+  const escrow = createEscrow({ accounts, gateways: config.gateways, llm, log: transfers });
+  if (config.gateways > 1) accounts.beforeRefusal((line, amount) => escrow.borrow(line, amount));
   const member = (id: NodeId): ReturnType<MeshNode['members']>[number] | undefined =>
     node.members().find((one) => one.id === id);
   const provider = createMeshProvider({
     config,
     engine,
     word,
+    escrow,
     nameOf: (id) => member(id)?.name,
     isGateway: (id) => member(id)?.capabilities.includes('llm-gateway') === true,
   });

@@ -18,6 +18,7 @@ export type {
   BudgetPeriod,
   BudgetUnit,
   Ledger,
+  LimitName,
   PeriodStamp,
   Reservation,
 } from './protocol/flow/budget.ts';

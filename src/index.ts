@@ -102,6 +102,8 @@ export type {
   LlmEvent,
   LlmExtraFields,
   LlmPlace,
+  LlmLoan,
+  LlmLoanWish,
   LlmProvider,
   LlmReading,
   LlmUsage,

@@ -10,6 +10,7 @@ import { checkChat } from '../http/check-chat.ts';
 import { idOf } from '../policy/ask.ts';
 import type { Ask } from '../policy/ask.ts';
 import type { Answer, Engine } from '../policy/engine.ts';
+import type { Escrow } from './escrow.ts';
 import { AnsweredElsewhere } from './word.ts';
 import type { Word } from './word.ts';
 
@@ -21,6 +22,7 @@ export interface ProviderWorld {
   readonly config: GatewayConfig;
   readonly engine: Engine;
   readonly word: Word;
+  readonly escrow: Escrow;
   nameOf(node: NodeId): string | undefined;
   /** Whether a member is a gateway that may ask for others. */
   isGateway(node: NodeId): boolean;
@@ -31,6 +33,7 @@ export function createMeshProvider({
   config,
   engine,
   word,
+  escrow,
   nameOf,
   isGateway,
 }: ProviderWorld): LlmProvider {
@@ -111,6 +114,7 @@ export function createMeshProvider({
     }),
     usage: () => engine.usage.lines().map((line) => ({ ...line })),
     claimed: (claim, by) => word.heard(claim, by),
+    lend: async (wish, to) => (isGateway(to) ? escrow.lend(wish, to) : undefined),
   };
 }
 

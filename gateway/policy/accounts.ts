@@ -1,7 +1,14 @@
 /** Whose budgets a request falls under, what is set aside for it, and what it did cost in the end. */
 
 import { createLedger, isRefusal, nanoPerUsd } from 'mycel/flow';
-import type { Amounts, BudgetLimit, BudgetLine, PeriodStamp, Reservation } from 'mycel/flow';
+import type {
+  Amounts,
+  BudgetLimit,
+  BudgetLine,
+  LimitName,
+  PeriodStamp,
+  Reservation,
+} from 'mycel/flow';
 
 import type { GatewayConfig, PrincipalConfig } from '../config/load.ts';
 import type { BudgetConfig, Price } from '../config/schema.ts';
@@ -19,6 +26,9 @@ const freeShare = 1 / 32;
 
 /** Longest wait for answers under way to give back what they do not use, in ms. */
 const settleWaitMs = 30_000;
+
+/** Between two questions to the other gateways while something may come back there, in ms. */
+const againMs = 1_000;
 
 /** What a request is going to use. */
 export interface Forecast {
@@ -55,17 +65,35 @@ export interface Accounts {
   /** Whether the account has any limit. */
   isBounded(account: string): boolean;
   stamp(): PeriodStamp;
+  /** The part of a limit that this gateway began with; undefined: there is no such limit. */
+  part(limit: LimitName): number | undefined;
+  /** What is left of a limit; `unspent` counts what is only reserved. */
+  rest(limit: LimitName): { readonly free: number; readonly unspent: number };
+  give(limit: LimitName, to: string, amount: number, stamp: PeriodStamp): number;
+  /** A sum that another gateway told, or that was remembered; gives what is new in it. */
+  transferred(
+    limit: LimitName,
+    way: 'given' | 'taken',
+    holder: string,
+    sum: number,
+    stamp: PeriodStamp,
+  ): number;
+  /** Asked when this gateway's part is not enough; gives whether there may be more later. */
+  beforeRefusal(borrow: (line: BudgetLine, amount: number) => Promise<boolean>): void;
 }
 
 /** Opens the books. */
 export function createAccounts(config: GatewayConfig): Accounts {
   const limitsOf = (account: string, budget: BudgetConfig): BudgetLimit[] =>
     shareOf(account, budget, config.gateways);
-  const ledger = createLedger([
+  const limits = [
     ...config.principals.flatMap(({ name, budget }) => limitsOf(`principal:${name}`, budget)),
     ...config.groups.flatMap(({ name, budget }) => limitsOf(`group:${name}`, budget ?? {})),
     ...limitsOf(everybody, config.budget),
-  ]);
+  ];
+  const ledger = createLedger(limits);
+  const parts = new Map(limits.map((limit) => [nameOf(limit), limit.max]));
+  let borrow: ((line: BudgetLine, amount: number) => Promise<boolean>) | undefined;
   const settledListeners: ((account: string, amounts: Amounts, stamp: PeriodStamp) => void)[] = [];
   let waiters: (() => void)[] = [];
   const names = new Map<string, readonly string[]>();
@@ -140,9 +168,51 @@ export function createAccounts(config: GatewayConfig): Accounts {
     return mayComeBack ? 'wait' : result;
   }
 
+  function lineOf(limit: LimitName): BudgetLine | undefined {
+    const { account, unit, period } = limit;
+    return ledger
+      .lines(account, stamp())
+      .find((line) => line.unit === unit && line.period === period);
+  }
+
+  /** Asks others for what this gateway's part lacks for a whole answer. Gives whether waiting may help. */
+  async function fetchMissing(
+    ask: Ask,
+    forecast: Forecast,
+    accounts: readonly string[],
+  ): Promise<boolean> {
+    if (borrow === undefined) return false;
+    const stated = ask.kind === 'embeddings' ? 0 : statedOutput(ask.body);
+    const likely = usageOf(forecast.inputTokens, stated ?? forecast.outputTokens);
+    const wanted = amountsOf(likely, forecast.price);
+    const lacking = accounts
+      .flatMap((account) => ledger.lines(account, stamp()))
+      .map((line) => ({ line, lack: wanted[line.unit] - (line.max - line.spent - line.reserved) }))
+      .filter(({ lack }) => lack > 0);
+    const told = await Promise.all(
+      lacking.map(({ line, lack }) => borrow?.(line, lack) ?? Promise.resolve(false)),
+    );
+    return told.length > 0 && told.every(Boolean);
+  }
+
   return {
     accountsOf,
     stamp,
+    part: (limit) => parts.get(nameOf(limit)),
+    rest(limit) {
+      const line = lineOf(limit);
+      const unspent = line === undefined ? 0 : line.max - line.spent;
+      return { unspent, free: unspent - (line?.reserved ?? 0) };
+    },
+    give: (limit, to, amount, at) => ledger.give(limit, to, amount, at),
+    transferred(limit, way, holder, sum, at) {
+      const before = lineOf(limit)?.max ?? 0;
+      ledger.transferred(limit, way, holder, sum, at);
+      return Math.abs((lineOf(limit)?.max ?? 0) - before);
+    },
+    beforeRefusal(next) {
+      borrow = next;
+    },
     async hold(ask, forecast, signal) {
       const accounts = accountsOf(ask.principal);
       if (forecast.price === undefined && ledger.left(accounts, 'usd', stamp()).free < Infinity) {
@@ -154,10 +224,13 @@ export function createAccounts(config: GatewayConfig): Accounts {
       }
       const until = performance.now() + Math.min(settleWaitMs, ask.ttlMs);
       for (;;) {
+        const mayBeMore = await fetchMissing(ask, forecast, accounts);
+        signal.throwIfAborted();
         const held = tryHold(ask, forecast, accounts);
         if (held !== 'wait' && !isLine(held)) return held;
         const leftMs = until - performance.now();
-        if (held === 'wait' && leftMs > 0) await settled(leftMs, signal);
+        if ((held === 'wait' || mayBeMore) && leftMs > 0)
+          await settled(mayBeMore ? Math.min(leftMs, againMs) : leftMs, signal);
         else throw exhausted(held === 'wait' ? undefined : held, ask.principal);
       }
     },
@@ -196,11 +269,15 @@ export function createAccounts(config: GatewayConfig): Accounts {
   }
 }
 
+function nameOf({ account, unit, period }: LimitName): string {
+  return JSON.stringify([account, unit, period]);
+}
+
 function isLine(value: Hold | BudgetLine): value is BudgetLine {
   return 'max' in value;
 }
 
-/** This gateway's part of a budget. What it holds in escrow nobody else can spend: partitions change nothing. */
+/** The part of a budget that this gateway begins with. What it holds in escrow nobody else can spend: partitions change nothing. */
 function shareOf(account: string, budget: BudgetConfig, gateways: number): BudgetLimit[] {
   return (['tokens', 'usd', 'requests'] as const).flatMap((unit) =>
     (['minute', 'day', 'month', 'total'] as const).flatMap((period) => {

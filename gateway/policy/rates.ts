@@ -7,9 +7,6 @@ import type { GatewayConfig, PrincipalConfig } from '../config/load.ts';
 import type { RateConfig } from '../config/schema.ts';
 import { LlmFailure } from '../failure.ts';
 
-/** Principals whose rate is remembered; members of the mesh without a name in the configuration have none. */
-const gatesMax = 4096;
-
 /** The rates of one gateway. */
 export interface Rates {
   /** Takes one request and so many tokens from everybody it counts for, or nothing. @throws {LlmFailure} rate, with a time. */
@@ -33,14 +30,13 @@ export function createRates({ groups }: Pick<GatewayConfig, 'groups'>): Rates {
       return gate === undefined ? [] : [[name, gate] as const];
     }),
   );
-  const byPrincipal = new Map<string, Gate | undefined>();
+  /** Only of principals in the configuration: members without a name there have no rate. */
+  const byPrincipal = new Map<string, Gate>();
 
   function gatesOf({ name, group, rate }: PrincipalConfig): readonly Gate[] {
-    if (!byPrincipal.has(name)) {
-      if (byPrincipal.size >= gatesMax) byPrincipal.clear();
-      byPrincipal.set(name, gateOf(`'${name}'`, rate));
-    }
-    return [byPrincipal.get(name), group === undefined ? undefined : byGroup.get(group)].filter(
+    const own = byPrincipal.get(name) ?? gateOf(`'${name}'`, rate);
+    if (own !== undefined) byPrincipal.set(name, own);
+    return [own, group === undefined ? undefined : byGroup.get(group)].filter(
       (gate) => gate !== undefined,
     );
   }

@@ -103,6 +103,27 @@ export interface LlmClaim {
 /** What the other one knows of it: `claiming` has not asked a target yet, `answering` has, or keeps the answer. */
 export type LlmKnown = 'nothing' | 'claiming' | 'answering';
 
+/** A gateway asks another one for a part of a budget that both have. */
+export interface LlmLoanWish {
+  readonly account: string;
+  readonly unit: string;
+  readonly period: string;
+  /** The number of the running period, as the asker counts it. */
+  readonly stamp: number;
+  /** The whole budget and in how many parts it is held: both must have the same. */
+  readonly max: number;
+  readonly gateways: number;
+  readonly amount: number;
+}
+
+/** What it gets. */
+export interface LlmLoan {
+  /** All that it was ever given by this gateway in this period: a repeat gives nothing twice. */
+  readonly sum: number;
+  /** Whether there may be more once answers under way are settled. */
+  readonly mayBeMore: boolean;
+}
+
 /** Who answers on a node: a gateway. */
 export interface LlmProvider {
   /** @throws {MycelError} MYCEL_LLM_FAILED */
@@ -111,4 +132,6 @@ export interface LlmProvider {
   /** The usage report, plain data. */
   usage(): readonly Readonly<Record<string, unknown>>[];
   claimed(claim: LlmClaim, by: NodeId): LlmKnown;
+  /** Gives away a part of a budget; undefined: it has no such budget. What is given is on the disk by then. */
+  lend(wish: LlmLoanWish, to: NodeId): Promise<LlmLoan | undefined>;
 }

@@ -50,6 +50,7 @@ export async function createMeshStage(
   gatewayCount: number,
   deviceCount: number,
   config: (provider: Provider, at: number) => Partial<ConfigFile> = () => ({}),
+  dataDir: (at: number) => string | undefined = () => undefined,
 ): Promise<MeshStage> {
   const provider = await startProvider();
   const mesh = createMemoryMesh();
@@ -117,6 +118,7 @@ export async function createMeshStage(
         ),
         node: Object.assign(seat.node, { llm: seat.llm }) as never,
         report: () => undefined,
+        ...(dataDir(at) === undefined ? {} : { dataDir: dataDir(at) as string }),
       });
       let closed: Promise<void> | undefined;
       const close = (): Promise<void> => (closed ??= gateway.close());

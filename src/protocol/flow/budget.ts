@@ -1,6 +1,9 @@
 /**
  * Budgets that are never overspent by those who ask at once: the most an answer may cost is reserved before it is
- * asked for, and what it did cost is settled afterwards. Amounts are whole numbers, so that sums are exact.
+ * asked for, and what it did cost is settled afterwards. Amounts are whole numbers, so that sums are exact. Of a budget
+ * that several hold in parts, a part may be given away: only its holder gives, and says the sum of all it ever gave to
+ * one receiver, so that lost and repeated words change nothing (Balegas et al., "Extending eventually consistent cloud
+ * databases for enforcing numeric invariants", 2015).
  */
 
 import { BoundedMap } from '../../kernel/bounded-map.ts';
@@ -18,6 +21,9 @@ export const nanoPerUsd = 1_000_000_000;
 
 /** Limits with something against them; beyond, the one longest untouched is forgotten. */
 export const ledgerPagesMax = 65_536;
+
+/** Holders of one budget that rights are exchanged with; what others offer is not taken. */
+export const holdersMax = 64;
 
 /** A bound on one unit over one period. */
 export interface BudgetLimit {
@@ -42,7 +48,10 @@ export interface Reservation {
   isSettled: boolean;
 }
 
-/** What stands against one limit. */
+/** Which limit. */
+export type LimitName = Pick<BudgetLimit, 'account' | 'unit' | 'period'>;
+
+/** What stands against one limit. Its `max` counts what was given away and what was got. */
 export interface BudgetLine extends BudgetLimit {
   readonly spent: number;
   readonly reserved: number;
@@ -60,6 +69,19 @@ export interface Ledger {
   settle(reservation: Reservation, amounts: Amounts): void;
   /** Books what was spent elsewhere or before a restart. */
   book(account: string, amounts: Amounts, stamp: PeriodStamp): void;
+  /**
+   * Gives up to so much of what is neither spent nor reserved to another holder. Gives the sum of all that it was ever
+   * given in this period: that is what it must be told.
+   */
+  give(limit: LimitName, to: string, amount: number, stamp: PeriodStamp): number;
+  /** Another holder says what it gave in all, to this one or (as remembered) this one to it. Smaller sums are old words. */
+  transferred(
+    limit: LimitName,
+    way: 'given' | 'taken',
+    holder: string,
+    sum: number,
+    stamp: PeriodStamp,
+  ): void;
   /** Every limit of an account with what stands against it. */
   lines(account: string, stamp: PeriodStamp): readonly BudgetLine[];
   /**
@@ -77,6 +99,9 @@ interface Page {
   stamp: number;
   spent: number;
   reserved: number;
+  /** Sums of what was given to and taken from other holders. */
+  readonly given: Map<string, number>;
+  readonly taken: Map<string, number>;
 }
 
 /** Whether a `reserve` was refused. */
@@ -96,7 +121,13 @@ export function createLedger(limits: readonly BudgetLimit[]): Ledger {
     const key = `${unit}/${period}/${account}`;
     const page = pages.get(key);
     if (page !== undefined && page.stamp >= stamp[period]) return page;
-    const fresh = { stamp: stamp[period], spent: 0, reserved: 0 };
+    const fresh: Page = {
+      stamp: stamp[period],
+      spent: 0,
+      reserved: 0,
+      given: new Map(),
+      taken: new Map(),
+    };
     pages.set(key, fresh);
     return fresh;
   }
@@ -111,13 +142,40 @@ export function createLedger(limits: readonly BudgetLimit[]): Ledger {
     }
   }
 
+  function find({ account, unit, period }: LimitName): BudgetLimit | undefined {
+    return byAccount.get(account)?.find((limit) => limit.unit === unit && limit.period === period);
+  }
+
   return {
+    give(name, to, amount, stamp) {
+      const limit = find(name);
+      if (limit === undefined) return 0;
+      const page = pageOf(limit, stamp);
+      const before = page.given.get(to) ?? 0;
+      const isKnown = page.given.has(to) || page.given.size < holdersMax;
+      if (page.stamp !== stamp[limit.period] || !isKnown) return before;
+      const free = rightsOf(limit, page) - page.spent - page.reserved;
+      const sum = before + Math.max(0, Math.min(Math.floor(amount) || 0, free));
+      page.given.set(to, sum);
+      return sum;
+    },
+    transferred(name, way, holder, sum, stamp) {
+      const limit = find(name);
+      if (limit === undefined || !Number.isSafeInteger(sum)) return;
+      const page = pageOf(limit, stamp);
+      const sums = page[way];
+      if (page.stamp !== stamp[limit.period]) return;
+      if (!sums.has(holder) && sums.size >= holdersMax) return;
+      sums.set(holder, Math.max(sums.get(holder) ?? 0, sum));
+    },
     reserve(accounts, wanted, stamp) {
       const amounts = cleaned(wanted);
       let refusal: BudgetLine | undefined;
-      each(accounts, stamp, (limit, { spent, reserved }) => {
-        if (spent + reserved + amounts[limit.unit] > limit.max) {
-          refusal ??= { ...limit, spent, reserved };
+      each(accounts, stamp, (limit, page) => {
+        const { spent, reserved } = page;
+        const max = rightsOf(limit, page);
+        if (spent + reserved + amounts[limit.unit] > max) {
+          refusal ??= { ...limit, max, spent, reserved };
         }
       });
       if (refusal !== undefined) return refusal;
@@ -146,22 +204,32 @@ export function createLedger(limits: readonly BudgetLimit[]): Ledger {
     },
     lines(account, stamp) {
       const lines: BudgetLine[] = [];
-      each([account], stamp, (limit, { spent, reserved }) =>
-        lines.push({ ...limit, spent, reserved }),
-      );
+      each([account], stamp, (limit, page) => {
+        const { spent, reserved } = page;
+        lines.push({ ...limit, max: rightsOf(limit, page), spent, reserved });
+      });
       return lines;
     },
     left(accounts, unit, stamp) {
       let free = Infinity;
       let unspent = Infinity;
-      each(accounts, stamp, (limit, { spent, reserved }) => {
+      each(accounts, stamp, (limit, page) => {
         if (limit.unit !== unit) return;
-        free = Math.min(free, limit.max - spent - reserved);
-        unspent = Math.min(unspent, limit.max - spent);
+        const rest = rightsOf(limit, page) - page.spent;
+        free = Math.min(free, rest - page.reserved);
+        unspent = Math.min(unspent, rest);
       });
       return { free, unspent };
     },
   };
+}
+
+/** What may be spent in all: the part, less what was given away, and what was got. */
+function rightsOf({ max }: BudgetLimit, { given, taken }: Page): number {
+  let rights = max;
+  for (const sum of given.values()) rights -= sum;
+  for (const sum of taken.values()) rights += sum;
+  return rights;
 }
 
 /** Whole, finite and not negative, rounded up: a fraction of a nano-dollar is somebody's. */

@@ -2,7 +2,13 @@
 
 import type { NodeId } from '../../kernel/ids.ts';
 import { MycelError } from '../../kernel/errors.ts';
-import type { LlmClaim, LlmEvent, LlmKnown } from '../../ports/language-model.ts';
+import type {
+  LlmClaim,
+  LlmEvent,
+  LlmKnown,
+  LlmLoan,
+  LlmLoanWish,
+} from '../../ports/language-model.ts';
 import {
   decodeLlmFacts,
   decodeLlmFrame,
@@ -11,7 +17,7 @@ import {
 } from '../../wire/llm-codec.ts';
 import type { WireAsk } from '../../wire/llm-codec.ts';
 import type { PartWorld } from '../parts.ts';
-import { askMethod, claimMethod, gatewayCapability } from './methods.ts';
+import { askMethod, claimMethod, gatewayCapability, lendMethod } from './methods.ts';
 
 /** How long the word is sent again, in ms. */
 const claimMs = 2_000;
@@ -23,10 +29,17 @@ export interface LlmHeard {
   readonly known: LlmKnown | undefined;
 }
 
-/** How gateways speak to each other about requests. */
+/** How long another gateway may take to give a part of a budget, in ms: somebody waits for the answer to a question. */
+const lendMs = 500;
+
+/** How gateways speak to each other about requests and budgets. */
 export interface Claimer {
   /** Tells every other living gateway, or the one given, and gives what each answered; waits 2 s at most. */
   claim(claim: LlmClaim, to?: NodeId): Promise<readonly LlmHeard[]>;
+  /** The other living gateways. */
+  gateways(): readonly NodeId[];
+  /** Asks one for a part of a budget; undefined: it did not answer, or has no such budget. Waits half a second at most. */
+  borrow(gateway: NodeId, wish: LlmLoanWish): Promise<LlmLoan | undefined>;
   /** Reads an answer that another gateway gives. @throws {MycelError} */
   follow(gateway: NodeId, ask: WireAsk, ttlMs: number, signal: AbortSignal): LlmFollowing;
 }
@@ -53,20 +66,37 @@ export function createClaimer({ node, calls, metrics }: PartWorld): Claimer {
     }
   }
 
+  function gateways(): readonly NodeId[] {
+    return node
+      .members()
+      .filter(
+        ({ isSelf, state, capabilities }) =>
+          !isSelf &&
+          (state === 'alive' || state === 'suspect') &&
+          capabilities.includes(gatewayCapability),
+      )
+      .map(({ id }) => id);
+  }
+
   return {
+    gateways,
     claim: (claim, to) =>
       Promise.all(
-        node
-          .members()
-          .filter(
-            ({ id, isSelf, state, capabilities }) =>
-              !isSelf &&
-              (state === 'alive' || state === 'suspect') &&
-              capabilities.includes(gatewayCapability) &&
-              (to === undefined || id === to),
-          )
-          .map(({ id }) => say(id, claim)),
+        gateways()
+          .filter((id) => to === undefined || id === to)
+          .map((id) => say(id, claim)),
       ),
+    async borrow(gateway, wish) {
+      try {
+        const bytes = await calls.call(gateway, lendMethod, encodeLlmFacts(wish), {
+          deadlineMs: lendMs,
+        });
+        return (decodeLlmFacts(bytes) as LlmLoan | null) ?? undefined;
+      } catch (error) {
+        if (MycelError.is(error)) return undefined;
+        throw error;
+      }
+    },
     async *follow(gateway, ask, ttlMs, signal) {
       const options = { deadlineMs: ttlMs, signal };
       for await (const bytes of calls.stream(gateway, askMethod, encodeLlmAsk(ask), options)) {

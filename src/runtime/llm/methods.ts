@@ -14,3 +14,6 @@ export const claimMethod = 'llm.claim';
 
 /** What a node with a gateway tells the mesh that it can. */
 export const gatewayCapability = 'llm-gateway';
+
+/** From gateway to gateway: a part of a budget, please. */
+export const lendMethod = 'llm.lend';

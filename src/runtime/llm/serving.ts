@@ -1,14 +1,20 @@
 /** A gateway's side of the mesh: answers members in frames, few of them however small the pieces come. */
 
 import type { Calls } from '../../ports/calls.ts';
-import type { LlmClaim, LlmEvent, LlmProvider, LlmReading } from '../../ports/language-model.ts';
+import type {
+  LlmClaim,
+  LlmEvent,
+  LlmLoanWish,
+  LlmProvider,
+  LlmReading,
+} from '../../ports/language-model.ts';
 import {
   decodeLlmAsk,
   decodeLlmFacts,
   encodeLlmFacts,
   encodeLlmFrame,
 } from '../../wire/llm-codec.ts';
-import { advertMethod, askMethod, claimMethod, usageMethod } from './methods.ts';
+import { advertMethod, askMethod, claimMethod, lendMethod, usageMethod } from './methods.ts';
 
 /** Longest wait for more before a frame goes, in ms. */
 export const frameMs = 40;
@@ -29,6 +35,11 @@ export function serveLlm(calls: Calls, provider: LlmProvider): () => void {
       return encodeLlmFacts(
         typeof claim?.id === 'string' ? provider.claimed(claim, from) : 'nothing',
       );
+    }),
+    calls.serve(lendMethod, async (bytes, { from }) => {
+      const wish = decodeLlmFacts(bytes) as LlmLoanWish | null;
+      const isWish = typeof wish === 'object' && wish !== null;
+      return encodeLlmFacts((isWish ? await provider.lend(wish, from) : undefined) ?? null);
     }),
   ];
   return () => {

@@ -78,4 +78,53 @@ describe('a ledger', () => {
       }),
     );
   });
+
+  test('parts that move between holders never allow more in all, whatever words are lost or come twice', () => {
+    const limit = { account: 'a', unit: 'tokens', period: 'day' } as const;
+    const step = fc.record({
+      type: fc.constantFrom('ask' as const, 'end' as const, 'move' as const),
+      at: fc.nat(2),
+      to: fc.nat(2),
+      amount: fc.nat(120),
+      isHeard: fc.boolean(),
+    });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 120 }), (history) => {
+        const ledgers = [0, 1, 2].map(() => createLedger([{ ...limit, max: 100 }]));
+        const open: { readonly at: number; readonly held: Reservation }[] = [];
+        const words: { to: number; from: number; sum: number }[] = [];
+        for (const { type, at, to, amount, isHeard } of history) {
+          const ledger = ledgers[at];
+          if (type === 'ask') {
+            const held = ledger?.reserve(['a'], tokens(amount), stamp(1));
+            if (held !== undefined && !isRefusal(held)) open.push({ at, held });
+          } else if (type === 'end') {
+            const [ended] = open.splice(amount % Math.max(1, open.length), 1);
+            if (ended !== undefined) ledgers[ended.at]?.settle(ended.held, tokens(amount / 2));
+          } else if (at !== to && ledger !== undefined) {
+            const sum = ledger.give(limit, `${to}`, amount, stamp(1));
+            words.push({ to, from: at, sum });
+            // Some words are lost; old ones come again.
+            const word = words[isHeard ? words.length - 1 : amount % words.length];
+            if (word !== undefined)
+              ledgers[word.to]?.transferred(limit, 'taken', `${word.from}`, word.sum, stamp(1));
+          }
+          const lines = ledgers.flatMap((one) => one.lines('a', stamp(1)));
+          expect(lines.reduce((sum, line) => sum + line.max, 0)).toBeLessThanOrEqual(300);
+          expect(lines.every((line) => line.reserved <= line.max || line.spent > 0)).toBe(true);
+        }
+      }),
+    );
+  });
+
+  test('a part that was given is gone for this period, and back in the next', () => {
+    const limit = { account: 'a', unit: 'tokens', period: 'day' } as const;
+    const ledger = createLedger([{ ...limit, max: 100 }]);
+    expect(ledger.give(limit, 'b', 30, stamp(1))).toBe(30);
+    expect(ledger.give(limit, 'b', 90, stamp(1))).toBe(100);
+    expect(isRefusal(ledger.reserve(['a'], tokens(1), stamp(1)))).toBe(true);
+    expect(ledger.left(['a'], 'tokens', stamp(2)).free).toBe(100);
+    ledger.transferred(limit, 'taken', 'b', 50, stamp(1));
+    expect(ledger.left(['a'], 'tokens', stamp(2)).free).toBe(100);
+  });
 });
