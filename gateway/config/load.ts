@@ -33,6 +33,7 @@ export interface ModelConfig {
   readonly context: number | undefined;
   readonly price: Price | undefined;
   readonly isEmbeddings: boolean;
+  readonly offline: readonly OfflineStep[] | undefined;
 }
 
 /** A place that answers. */
@@ -60,6 +61,7 @@ export interface PrincipalConfig {
   readonly group: string | undefined;
   readonly budget: BudgetConfig;
   readonly rate: RateConfig;
+  readonly offline?: readonly OfflineStep[] | undefined;
   readonly models: readonly string[] | undefined;
   /** Members of the mesh, by id or name, that ask in its name. */
   readonly nodes: readonly string[];
@@ -78,6 +80,7 @@ export interface GatewayConfig {
   readonly budget: BudgetConfig;
   readonly prices: Readonly<Record<string, Price>>;
   readonly queueMax: number;
+  readonly offlineQueueMax: number;
   readonly cache: { readonly bytes: number; readonly scope: 'principal' | 'mesh' };
   readonly offline: readonly OfflineStep[];
   /** Gateways that share the budgets: each may spend its part, whatever it hears of the others. */
@@ -172,6 +175,7 @@ export function resolveConfig(file: ConfigFile, environment: NodeJS.ProcessEnv):
     budget: file.budget ?? {},
     prices: file.prices ?? {},
     queueMax: file.queue?.max ?? 512,
+    offlineQueueMax: file.queue?.offlineMax ?? 256,
     cache: { bytes: file.cache?.bytes ?? 33_554_432, scope: file.cache?.scope ?? 'principal' },
     offline: file.offline ?? ['stale-cache', 'fail'],
     gateways: file.gateways ?? 1,
@@ -201,13 +205,14 @@ function resolveTarget(target: TargetEntry, environment: NodeJS.ProcessEnv): Tar
     key: readSecret({ owner, env: target.apiKeyEnv, file: target.apiKeyFile }, environment),
     models: target.models?.map((model) =>
       typeof model === 'string'
-        ? { name: model, as: model, context: undefined, price: undefined, isEmbeddings: false }
+        ? plainModel(model)
         : {
             name: model.name,
             as: model.as ?? model.name,
             context: model.context,
             price: model.price,
             isEmbeddings: model.embeddings ?? false,
+            offline: model.offline,
           },
     ),
     // Ollama works on one request at a time by default and queues the rest where nobody can take it back.
@@ -234,6 +239,7 @@ function resolvePrincipal(
     group: principal.group,
     budget: principal.budget ?? {},
     rate: principal.rate ?? {},
+    offline: principal.offline,
     models: principal.models,
     nodes: principal.nodes ?? [],
   };
@@ -282,5 +288,6 @@ function bad(reason: string, fix?: string): MycelError {
 
 /** A model that is called what the target calls it. */
 export function plainModel(name: string): ModelConfig {
-  return { name, as: name, context: undefined, price: undefined, isEmbeddings: false };
+  const unknown = { context: undefined, price: undefined, offline: undefined };
+  return { name, as: name, isEmbeddings: false, ...unknown };
 }

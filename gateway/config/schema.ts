@@ -48,6 +48,8 @@ export interface ModelEntry {
   readonly context?: number | undefined;
   readonly price?: Price | undefined;
   readonly embeddings?: boolean | undefined;
+  /** Before that of the principal and that of all. */
+  readonly offline?: readonly OfflineStep[] | undefined;
 }
 
 /** A target as the file states it. */
@@ -77,6 +79,8 @@ export interface PrincipalEntry {
   readonly group?: string | undefined;
   readonly budget?: BudgetConfig | undefined;
   readonly rate?: RateConfig | undefined;
+  /** Before that of all. */
+  readonly offline?: readonly OfflineStep[] | undefined;
   /** Models it may use. @default all */
   readonly models?: readonly string[] | undefined;
   /** Members of the mesh, by id or name, that ask in its name. */
@@ -90,8 +94,11 @@ export interface GroupEntry {
   readonly rate?: RateConfig | undefined;
 }
 
-/** What to do when no target can be reached. */
-export type OfflineStep = 'stale-cache' | 'fail';
+/**
+ * What to do when no target can be reached, one after the other: a model of a target nearby (the first, or a named one),
+ * a kept answer however old, waiting for a target to come back, saying so.
+ */
+export type OfflineStep = 'local' | { readonly local: string } | 'stale-cache' | 'queue' | 'fail';
 
 /** A parsed file. */
 export interface ConfigFile {
@@ -110,7 +117,14 @@ export interface ConfigFile {
   readonly budget?: BudgetConfig | undefined;
   /** Prices by model, over those of the table that comes with mycel. */
   readonly prices?: Readonly<Record<string, Price>> | undefined;
-  readonly queue?: { readonly max?: number | undefined } | undefined;
+  readonly queue?:
+    | {
+        /** Waiting at one target. */
+        readonly max?: number | undefined;
+        /** Waiting for a target to come back. */
+        readonly offlineMax?: number | undefined;
+      }
+    | undefined;
   readonly cache?:
     | {
         /** Memory for kept answers, in bytes; 0 keeps none. */
@@ -169,6 +183,15 @@ const rate: z.ZodMiniType<RateConfig> = z.strictObject({
   tokensPerMinute: z.optional(amount.check(z.positive())),
 });
 
+const offline: z.ZodMiniType<readonly OfflineStep[]> = z
+  .array(
+    z.union([
+      z.enum(['local', 'stale-cache', 'queue', 'fail']),
+      z.strictObject({ local: z.string().check(z.minLength(1), z.maxLength(200)) }),
+    ]),
+  )
+  .check(z.maxLength(8));
+
 const model: z.ZodMiniType<string | ModelEntry> = z.union([
   z.string().check(z.minLength(1), z.maxLength(200)),
   z.strictObject({
@@ -177,6 +200,7 @@ const model: z.ZodMiniType<string | ModelEntry> = z.union([
     context: z.optional(count),
     price: z.optional(price),
     embeddings: z.optional(z.boolean()),
+    offline: z.optional(offline),
   }),
 ]);
 
@@ -201,6 +225,7 @@ const principal: z.ZodMiniType<PrincipalEntry> = z.strictObject({
   group: z.optional(name),
   budget: z.optional(budget),
   rate: z.optional(rate),
+  offline: z.optional(offline),
   models: z.optional(z.array(z.string())),
   nodes: z.optional(z.array(z.string())),
 });
@@ -223,7 +248,7 @@ export const configSchema: z.ZodMiniType<ConfigFile> = z.strictObject({
   ),
   budget: z.optional(budget),
   prices: z.optional(z.record(z.string(), price)),
-  queue: z.optional(z.strictObject({ max: z.optional(count) })),
+  queue: z.optional(z.strictObject({ max: z.optional(count), offlineMax: z.optional(count) })),
   cache: z.optional(
     z.strictObject({
       bytes: z.optional(z.int().check(z.minimum(0), z.maximum(4_294_967_296))),
@@ -231,5 +256,5 @@ export const configSchema: z.ZodMiniType<ConfigFile> = z.strictObject({
     }),
   ),
   gateways: z.optional(z.int().check(z.minimum(1), z.maximum(64))),
-  offline: z.optional(z.array(z.enum(['stale-cache', 'fail'])).check(z.maxLength(2))),
+  offline: z.optional(offline),
 });

@@ -43,7 +43,9 @@ export function watchClient(response: ServerResponse, left: () => void): () => v
 
 /** Tells where an answer came from. */
 export function answerHeaders(id: string, answer: Answer): Record<string, string> {
-  return { 'x-request-id': id, 'x-mycel-cache': answer.cache };
+  const { cache, offline } = answer;
+  const way = offline === undefined ? {} : { 'x-mycel-offline': offline };
+  return { 'x-request-id': id, 'x-mycel-cache': cache, ...way };
 }
 
 /** Serves a chat completion. @throws {LlmFailure} before anything is sent. */

@@ -94,6 +94,9 @@ function relay({ ask, from, engine, word, llm }: RelayFrame): Answer {
     get cache() {
       return own?.cache ?? 'coalesced';
     },
+    get offline() {
+      return own?.offline;
+    },
     batches: batches(),
     told() {
       isTold = true;

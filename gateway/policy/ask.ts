@@ -21,6 +21,8 @@ export interface Ask {
   /** How long the caller waits, in ms. */
   readonly ttlMs: number;
   readonly isStream: boolean;
+  /** False: no waiting for a target that is not asked now, for something else is done then. @default true */
+  readonly isPatient?: boolean;
   /** Keep the answer for so long although it is left to chance, in ms; 0: neither look nor keep. */
   readonly cacheMs: number | undefined;
 }

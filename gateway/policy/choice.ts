@@ -74,6 +74,32 @@ function assertAllowed(
   );
 }
 
+/** Models of targets nearby that may stand in for those that cannot be reached; the best first. `wanted` names one. */
+export function localsFor(
+  ask: Ask,
+  desks: readonly Desk[],
+  failed: readonly Candidate[],
+  wanted: string | undefined,
+): readonly Candidate[] {
+  const { models } = ask.principal;
+  // Vectors of two models have nothing to do with each other: only a named one may stand in.
+  if (ask.kind === 'embeddings' && wanted === undefined) return [];
+  const found = desks.flatMap((desk) =>
+    desk.config.isLocal
+      ? desk.models().flatMap((model) => {
+          const isWanted =
+            wanted === undefined
+              ? !model.isEmbeddings
+              : model.name === wanted || `${desk.config.name}/${model.name}` === wanted;
+          const isFailed = failed.some((one) => one.desk === desk && one.model.name === model.name);
+          const isAllowed = models === undefined || models.includes(model.name);
+          return isWanted && isAllowed && !isFailed ? [{ desk, model }] : [];
+        })
+      : [],
+  );
+  return ranked(found);
+}
+
 /** Puts those first that answer soonest. */
 export function ranked(candidates: readonly Candidate[]): readonly Candidate[] {
   if (candidates.length < 2) return candidates;

@@ -12,12 +12,15 @@ import { createAnswerCache } from './answer-cache.ts';
 import type { AnswerCache } from './answer-cache.ts';
 import { idOf, isRepeatable, isShareable, modelOf } from './ask.ts';
 import type { Ask } from './ask.ts';
-import { candidatesOf } from './choice.ts';
+import { candidatesOf, localsFor } from './choice.ts';
 import type { Candidate } from './choice.ts';
 import type { Desk } from './desk.ts';
 import { countTokens, createEstimator, statedOutput } from './estimate.ts';
 import { startFlight } from './flight.ts';
 import type { Flight, FlightOutcome, FlightWorld } from './flight.ts';
+import { createOfflineQueue } from './offline-queue.ts';
+import { withOffline } from './offline.ts';
+import type { OfflineWay } from './offline.ts';
 import { createPriceList } from './prices.ts';
 import { createRates } from './rates.ts';
 import { requestKey } from './request-key.ts';
@@ -45,6 +48,8 @@ export interface Answer {
   /** The run that it is read from; batches of one run can be read again from any place. */
   readonly run: string;
   readonly cache: 'hit' | 'stale' | 'coalesced' | 'miss';
+  /** How it was got although the target could not be reached; undefined: it could. */
+  readonly offline?: OfflineWay | undefined;
   /** @throws {LlmFailure} */
   readonly batches: AsyncIterable<Batch>;
   /** A reader that cannot take anything back has passed something on. */
@@ -69,6 +74,8 @@ export interface Engine {
   readonly cache: AnswerCache;
   /** Answers under way. */
   inflight(): number;
+  /** Requests that wait for a target to come back. */
+  waitingOffline(): number;
   /** Asked with every answer before a target is asked for it; what it throws ends the answer. */
   beforeDispatch(claim: (flight: Flight) => Promise<void>): void;
   /** Called with every answer that ended. */
@@ -83,6 +90,7 @@ export function createEngine(config: GatewayConfig, desks: readonly Desk[]): Eng
   const estimator = createEstimator();
   const cache = createAnswerCache(config.cache.bytes);
   const usage = createUsageBook();
+  const queue = createOfflineQueue(config.offlineQueueMax);
   const priceOf = createPriceList(config.prices);
   const flights = new Set<Flight>();
   /** Tokens that the rates were charged for it. */
@@ -149,27 +157,31 @@ export function createEngine(config: GatewayConfig, desks: readonly Desk[]): Eng
     flights.add(flight);
     if (ask.isIdGiven) byId.set(idOf(ask), flight);
     if (key !== undefined && isShareable(ask)) shared.set(key, flight);
-    const answer = follow(flight, 'miss', undefined);
-    return key === undefined ? answer : withStale(answer, key);
+    return follow(flight, 'miss', undefined);
   }
 
-  /** When nobody can be reached, an answer that is too old is better than none. */
-  function withStale(answer: Answer, key: string): Answer {
-    if (!config.offline.includes('stale-cache')) return answer;
-    async function* batches(): AsyncGenerator<Batch> {
-      let isTold = false;
-      try {
-        for await (const batch of answer.batches) {
-          isTold = true;
-          yield batch;
-        }
-      } catch (error) {
-        const kept = cache.get(key);
-        if (isTold || kept === undefined || !isOutage(error)) throw error;
-        yield kept.events;
-      }
-    }
-    return { ...answer, batches: batches() };
+  /** Begins an answer, with what is to be done when nobody can be reached. */
+  function askOrElse(ask: Ask, candidates: readonly Candidate[], from: Place | undefined): Answer {
+    const steps =
+      candidates.find(({ model }) => model.offline !== undefined)?.model.offline ??
+      ask.principal.offline ??
+      config.offline;
+    const isPatient = !steps.some((step) => step !== 'stale-cache' && step !== 'fail');
+    const answer = take({ ...ask, isPatient }, candidates, from);
+    if (answer.cache === 'hit' || steps.length === 0 || steps[0] === 'fail') return answer;
+    return withOffline(answer, {
+      ask: { ...ask, isPatient },
+      steps,
+      candidates,
+      queue,
+      kept() {
+        const key = keyOf(ask);
+        return key === undefined ? undefined : cache.get(key);
+      },
+      locals: (wanted) => localsFor(ask, desks, candidates, wanted),
+      begin: (next, places) => take(next, places, undefined),
+      note: (way) => usage.offline(ownerOf(ask, modelOf(ask.body)), way),
+    });
   }
 
   /** Lets a request in; gives the tokens that were taken from its rates. */
@@ -194,7 +206,7 @@ export function createEngine(config: GatewayConfig, desks: readonly Desk[]): Eng
   }
 
   return {
-    ask: (ask, from) => take(ask, candidatesOf(ask, desks), from),
+    ask: (ask, from) => askOrElse(ask, candidatesOf(ask, desks), from),
     known(id) {
       const flight = byId.get(id);
       if (flight === undefined || flight.tape.failure !== undefined) return 'nothing';
@@ -211,6 +223,7 @@ export function createEngine(config: GatewayConfig, desks: readonly Desk[]): Eng
     usage,
     cache,
     inflight: () => flights.size,
+    waitingOffline: () => queue.length,
     beforeDispatch(next) {
       claim = next;
     },
@@ -223,6 +236,7 @@ export function createEngine(config: GatewayConfig, desks: readonly Desk[]): Eng
           }),
         );
       }
+      queue.close();
       for (const desk of desks) desk.close();
     },
   };
@@ -237,14 +251,6 @@ function ownerOf(
   model: string,
 ): { principal: string; agent: string | undefined; model: string } {
   return { principal: ask.principal.name, agent: ask.agent, model };
-}
-
-function isOutage(error: unknown): boolean {
-  return (
-    error instanceof LlmFailure &&
-    error.code !== 'answered_elsewhere' &&
-    ['network', 'timeout', 'overload', 'rate', 'funds'].includes(error.kind)
-  );
 }
 
 /** The same id for another request would give somebody an answer to a question that was not asked. */

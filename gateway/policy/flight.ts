@@ -144,7 +144,14 @@ async function fly(
     for (;;) {
       const output = statedOutput(ask.body) ?? world.estimator.outputTokens(model);
       const wanted = meter.inputTokens + (ask.kind === 'embeddings' ? 0 : output);
-      const candidate = await choose({ candidates, tried, deadline, signal, tokens: wanted });
+      const candidate = await choose({
+        candidates,
+        tried,
+        deadline,
+        signal,
+        tokens: wanted,
+        isPatient: ask.isPatient !== false,
+      });
       used = candidate;
       taken = wanted;
       attempts += 1;

@@ -53,11 +53,13 @@ export interface ChoiceFrame {
   readonly signal: AbortSignal;
   /** What it will use of a target's rate. */
   readonly tokens: number;
+  /** Whether to wait a little for a target that is not asked now; without, somebody else helps meanwhile. */
+  readonly isPatient: boolean;
 }
 
 /** Waits for the best candidate that may be tried. @throws {LlmFailure} when none will be in time. */
 export async function choose(frame: ChoiceFrame): Promise<Candidate> {
-  const { candidates, tried, deadline, signal, tokens } = frame;
+  const { candidates, tried, deadline, signal, tokens, isPatient } = frame;
   for (;;) {
     const now = performance.now();
     let soonest = Infinity;
@@ -78,7 +80,8 @@ export async function choose(frame: ChoiceFrame): Promise<Candidate> {
       else candidate.desk.correctRate(-tokens);
     }
     const waitMs = soonest - now;
-    if (waitMs > patienceMs || soonest > deadline) throw allClosed(candidates, waitMs);
+    if (!isPatient || waitMs > patienceMs || soonest > deadline)
+      throw allClosed(candidates, waitMs);
     await sleep(Math.max(1, waitMs), undefined, { signal, ref: false });
   }
 }

@@ -3,6 +3,7 @@
 import { LRUCache } from 'lru-cache';
 
 import type { FlightOutcome } from './flight.ts';
+import type { OfflineWay } from './offline.ts';
 
 /** Lines of the report; the one longest unused goes. */
 export const usageLinesMax = 4096;
@@ -16,6 +17,10 @@ export interface UsageLine {
   failures: number;
   cacheHits: number;
   coalesced: number;
+  /** Answered by a step of the offline chain; the attempt before it counts as a failure. */
+  offlineLocal: number;
+  offlineStale: number;
+  offlineQueued: number;
   inputTokens: number;
   outputTokens: number;
   /** In US dollars; what was unpriced is counted in `unpriced`. */
@@ -37,6 +42,7 @@ export interface UsageOwner {
 export interface UsageBook {
   landed(owner: UsageOwner, outcome: FlightOutcome): void;
   spared(owner: UsageOwner, how: 'cacheHits' | 'coalesced'): void;
+  offline(owner: UsageOwner, way: OfflineWay): void;
   lines(): readonly UsageLine[];
 }
 
@@ -53,6 +59,9 @@ export function createUsageBook(): UsageBook {
         failures: 0,
         cacheHits: 0,
         coalesced: 0,
+        offlineLocal: 0,
+        offlineStale: 0,
+        offlineQueued: 0,
         inputTokens: 0,
         outputTokens: 0,
       };
@@ -91,6 +100,12 @@ export function createUsageBook(): UsageBook {
       const line = lineOf(owner);
       line.requests += 1;
       line[how] += 1;
+    },
+    offline(owner, way) {
+      const line = lineOf(owner);
+      if (way === 'local') line.offlineLocal += 1;
+      else if (way === 'queue') line.offlineQueued += 1;
+      else line.offlineStale += 1;
     },
     lines: () => [...lines.values()],
   };

@@ -78,9 +78,10 @@ export interface Provider {
   close(): Promise<void>;
 }
 
-/** Starts one on a free port of loopback. */
+/** Starts one on a port of loopback; 0: any free one. */
 export async function startProvider(
   models: readonly string[] = ['small', 'large'],
+  ownPort = 0,
 ): Promise<Provider> {
   const faults: (Fault | undefined)[] = [];
   let standing: Fault | undefined;
@@ -165,7 +166,7 @@ export async function startProvider(
   }
 
   await new Promise<void>((resolve) => {
-    server.listen(0, '127.0.0.1', resolve);
+    server.listen(ownPort, '127.0.0.1', resolve);
   });
   const { port } = server.address() as AddressInfo;
   return Object.assign(provider, { url: `http://127.0.0.1:${port}/v1` });

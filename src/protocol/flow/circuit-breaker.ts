@@ -46,6 +46,8 @@ export interface Breaker {
   abandoned(now: Millis): void;
   /** The target itself said when to come back: never shortens what is already so. */
   block(now: Millis, forMs: Millis): void;
+  /** Something else says that the target is back: an open one lets a trial through now. */
+  hint(now: Millis): void;
   state(now: Millis): BreakerState;
 }
 
@@ -134,6 +136,9 @@ export function createBreaker(config: BreakerConfig = {}): Breaker {
       if (!(forMs > 0)) return;
       openUntil = Math.max(openUntil ?? 0, now + forMs);
       trialSince = undefined;
+    },
+    hint(now) {
+      if (openUntil !== undefined) openUntil = Math.min(openUntil, now);
     },
     state(now) {
       if (openUntil === undefined) return { phase: 'closed' };

@@ -1,0 +1,188 @@
+/** What to do when no target can be reached: another model nearby, an answer that is too old, waiting, or saying so. */
+
+import type { OfflineStep } from '../config/schema.ts';
+import type { Batch } from '../events.ts';
+import { LlmFailure, toLlmFailure } from '../failure.ts';
+import type { KeptAnswer } from './answer-cache.ts';
+import type { Ask } from './ask.ts';
+import type { Candidate } from './choice.ts';
+import type { Answer } from './engine.ts';
+import type { OfflineQueue } from './offline-queue.ts';
+
+/** How an answer was got when the target could not be reached. */
+export type OfflineWay = 'local' | 'stale-cache' | 'queue';
+
+/** What the steps need. */
+export interface OfflineFrame {
+  readonly ask: Ask;
+  readonly steps: readonly OfflineStep[];
+  readonly candidates: readonly Candidate[];
+  readonly queue: OfflineQueue;
+  /** The kept answer to this request, however old. */
+  kept(): KeptAnswer | undefined;
+  /** Models nearby that may stand in; `wanted` names one. */
+  locals(wanted: string | undefined): readonly Candidate[];
+  /** Begins an answer without any of these steps. */
+  begin(ask: Ask, candidates: readonly Candidate[]): Answer;
+  /** Counts what a step did. */
+  note(way: OfflineWay): void;
+}
+
+/** The answer, or what the steps make of its failure. */
+export function withOffline(first: Answer, frame: OfflineFrame): Answer {
+  const controller = new AbortController();
+  const startedAt = performance.now();
+  let current = first;
+  let way: OfflineWay | undefined;
+  let isTold = false;
+  let gone: number | undefined;
+
+  function goOn(next: Answer): Answer {
+    current = next;
+    if (isTold) next.told();
+    if (gone !== undefined) next.leave(gone);
+    return next;
+  }
+
+  async function* batches(): AsyncGenerator<Batch> {
+    let hasBegun = false;
+    let failure: LlmFailure;
+    try {
+      for await (const batch of first.batches) {
+        hasBegun = true;
+        yield batch;
+      }
+      return;
+    } catch (error) {
+      failure = toLlmFailure(error);
+      if (isTold || gone !== undefined || !isOutage(failure)) throw error;
+    }
+    const tried: string[] = [];
+    for (const step of frame.steps) {
+      if (step === 'fail') break;
+      const name = typeof step === 'string' ? step : 'local';
+      try {
+        for await (const batch of take(step, failure)) {
+          way = name;
+          if (hasBegun) yield [{ type: 'reset', attempt: tried.length + 1 }];
+          hasBegun = false;
+          yield batch;
+        }
+        if (way !== undefined) return frame.note(way);
+      } catch (error) {
+        // What was told of a step cannot be taken back, and a client that is gone needs none.
+        if (way !== undefined || gone !== undefined) throw error;
+        tried.push(`${name}: ${toLlmFailure(error).message}`);
+      }
+    }
+    throw tried.length === 0 ? failure : exhausted(failure, tried);
+  }
+
+  /** The batches of a step. @throws {LlmFailure} why there are none. */
+  function take(step: Exclude<OfflineStep, 'fail'>, failure: LlmFailure): AsyncIterable<Batch> {
+    switch (step) {
+      case 'stale-cache':
+        return stale();
+      case 'queue':
+        return queued(failure);
+      default:
+        return local(step === 'local' ? undefined : step.local);
+    }
+  }
+
+  async function* local(wanted: string | undefined): AsyncGenerator<Batch> {
+    const { ask } = frame;
+    const [best, ...rest] = frame.locals(wanted);
+    if (best === undefined) throw new LlmFailure('overload', 'there is no such model nearby.');
+    const body = { ...ask.body, model: best.model.name };
+    const same = rest.filter(({ model }) => model.name === best.model.name);
+    // The id stands for what was asked for, which this is not.
+    const instead = { ...ask, body, isIdGiven: false, ttlMs: leftMs() };
+    yield* goOn(frame.begin(instead, [best, ...same])).batches;
+  }
+
+  async function* stale(): AsyncGenerator<Batch> {
+    const kept = frame.kept();
+    if (kept === undefined) throw new LlmFailure('overload', 'no answer to this was kept.');
+    // Readers see where it comes from.
+    yield kept.events.map((event) =>
+      event.type === 'start' ? { ...event, target: 'stale-cache' } : event,
+    );
+  }
+
+  async function* queued(failure: LlmFailure): AsyncGenerator<Batch> {
+    const { ask, queue, candidates } = frame;
+    const place = queue.enter(candidates, startedAt + ask.ttlMs, failure);
+    try {
+      for (;;) {
+        await place.turn(controller.signal);
+        try {
+          for await (const batch of goOn(frame.begin({ ...ask, ttlMs: leftMs() }, candidates))
+            .batches) {
+            place.leave(true);
+            yield batch;
+          }
+          return;
+        } catch (error) {
+          if (place.isLeft || !isOutage(error)) throw error;
+          place.again();
+        }
+      }
+    } finally {
+      place.leave(false);
+    }
+  }
+
+  function leftMs(): number {
+    return Math.max(1, frame.ask.ttlMs - (performance.now() - startedAt));
+  }
+
+  return {
+    run: first.run,
+    get cache() {
+      return way === 'stale-cache' ? 'stale' : current.cache;
+    },
+    get offline() {
+      return way;
+    },
+    batches: batches(),
+    told() {
+      isTold = true;
+      current.told();
+    },
+    outcome: () => current.outcome(),
+    leave(graceMs) {
+      gone = graceMs;
+      current.leave(graceMs);
+      const stop = (): void =>
+        controller.abort(new LlmFailure('cancelled', 'The client went away.'));
+      if (graceMs === 0) stop();
+      else setTimeout(stop, graceMs).unref();
+    },
+  };
+}
+
+/** Whether a failure says that nobody can be asked now. */
+export function isOutage(error: unknown): boolean {
+  return (
+    error instanceof LlmFailure &&
+    error.code !== 'answered_elsewhere' &&
+    error.code !== 'gateway_stopping' &&
+    ['network', 'timeout', 'overload', 'rate', 'funds'].includes(error.kind)
+  );
+}
+
+function exhausted(failure: LlmFailure, tried: readonly string[]): LlmFailure {
+  const { status, code, retryAfterMs, wasDispatched } = failure;
+  return new LlmFailure(
+    failure.kind,
+    `${failure.message} What else was tried: ${tried.join(' ')}`,
+    {
+      status,
+      code,
+      wasDispatched,
+      cause: failure,
+      ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+    },
+  );
+}
