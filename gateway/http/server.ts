@@ -2,6 +2,7 @@
 
 import { createServer } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 
 import type { GatewayConfig } from '../config/load.ts';
 import { LlmFailure, toLlmFailure } from '../failure.ts';
@@ -55,14 +56,28 @@ export async function openHttpServer(options: HttpOptions): Promise<HttpServer> 
     }
   }
 
+  /** Answers under way on each connection. */
+  const connections = new Map<Socket, number>();
+  let isClosing = false;
   const server = createServer(
     { keepAliveTimeout: 65_000, requestTimeout: 60_000, noDelay: true },
     (request, response) => {
+      const { socket } = request;
+      connections.set(socket, (connections.get(socket) ?? 0) + 1);
+      response.once('close', () => {
+        const open = (connections.get(socket) ?? 1) - 1;
+        if (connections.has(socket)) connections.set(socket, open);
+        if (isClosing && open === 0) socket.destroySoon();
+      });
       response.on('error', () => undefined);
       void serve(request, response);
     },
   );
   server.maxConnections = connectionsMax;
+  server.on('connection', (socket) => {
+    connections.set(socket, 0);
+    socket.once('close', () => connections.delete(socket));
+  });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(config.http.port, config.http.host, () => {
@@ -82,7 +97,9 @@ export async function openHttpServer(options: HttpOptions): Promise<HttpServer> 
           clearTimeout(timer);
           resolve();
         });
-        server.closeIdleConnections();
+        // Those kept for a next request, and those that never made one, have nothing to wait for.
+        isClosing = true;
+        for (const [socket, open] of connections) if (open === 0) socket.destroySoon();
       }),
   };
 }

@@ -68,6 +68,7 @@ export function createOpenAiTarget(config: TargetConfig): Target {
     const utf8 = new TextDecoder('utf-8', { ignoreBOM: false });
     let batch: LlmEvent[] = [start];
     let failure: LlmFailure | undefined;
+    let isTail = false;
     const parser = createParser({
       maxBufferSize: eventLengthMax,
       onEvent({ data }) {
@@ -92,7 +93,9 @@ export function createOpenAiTarget(config: TargetConfig): Target {
           yield ready;
         }
         if (failure !== undefined) throw failure;
-        if (decoder.isFinished()) incoming.setTimeout(tailMs, () => incoming.destroy());
+        // Once: every call adds a listener, and a long tail comes in many pieces.
+        if (decoder.isFinished() && !isTail) incoming.setTimeout(tailMs, () => incoming.destroy());
+        isTail = decoder.isFinished();
       }
     } catch (error) {
       // Nothing is missing when the connection breaks after the last word.
