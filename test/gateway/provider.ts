@@ -78,10 +78,11 @@ export interface Provider {
   close(): Promise<void>;
 }
 
-/** Starts one on a port of loopback; 0: any free one. */
+/** Starts one on a port; 0: any free one. */
 export async function startProvider(
   models: readonly string[] = ['small', 'large'],
   ownPort = 0,
+  host = '127.0.0.1',
 ): Promise<Provider> {
   const faults: (Fault | undefined)[] = [];
   let standing: Fault | undefined;
@@ -166,7 +167,7 @@ export async function startProvider(
   }
 
   await new Promise<void>((resolve) => {
-    server.listen(ownPort, '127.0.0.1', resolve);
+    server.listen(ownPort, host, resolve);
   });
   const { port } = server.address() as AddressInfo;
   return Object.assign(provider, { url: `http://127.0.0.1:${port}/v1` });
