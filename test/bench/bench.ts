@@ -1,10 +1,11 @@
 /**
  * The bench: figures of this node beside what they are compared with, measured in one run.
- * Run: `npm run bench -- [--json FILE] [--quick] [--only footprint|throughput|nodes|calls|decisions|state]`. Needs root for the footprint.
+ * Run: `npm run bench -- [--json FILE] [--quick] [--only footprint|throughput|nodes|calls|agents|decisions|state]`. Needs root for the footprint.
  */
 
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
+import { agents } from './agents.ts';
 import { betweenNodes } from './between-nodes.ts';
 import { calls } from './calls.ts';
 import { decisions } from './decisions.ts';
@@ -36,6 +37,7 @@ if (wants('nodes')) {
 if (wants('calls')) {
   rows.push(...(await calls(values.quick ? { rounds: 1, seconds: 1 } : { rounds: 3, seconds: 4 })));
 }
+if (wants('agents')) rows.push(...(await agents({ rounds: values.quick ? 1 : 3 })));
 if (wants('decisions')) {
   rows.push(
     ...(await decisions(

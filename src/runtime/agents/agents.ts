@@ -19,21 +19,14 @@ import type { HeldClaim } from './claims.ts';
 import { createCrew } from './crew.ts';
 import type { Hold } from './crew.ts';
 import { createMoving } from './moving.ts';
-import {
-  deploymentOf,
-  deploymentsMax,
-  isLater,
-  readAgentsPage,
-  readDeployments,
-} from './deployment.ts';
-import type { AgentsPage, Deployment } from './deployment.ts';
+import { deploymentOf, deploymentsMax, isLater, numberOf, readDeployments } from './deployment.ts';
+import type { Deployment } from './deployment.ts';
+import { instancesMax, readAgentsPage, writeAgentsPage } from './agents-page.ts';
+import type { AgentsPage } from './agents-page.ts';
 import type { AgentHealth, AgentInfo, Deployed, DeployOptions } from './deploy-options.ts';
 import { healthOf } from './health.ts';
 import { createGate } from './gate.ts';
-import { numberOf, place } from './placing.ts';
-
-/** Instances one node runs at once. */
-export const instancesMax = 200;
+import { place } from './placing.ts';
 
 /** How long a change waits for others of the same moment before it is told, in ms. */
 const tellMs = 10;
@@ -66,12 +59,14 @@ export function createAgents(
   const { cells } = world.adapters;
   const { calls, clock, log, mesh, store } = world;
   const random = world.random();
-  const claims = createClaims();
+  const claims = createClaims(() => void (isStale && refresh()));
   const checkpoints = createCheckpoints(world);
   const deployments = new Map<string, Deployment>();
   const bundles = createBundles(world);
   let isDraining = false;
   let isStopped = true;
+  /** Something here has changed since the claims were taken in: done when they are looked at, once for many changes. */
+  let isStale = false;
   /** Nothing is taken before this: what others hold by now may not be known here yet. */
   let takesFrom = 0;
   let soonAt = Infinity;
@@ -130,16 +125,17 @@ export function createAgents(
   /** Many changes of one moment are one word to the others. */
   function tell(): void {
     if (isStopped) return;
-    refresh();
+    isStale = true;
     cancelTell ??= clock.alarm(clock.now() + tellMs, () => {
       cancelTell = undefined;
+      if (isStale) refresh();
       const page: AgentsPage = {
         isDraining,
         deployments: [...deployments.values()],
         claims: crew.claimsHere(),
       };
       try {
-        pages.write('agents', page);
+        pages.write('agents', writeAgentsPage(page));
       } catch (error) {
         log.error({ error }, 'the agents here could not be told');
       }
@@ -172,6 +168,7 @@ export function createAgents(
 
   /** Takes in what the pages say; true when a deployment is new. */
   function refresh(): boolean {
+    isStale = false;
     const all = livePages();
     const isNew = learn(all.flatMap(({ page }) => page.deployments));
     const held: HeldClaim[] = all.flatMap(({ node, page }) =>
@@ -250,11 +247,12 @@ export function createAgents(
     if (clock.now() < takesFrom) return;
     const all = livePages();
     for (const wanted of deployments.values()) {
-      if (wanted.hash === undefined || running.size >= instancesMax) continue;
+      if (wanted.hash === undefined) continue;
       const placed = place(world, wanted, all, claims);
       for (const [number, node] of placed.entries()) {
         const instance = `${wanted.name}#${number}`;
         if (node !== mesh.self || running.has(instance)) continue;
+        if (running.size >= instancesMax) return;
         void crew.take(wanted, instance);
       }
     }

@@ -3,7 +3,7 @@
 import type { NodeId } from '../../kernel/ids.ts';
 import { createTies } from '../../protocol/supervision/ties.ts';
 import type { TieEffect, Ties } from '../../protocol/supervision/ties.ts';
-import type { Claim } from './deployment.ts';
+import type { Claim } from './agents-page.ts';
 
 /** Instances whose last epoch is remembered after their holder is gone. */
 export const epochsMax = 4_096;
@@ -34,8 +34,8 @@ export function beats(
   return one.epoch > other.epoch || (one.epoch === other.epoch && one.node < other.node);
 }
 
-/** Builds them, empty. */
-export function createClaims(): Claims {
+/** Builds them, empty. @param fresh takes in what has changed here since, before anybody looks */
+export function createClaims(fresh: () => void): Claims {
   const ties = createTies();
   const epochs = new Map<string, number>();
   let held = new Map<string, HeldClaim>();
@@ -50,8 +50,14 @@ export function createClaims(): Claims {
     ties,
     saw,
     epoch: (instance) => epochs.get(instance) ?? 0,
-    holder: (instance) => held.get(instance),
-    all: () => [...held.values()],
+    holder(instance) {
+      fresh();
+      return held.get(instance);
+    },
+    all() {
+      fresh();
+      return [...held.values()];
+    },
     update(all) {
       const next = new Map<string, HeldClaim>();
       for (const claim of all) {

@@ -2,6 +2,7 @@
 
 import type { Cells } from '../../ports/agent-cell.ts';
 import type { NodeId } from '../../kernel/ids.ts';
+import { callBodyBytesMax } from '../../kernel/call.ts';
 import { decodeCbor, encodeCbor } from '../../wire/cbor.ts';
 import type { PartWorld } from '../parts.ts';
 import type { AgentPort } from './agent-port.ts';
@@ -10,7 +11,8 @@ import type { Bundles } from './bundles.ts';
 import type { Checkpoints } from './checkpoints.ts';
 import { beats } from './claims.ts';
 import type { Claims, HeldClaim } from './claims.ts';
-import type { Claim, Deployment } from './deployment.ts';
+import type { Claim } from './agents-page.ts';
+import type { Deployment } from './deployment.ts';
 import { takeTasks } from './task-taking.ts';
 import type { Tasks } from '../tasks/tasks.ts';
 import { startInstance } from './instance.ts';
@@ -97,8 +99,6 @@ export function createCrew(parts: CrewWorld): Crew {
   const { calls, clock, log, mesh, metrics } = parts.world;
   const random = parts.world.random();
   const running = new Map<string, Running>();
-  /** Ends the wait for the lock of each. */
-  const waits = new WeakMap<Running, AbortSignal>();
 
   function claimsHere(): Claim[] {
     const claimed = [...running].filter(([, { epoch }]) => epoch > 0);
@@ -156,7 +156,6 @@ export function createCrew(parts: CrewWorld): Crew {
   }
 
   function begin(wanted: Deployment, instance: string): Running {
-    const control = new AbortController();
     const own: Running = {
       agent: wanted.name,
       hash: wanted.hash ?? '',
@@ -166,19 +165,19 @@ export function createCrew(parts: CrewWorld): Crew {
       instance: undefined,
       endsWith: [],
       follow: takeTasks(parts.tasks, wanted, instance, () => own.instance),
-      letGo: async () => control.abort(),
+      letGo: async () => {},
     };
-    waits.set(own, control.signal);
     return own;
   }
 
   /** Waits until a majority says that it runs here and nowhere else. */
   async function hold(instance: string, own: Running): Promise<void> {
-    const signal = waits.get(own) ?? AbortSignal.abort();
+    const control = new AbortController();
+    own.letGo = async () => control.abort();
     const held = await parts.hold(`agent/${instance}`, {
       ttl: lockTtlMs,
       wait: lockWaitMs,
-      signal,
+      signal: control.signal,
     });
     own.letGo = () => held.release();
     if (running.get(instance) !== own) return;
@@ -285,7 +284,7 @@ export function createCrew(parts: CrewWorld): Crew {
       );
       const heard = answers.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
       for (const bytes of heard) {
-        for (const claim of decodeCbor(bytes) as HeldClaim[]) {
+        for (const claim of decodeCbor(bytes, { bytesMax: callBodyBytesMax }) as HeldClaim[]) {
           const own = running.get(claim.instance);
           claims.saw(claim.instance, claim.epoch);
           if (

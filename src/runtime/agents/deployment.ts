@@ -102,49 +102,7 @@ export function isLater(word: Deployment, known: Deployment | undefined): boolea
   return word.count > known.count || (word.count === known.count && word.by > known.by);
 }
 
-/** One instance on the page of the node that holds it. */
-export interface Claim {
-  readonly agent: string;
-  readonly instance: string;
-  readonly epoch: number;
-  readonly state: string;
-  readonly restarts: number;
-  readonly since: number;
-}
-
-const claimSchema = z.object({
-  agent: text,
-  instance: text,
-  epoch: z.int().check(z.gte(1)),
-  state: text,
-  restarts: z.int(),
-  since: z.number(),
-});
-
-const pageSchema = z.object({
-  isDraining: z.boolean(),
-  deployments: z.array(z.unknown()),
-  claims: z.array(z.unknown()),
-});
-
-/** The agents' section of a page. */
-export interface AgentsPage {
-  readonly isDraining: boolean;
-  readonly deployments: readonly Deployment[];
-  readonly claims: readonly Claim[];
-}
-
-/** Reads one; a section that is none is empty. */
-export function readAgentsPage(section: unknown): AgentsPage {
-  const read = pageSchema.safeParse(section);
-  if (!read.success) return { isDraining: false, deployments: [], claims: [] };
-  const claims = read.data.claims.slice(0, 512).flatMap((one) => {
-    const claim = claimSchema.safeParse(one);
-    return claim.success ? [claim.data] : [];
-  });
-  return {
-    isDraining: read.data.isDraining,
-    deployments: readDeployments(read.data.deployments),
-    claims,
-  };
+/** The replica that an instance is. */
+export function numberOf(instance: string): number {
+  return Number(instance.slice(instance.lastIndexOf('#') + 1));
 }

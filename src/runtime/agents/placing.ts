@@ -6,7 +6,8 @@ import { placeReplicas, replicasMax } from '../../protocol/placement/place.ts';
 import { parseSelector } from '../../protocol/placement/selector.ts';
 import type { PartWorld } from '../parts.ts';
 import type { Claims } from './claims.ts';
-import type { AgentsPage, Deployment } from './deployment.ts';
+import type { AgentsPage } from './agents-page.ts';
+import type { Deployment } from './deployment.ts';
 
 /**
  * The node of each replica.
@@ -70,9 +71,4 @@ export function place(
   const placed = placeReplicas(wanted.name, replicas, sites, holders);
   // Whoever holds an instance moves it itself: nobody takes it from a node that is being drained.
   return placed.map((node, number) => holders[number] ?? node);
-}
-
-/** The replica that an instance is. */
-export function numberOf(instance: string): number {
-  return Number(instance.slice(instance.lastIndexOf('#') + 1));
 }
