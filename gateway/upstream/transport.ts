@@ -12,6 +12,9 @@ const idleSocketsMax = 256;
 /** Largest answer that is not a stream, in bytes. */
 export const answerBytesMax: number = 32 * 1024 * 1024;
 
+/** How long what is on its way is still taken after an abort, in ms. */
+const leaveMs = 250;
+
 /** One request. */
 export interface UpstreamRequest {
   readonly method: 'GET' | 'POST';
@@ -83,7 +86,7 @@ export function createTransport(base: string): Transport {
       outgoing.once('response', (incoming) => {
         settle();
         // From here on the reader decides how long it waits; an abort still ends the connection.
-        const cut = (): void => void incoming.destroy(aborted(signal));
+        const cut = (): void => leave(incoming, aborted(signal));
         signal.addEventListener('abort', cut, { once: true });
         incoming.once('close', () => signal.removeEventListener('abort', cut));
         // A connection that breaks while nobody reads must not end the process.
@@ -112,6 +115,18 @@ export function createTransport(base: string): Transport {
     },
     close: () => agent.destroy(),
   };
+}
+
+/**
+ * Says that nobody listens any more, and still takes what is on its way: it was made, and will be paid for. The other
+ * side ends the connection at once, or loses it.
+ */
+function leave(incoming: IncomingMessage, why: LlmFailure): void {
+  const isStream = incoming.headers['content-type']?.includes('text/event-stream') === true;
+  if (!isStream || incoming.socket.destroyed) return void incoming.destroy(why);
+  incoming.socket.end();
+  const timer = setTimeout(() => incoming.destroy(why), leaveMs);
+  incoming.once('close', () => clearTimeout(timer));
 }
 
 function unreachable(error: NodeJS.ErrnoException): LlmFailure {

@@ -374,6 +374,8 @@ async function streamChat(
     if (isGone) return bill();
     if (provider.pieceMs > 0) await pause(provider.pieceMs);
     await chunk(piece);
+    // What is written to a connection that is closed goes nowhere.
+    if (isGone || response.socket?.writable !== true) return bill();
     sent += 1;
     entry.sent = sent;
     if (at + 1 !== middle) continue;
