@@ -11,8 +11,8 @@ import type { PartWorld } from '../parts.ts';
 /** Largest checkpoint, in bytes. */
 export const checkpointBytesMax: number = 64 * 1024;
 
-/** Checkpoints one node keeps, its own and those of others; the one written longest ago goes. */
-export const checkpointsMax = 1024;
+/** Checkpoints one node keeps: those of a full node, and its share of the copies of others; the one written longest ago goes. */
+export const checkpointsMax = 4096;
 
 /** Other nodes that keep a copy. */
 export const checkpointCopies = 2;

@@ -6,7 +6,7 @@ import type { TieEffect, Ties } from '../../protocol/supervision/ties.ts';
 import type { Claim } from './agents-page.ts';
 
 /** Instances whose last epoch is remembered after their holder is gone. */
-export const epochsMax = 4_096;
+export const epochsMax = 16_384;
 
 /** A claim and whose it is. */
 export interface HeldClaim extends Claim {
