@@ -9,6 +9,8 @@ import type { GatewayConfig } from './config/load.ts';
 import { toLlmFailure } from './failure.ts';
 import { openHttpServer } from './http/server.ts';
 import { createEscrow } from './mesh/escrow.ts';
+import { createToolbox } from './mcp/toolbox.ts';
+import type { MayCall, ToolNode } from './mcp/toolbox.ts';
 import { createMeshProvider } from './mesh/provider.ts';
 import { withRelay } from './mesh/relay.ts';
 import { createWord } from './mesh/word.ts';
@@ -43,6 +45,10 @@ export interface GatewayOptions {
   readonly config: GatewayConfig;
   /** The node it belongs to; without one it serves HTTP alone. */
   readonly node?: MeshNode & AgentHandles;
+  /** Whose services its MCP clients may use. @default those of the node's mesh */
+  readonly tools?: ToolNode;
+  /** Decides about tools that have an effect. @default yes for the principals that the configuration names for it */
+  readonly mayCall?: MayCall;
   /** Where it remembers what was spent; without one a restart forgets it. */
   readonly dataDir?: string;
   /** Tells the owner what went wrong inside, in one line. */
@@ -68,9 +74,15 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   const looks = desks.flatMap((desk) =>
     desk.config.models === undefined ? [watchModels(desk, controller.signal, report)] : [],
   );
+  const toolNode = options.tools ?? node;
+  const tools =
+    config.tools === undefined || toolNode === undefined
+      ? undefined
+      : createToolbox(config.tools, toolNode, options.mayCall);
   try {
     const http = await openHttpServer({
       config,
+      tools,
       engine: word === undefined || node === undefined ? engine : withRelay(engine, word, node.llm),
       report: (error) =>
         report(

@@ -14,6 +14,7 @@ import type {
   PrincipalEntry,
   RateConfig,
   TargetEntry,
+  ToolEntry,
 } from './schema.ts';
 import { readSecret } from './secret.ts';
 import type { Secret } from './secret.ts';
@@ -67,6 +68,16 @@ export interface PrincipalConfig {
   readonly nodes: readonly string[];
 }
 
+/** An action that MCP clients may call. */
+export interface ToolConfig {
+  readonly action: string;
+  readonly namespace: string;
+  readonly effect: boolean;
+  readonly description: string | undefined;
+  /** Undefined: nobody is named. */
+  readonly principals: readonly string[] | undefined;
+}
+
 /** A whole configuration, with its keys. */
 export interface GatewayConfig {
   readonly http: {
@@ -82,6 +93,8 @@ export interface GatewayConfig {
   readonly queueMax: number;
   readonly offlineQueueMax: number;
   readonly cache: { readonly bytes: number; readonly scope: 'principal' | 'mesh' };
+  /** Actions of services that MCP clients may call; undefined: there is no MCP server. */
+  readonly tools: readonly ToolConfig[] | undefined;
   readonly offline: readonly OfflineStep[];
   /** Gateways that share the budgets: each may spend its part, whatever it hears of the others. */
   readonly gateways: number;
@@ -178,6 +191,7 @@ export function resolveConfig(file: ConfigFile, environment: NodeJS.ProcessEnv):
     offlineQueueMax: file.queue?.offlineMax ?? 256,
     cache: { bytes: file.cache?.bytes ?? 33_554_432, scope: file.cache?.scope ?? 'principal' },
     offline: file.offline ?? ['stale-cache', 'fail'],
+    tools: file.mcp === undefined ? undefined : resolveTools(file.mcp.tools),
     gateways: file.gateways ?? 1,
   };
 }
@@ -223,6 +237,21 @@ function resolveTarget(target: TargetEntry, environment: NodeJS.ProcessEnv): Tar
     rate: target.rate ?? {},
     isLocal,
   };
+}
+
+function resolveTools(entries: readonly (string | ToolEntry)[]): readonly ToolConfig[] {
+  const tools = entries.map((entry) => {
+    const tool: ToolEntry = typeof entry === 'string' ? { action: entry } : entry;
+    const { action, namespace = 'default', effect = true, description, principals } = tool;
+    return { name: toolName(action), action, namespace, effect, description, principals };
+  });
+  assertDistinct('tools under mcp', tools);
+  return tools;
+}
+
+/** How models call the tool of an action: many take names without dots only. */
+export function toolName(action: string): string {
+  return action.replace(/[^A-Za-z0-9_-]/g, '_').slice(0, 64);
 }
 
 const defaultUrls: Readonly<Record<string, string>> = { ollama: 'http://127.0.0.1:11434' };

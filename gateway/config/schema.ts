@@ -8,6 +8,9 @@ export const targetsMax = 64;
 /** Principals of one gateway. */
 export const principalsMax = 1024;
 
+/** Tools of one gateway. */
+export const toolsMax = 128;
+
 /** Models of one target. */
 export const modelsMax = 1024;
 
@@ -100,6 +103,20 @@ export interface GroupEntry {
  */
 export type OfflineStep = 'local' | { readonly local: string } | 'stale-cache' | 'queue' | 'fail';
 
+/** An action that MCP clients may call. */
+export interface ToolEntry {
+  /** `service.action` */
+  readonly action: string;
+  /** @default 'default' */
+  readonly namespace?: string | undefined;
+  /** Whether it changes anything: then it is called only for whom it is allowed. @default true */
+  readonly effect?: boolean | undefined;
+  /** What models are told of it. */
+  readonly description?: string | undefined;
+  /** Who may see and call it. @default everybody who may ask; for an action with an effect, nobody */
+  readonly principals?: readonly string[] | undefined;
+}
+
 /** A parsed file. */
 export interface ConfigFile {
   readonly http?:
@@ -134,6 +151,8 @@ export interface ConfigFile {
       }
     | undefined;
   readonly offline?: readonly OfflineStep[] | undefined;
+  /** Actions of services that MCP clients may call as tools. */
+  readonly mcp?: { readonly tools: readonly (string | ToolEntry)[] } | undefined;
   /** Gateways of the mesh with these same budgets; each may spend one part of them. @default 1 */
   readonly gateways?: number | undefined;
 }
@@ -230,6 +249,21 @@ const principal: z.ZodMiniType<PrincipalEntry> = z.strictObject({
   nodes: z.optional(z.array(z.string())),
 });
 
+const actionName = z
+  .string()
+  .check(z.maxLength(129), z.regex(/^[^.\s].*\.[^.\s]+$/, 'must be SERVICE.ACTION'));
+
+const tool: z.ZodMiniType<string | ToolEntry> = z.union([
+  actionName,
+  z.strictObject({
+    action: actionName,
+    namespace: z.optional(z.string().check(z.minLength(1))),
+    effect: z.optional(z.boolean()),
+    description: z.optional(z.string().check(z.maxLength(1024))),
+    principals: z.optional(z.array(name)),
+  }),
+]);
+
 /** The whole file. */
 export const configSchema: z.ZodMiniType<ConfigFile> = z.strictObject({
   http: z.optional(
@@ -255,6 +289,7 @@ export const configSchema: z.ZodMiniType<ConfigFile> = z.strictObject({
       scope: z.optional(z.enum(['principal', 'mesh'])),
     }),
   ),
+  mcp: z.optional(z.strictObject({ tools: z.array(tool).check(z.maxLength(toolsMax)) })),
   gateways: z.optional(z.int().check(z.minimum(1), z.maximum(64))),
   offline: z.optional(offline),
 });

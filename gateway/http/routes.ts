@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 
 import type { GatewayConfig, PrincipalConfig } from '../config/load.ts';
 import { LlmFailure } from '../failure.ts';
+import type { Toolbox } from '../mcp/toolbox.ts';
 import type { Engine } from '../policy/engine.ts';
 import { serveChat, serveEmbeddings } from './serve-chat.ts';
 import { serveHealth, serveMetrics, serveTargets, serveUsage } from './serve-health.ts';
@@ -21,6 +22,7 @@ import { serveResponses } from './serve-responses.ts';
 /** What a handler is given. */
 export interface RouteCall {
   readonly engine: Engine;
+  readonly tools: Toolbox | undefined;
   readonly config: GatewayConfig;
   /** Undefined for what everybody may see. */
   readonly principal: PrincipalConfig | undefined;
@@ -70,6 +72,13 @@ export const routes: ReadonlyMap<string, Methods> = new Map<string, Methods>([
   ['/api/show', { POST: asOllama(serveShow) }],
   ['/api/chat', { POST: asOllama(serveOllamaChat) }],
   ['/api/embed', { POST: asOllama(serveEmbed) }],
+  [
+    '/mcp',
+    {
+      // Loaded with the first client: most gateways have none.
+      POST: forCaller(async (call) => (await import('./serve-mcp.ts')).serveMcp(call)),
+    },
+  ],
   ['/health', { GET: { isOpen: true, serve: async (call) => serveHealth(call) } }],
   ['/metrics', { GET: forCaller(serveMetrics) }],
   ['/mycel/targets', { GET: forCaller(serveTargets) }],

@@ -7,6 +7,7 @@ import type { Socket } from 'node:net';
 import type { GatewayConfig } from '../config/load.ts';
 import { LlmFailure, toLlmFailure } from '../failure.ts';
 import type { Engine } from '../policy/engine.ts';
+import type { Toolbox } from '../mcp/toolbox.ts';
 import { createIdentify } from './caller.ts';
 import { sendFailure } from './exchange.ts';
 import { routes } from './routes.ts';
@@ -28,6 +29,8 @@ export interface HttpServer {
 export interface HttpOptions {
   readonly config: GatewayConfig;
   readonly engine: Engine;
+  /** What MCP clients may call; undefined: nothing. */
+  readonly tools?: Toolbox | undefined;
   /** Tells of a bug: never of what a client or a target did. */
   report(error: unknown): void;
 }
@@ -37,7 +40,7 @@ const closeMs = 2_000;
 
 /** Listens. @throws the system's error when it cannot. */
 export async function openHttpServer(options: HttpOptions): Promise<HttpServer> {
-  const { config, engine, report } = options;
+  const { config, engine, tools, report } = options;
   const identify = createIdentify(config);
 
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -45,7 +48,7 @@ export async function openHttpServer(options: HttpOptions): Promise<HttpServer> 
     try {
       route = find(request);
       const principal = route.isOpen ? undefined : identify(request);
-      await route.serve({ engine, config, principal, request, response });
+      await route.serve({ engine, tools, config, principal, request, response });
     } catch (error) {
       const failure = toLlmFailure(error);
       if (failure.kind === 'internal') report(error);

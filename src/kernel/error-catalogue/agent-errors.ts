@@ -71,6 +71,11 @@ export const agentErrors = {
     text: 'The task ended without having been done.',
     fix: 'Read the reason; "mycel auctions" shows who bid and what came of it.',
   },
+  MYCEL_TOOL_REFUSED: {
+    retryable: false,
+    text: 'The tool may not be called.',
+    fix: 'Read the reason; the policy for tools with an effect is where the tool was allowed.',
+  },
   MYCEL_UNKNOWN_ACTION: {
     retryable: false,
     text: 'The service has no such action.',
