@@ -2,6 +2,7 @@
 
 import type { Millis } from '../../kernel/core.ts';
 import type { Dot } from './causal-context.ts';
+import { byRecency } from './cell.ts';
 import type { CellAddress } from './cell.ts';
 import { isSame } from './replica-state.ts';
 import type { CellFact, ReplicaState } from './replica-state.ts';
@@ -15,7 +16,7 @@ const triesMax = 5;
 
 /** The buffer. */
 export class PeerOutbox {
-  #waiting = new Map<CellAddress, Dot[]>();
+  #waiting = new Map<CellAddress, readonly Dot[]>();
   #waitingCount = 0;
   #flight:
     | { readonly seq: number; readonly facts: readonly CellFact[]; readonly until: Millis }
@@ -41,7 +42,7 @@ export class PeerOutbox {
   add({ address, live, dead }: CellFact): void {
     const fresh = live.length + dead.length;
     if (this.#waitingCount + fresh > outboxDotsMax) return this.forget();
-    const dots = this.#waiting.get(address) ?? [];
+    const dots = [...(this.#waiting.get(address) ?? [])];
     for (const { replica, count } of live) dots.push({ replica, count });
     for (const { replica, count } of dead) {
       if (!dots.some((dot) => isSame(dot, { replica, count }))) dots.push({ replica, count });
@@ -60,7 +61,11 @@ export class PeerOutbox {
     if (this.#flight !== undefined || this.#waiting.size === 0) return undefined;
     const basket = new FactBasket(bytesMax);
     for (const [address, dots] of this.#waiting) {
-      if (!basket.put(resolve(state, address, dots))) break;
+      if (!basket.put(resolve(state, address, dots))) {
+        const part = basket.facts.at(-1);
+        if (part?.address === address) this.#waiting.set(address, rest(state, dots, part));
+        break;
+      }
       this.#waiting.delete(address);
     }
     this.#waitingCount = 0;
@@ -97,6 +102,20 @@ export class PeerOutbox {
     this.#tries = 0;
     this.hasGap = true;
   }
+}
+
+/**
+ * What waits on when a part of it is on its way. Deaths do not wait alone, the latest write of that part stays beside
+ * them: whoever refuses it must not take them.
+ */
+function rest(state: ReplicaState, dots: readonly Dot[], part: CellFact): readonly Dot[] {
+  const told: readonly Dot[] = [...part.live, ...part.dead];
+  const left = dots.filter((dot) => !told.some((one) => isSame(one, dot)));
+  const entries = state.entries(part.address);
+  const [latest] = part.live.toSorted(byRecency);
+  const areDeaths = !left.some((dot) => entries.some((entry) => isSame(entry, dot)));
+  if (left.length === 0 || latest === undefined || !areDeaths) return left;
+  return [...left, { replica: latest.replica, count: latest.count }];
 }
 
 function resolve(state: ReplicaState, address: CellAddress, dots: readonly Dot[]): CellFact {

@@ -76,16 +76,16 @@ export class ReplicaState {
     return cell && type && readCell(type, cell.entries);
   }
 
-  /** Makes a local write: kills what it replaces, and adds a value unless it is a removal. Gives the fact to tell. */
+  /** Makes a local write: kills what it replaces, and adds its values; a removal has none. Gives the fact to tell. */
   write(replica: ReplicaId, address: CellAddress, change: CellChange, at: Hlc): CellFact {
     const dead = this.entries(address)
       .filter((entry) => change.replaces(entry))
       .map(({ replica: by, count }) => ({ replica: by, count }));
     this.#rememberBase(replica, address, dead);
     const live: Entry[] = [];
-    if (change.value !== undefined) {
-      const count = this.#nextCount(replica);
-      live.push({ replica, count, at, value: change.value });
+    for (const value of change.values ?? (change.value === undefined ? [] : [change.value])) {
+      const count = this.#nextCount(replica, live.length);
+      live.push({ replica, count, at, value });
     }
     const fact = { address, live, dead };
     this.join(fact);
@@ -184,10 +184,13 @@ export class ReplicaState {
     return { replaces: (entry) => entry.replica === replica, value };
   }
 
-  /** Never simply after the last known one: that may be of a life whose later counters are not known here yet. */
-  #nextCount(replica: ReplicaId): number {
+  /**
+   * Never simply after the last known one: that may be of a life whose later counters are not known here yet.
+   * @param taken counters that this write has used already
+   */
+  #nextCount(replica: ReplicaId, taken: number): number {
     const life = this.#life;
-    if (life?.replica !== replica) return this.context.last(replica) + 1;
+    if (life?.replica !== replica) return this.context.last(replica) + 1 + taken;
     const count = this.context.firstFree(replica, life.next);
     life.next = count + 1;
     return count;

@@ -11,10 +11,11 @@ import {
 } from './cell.ts';
 import type { BoundedPage, Entry, Plain } from './cell.ts';
 
-/** A change to one cell. A removal has no value. */
+/** A change to one cell. A removal has no value; what is too large for one entry has several. */
 export interface CellChange {
   readonly replaces: (entry: Entry) => boolean;
   readonly value?: Plain;
+  readonly values?: readonly Plain[];
 }
 
 const all = (): boolean => true;

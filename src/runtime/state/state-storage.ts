@@ -62,11 +62,11 @@ export async function openStateStorage(
     replica: own,
     compactIfWanted,
     async keep(facts) {
-      await journal.append(encodeStateRecord({ kind: 'facts', facts }), 'now');
+      await Promise.all([...records(facts)].map((record) => journal.append(record, 'now')));
       compactIfWanted();
     },
     keepLazily(facts) {
-      void journal.append(encodeStateRecord({ kind: 'facts', facts }), 'lazy');
+      for (const record of records(facts)) void journal.append(record, 'lazy');
       compactIfWanted();
     },
     keepContext(known) {
@@ -81,19 +81,34 @@ export async function openStateStorage(
 function* snapshot(state: ReplicaState, replica: ReplicaId): Generator<Uint8Array> {
   const known = state.context.entries().map(([name, spans]) => [name, spans.slice()] as const);
   yield encodeStateRecord({ kind: 'replica', replica });
+  yield* records(state.facts());
+  for (const part of slices(known)) yield encodeStateRecord({ kind: 'context', known: part });
+}
+
+/** Facts in as many records as they need. Deaths come behind the writes that take their place. */
+function* records(facts: Iterable<CellFact>): Generator<Uint8Array> {
   let basket = new FactBasket(recordBytes);
-  for (const fact of state.facts()) {
+  for (const fact of facts) {
     let rest = fact;
     while (!basket.put(rest)) {
-      const taken = basket.facts.at(-1);
-      const told = taken?.address === rest.address ? taken.live : [];
-      rest = { ...rest, live: rest.live.filter((entry) => !told.includes(entry)) };
-      yield encodeStateRecord({ kind: 'facts', facts: basket.facts });
+      const part = basket.facts.at(-1);
+      // A peer may hold larger values to be right than this version does.
+      const isTooLarge = part === undefined;
+      yield encodeStateRecord({ kind: 'facts', facts: isTooLarge ? [rest] : basket.facts });
       basket = new FactBasket(recordBytes);
+      if (isTooLarge) break;
+      if (part.address === rest.address) rest = without(rest, part);
     }
   }
   if (!basket.isEmpty) yield encodeStateRecord({ kind: 'facts', facts: basket.facts });
-  for (const part of slices(known)) yield encodeStateRecord({ kind: 'context', known: part });
+}
+
+function without({ address, live, dead }: CellFact, part: CellFact): CellFact {
+  return {
+    address,
+    live: live.filter((entry) => !part.live.includes(entry)),
+    dead: dead.filter((dot) => !part.dead.includes(dot)),
+  };
 }
 
 /** A large context in records of their own. */
