@@ -65,6 +65,8 @@ export type {
   Json,
   MultiRegister,
   Register,
+  SharedDocument,
+  SharedText,
   StateChange,
   StateHandle,
   StateMap,

@@ -32,6 +32,7 @@ import type { InterfaceWatch } from './adapters/system/interfaces.ts';
 import { startLoopMonitor } from './adapters/system/loop.ts';
 import { createMetrics } from './adapters/system/metrics.ts';
 import { startSuspendWatch } from './adapters/system/suspend.ts';
+import { loadYjs } from './adapters/yjs/yjs.ts';
 import { createRandom } from './kernel/random.ts';
 import type { Rung } from './ports/discovery.ts';
 import type { Log } from './ports/log.ts';
@@ -62,6 +63,7 @@ export function createSystemAdapters(options: NodeOptions): NodeAdapters {
     openEventLog: (directory) => openDiskEventLog(join(directory, 'outbox')),
     openJournal: (directory) => (name, replay) =>
       openJournal({ files: diskFiles(directory), name, clock, log }, replay),
+    loadDocuments: () => loadYjs(),
     nextBoot,
     raiseBoot,
     openGround: (ground) => openGround({ ...ground, backbone }),

@@ -4,6 +4,7 @@ import { createMeshCaches } from '../runtime/cache/mesh-cache.ts';
 import { createChronicle } from '../runtime/chronicle/chronicle.ts';
 import type { Furniture } from '../runtime/node.ts';
 import type { PartWorld } from '../runtime/parts.ts';
+import { createDocuments } from '../runtime/state/documents.ts';
 import { createPartitionLog } from '../runtime/state/partition-log.ts';
 import { createStateCells } from '../runtime/state/state-cells.ts';
 import { createStateRoom } from '../runtime/state/state-room.ts';
@@ -31,13 +32,14 @@ export interface SharedHandles {
 /** Furnishes a node with them. */
 export function furnishShared(world: PartWorld): Furniture<SharedHandles> {
   const state = createStateRoom(world);
+  const documents = createDocuments(world, state);
   const chronicle = createChronicle(world, state);
   const caches = createMeshCaches(world);
   const partitions = createPartitionLog(world, state);
   return {
-    parts: [state.part, chronicle.part, caches.part, partitions.part],
+    parts: [state.part, documents.part, chronicle.part, caches.part, partitions.part],
     handles: {
-      state: createStateHandle(state, createStateCells(state, world.clock)),
+      state: createStateHandle(state, createStateCells(state, world.clock), documents),
       events: createEventsHandle(chronicle),
       cache: createCacheHandle(caches),
       partitions: createPartitionsHandle(partitions),

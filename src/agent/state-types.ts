@@ -110,6 +110,37 @@ export interface StateMap<Value> {
   setOf<Member = Json>(field: string, schema?: StateSchema<Member>): StateSet<Member>;
 }
 
+/**
+ * A document that several nodes edit at once, also while the mesh is split. Close it when it is not edited any more.
+ * Needs the package yjs.
+ */
+export interface SharedDocument<Content extends object = object> {
+  /** The `Y.Doc`: read it, edit it and observe it as Yjs says. Every edit is kept and told to the mesh. */
+  readonly doc: Content;
+  /**
+   * Resolves when every edit made here so far is on disk.
+   * @throws {MycelError} MYCEL_TOO_LARGE beyond 256 KiB, MYCEL_STATE_INVALID when it was deleted
+   */
+  saved(): Promise<void>;
+  /** Deletes it on all nodes. An edit made elsewhere at the same time brings it back whole. */
+  delete(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** A text that several nodes edit at once: the text named `text` of the document with this key. */
+export interface SharedText {
+  readonly length: number;
+  toString(): string;
+  /**
+   * Resolves when it is on disk. @param at in UTF-16 units
+   * @throws {MycelError} MYCEL_TOO_LARGE, MYCEL_STATE_INVALID: nothing has changed then
+   */
+  insert(at: number, text: string): Promise<void>;
+  delete(at: number, length: number): Promise<void>;
+  watch(listener: (text: string) => void): () => void;
+  close(): Promise<void>;
+}
+
 /** One key as it is listed. The key of a field is its path joined by `/`. */
 export interface StateRow {
   readonly key: string;
@@ -135,6 +166,13 @@ export interface StateHandle {
   flag(key: string, options?: { readonly wins?: 'enable' | 'disable' }): Flag;
   max(key: string): Extreme;
   min(key: string): Extreme;
+  /**
+   * Opens a document. `document<Y.Doc>(key)` gives it its type.
+   * @throws {MycelError} MYCEL_NOT_INSTALLED without the package yjs, MYCEL_NOT_RUNNING, MYCEL_STATE_INVALID
+   */
+  document<Content extends object = object>(key: string): Promise<SharedDocument<Content>>;
+  /** Opens a text. @throws what `document` throws */
+  text(key: string): Promise<SharedText>;
   list(prefix?: string): readonly StateRow[];
   /** Watches; iterate the result, or give a listener and call what is returned to end it. */
   watch(query: StateQuery): AsyncIterableIterator<StateChange>;

@@ -16,7 +16,9 @@ import type {
 } from './state-types.ts';
 import { addressOf } from '../runtime/state/state-cells.ts';
 import type { CellType, Plain, StateCells } from '../runtime/state/state-cells.ts';
+import type { Documents } from '../runtime/state/documents.ts';
 import type { StateRoom } from '../runtime/state/state-room.ts';
+import { asDocument, asText } from './documents.ts';
 import { checkKey, checkValue } from './state-values.ts';
 import { createStateWatch } from './state-watch.ts';
 
@@ -24,7 +26,11 @@ import { createStateWatch } from './state-watch.ts';
 const askMsDefault = 2_000;
 
 /** Builds the handle. */
-export function createStateHandle(room: StateRoom, cells: StateCells): StateHandle {
+export function createStateHandle(
+  room: StateRoom,
+  cells: StateCells,
+  documents: Documents,
+): StateHandle {
   const watch = createStateWatch(room);
 
   function register<Value>(path: readonly string[], schema?: StateSchema<Value>): Register<Value> {
@@ -176,6 +182,8 @@ export function createStateHandle(room: StateRoom, cells: StateCells): StateHand
     flag: (key, options = {}) => flag([checkKey(key)], options.wins ?? 'enable'),
     max: (key) => extreme([checkKey(key)], 'max'),
     min: (key) => extreme([checkKey(key)], 'min'),
+    document: async (key) => asDocument(await documents.open(checkKey(key))),
+    text: async (key) => asText(checkKey(key), await documents.open(checkKey(key))),
     list: (prefix = '') => cells.list(prefix).map(asRow),
     watch: watch.query,
     status: () => room.status(),

@@ -6,6 +6,7 @@ import type { Backbone } from '../ports/backbone.ts';
 import type { Broker, BrokerHandlers } from '../ports/broker.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { BlobFiles } from '../ports/blobs.ts';
+import type { LoadDocuments } from '../ports/documents.ts';
 import type { Datagrams } from '../ports/datagram.ts';
 import type { Rung } from '../ports/discovery.ts';
 import type { Cells } from '../ports/agent-cell.ts';
@@ -175,6 +176,8 @@ export interface NodeAdapters {
   openEventLog(directory: string): Promise<EventLog>;
   /** Journals of the data directory. */
   openJournal(directory: string): OpenJournal;
+  /** The library for documents, if it is installed. */
+  readonly loadDocuments: LoadDocuments;
   nextBoot(store: Store): Promise<number>;
   /** Makes the next boot count higher than this one: the data directory is older than the mesh remembers. */
   raiseBoot(store: Store, boot: number): Promise<void>;

@@ -43,6 +43,30 @@ test('state and events of real nodes: written on one, known on all, asked of all
   await until(() => bob.state.fingerprint() === again.state.fingerprint());
 });
 
+test('a text of three real nodes: edited everywhere, one text, there after a restart', async () => {
+  await using home = await createLoopback();
+  const nodes = (await Promise.all(
+    ['ann', 'bob', 'eve'].map((name) => home.up(name)),
+  )) as Furnished[];
+  const [ann, bob, eve] = nodes as [Furnished, Furnished, Furnished];
+  const { invite } = await ann.invite({ uses: 2 });
+  await bob.join(invite);
+  await eve.join(invite);
+  await linked(...nodes);
+  const texts = await Promise.all(nodes.map(({ state }) => state.text('notes')));
+  await texts[0]?.insert(0, 'to do: ');
+  await until(() => texts.every((text) => text.length === 7));
+  await Promise.all(texts.map((text, at) => text.insert(7, `(${at}) `)));
+  await until(() => texts.every((text) => text.length === 19));
+  expect(new Set(texts.map(String)).size).toBe(1);
+  await eve.stop();
+  await texts[1]?.insert(0, 'bob, ');
+  const again = (await home.up('eve')) as Furnished;
+  const text = await again.state.text('notes');
+  await until(() => text.length === 24);
+  expect(text.toString()).toBe(String(texts[0]));
+});
+
 test('a node that is not running says so', async () => {
   await using home = await createLoopback();
   const ann = (await home.build('ann')) as Furnished;

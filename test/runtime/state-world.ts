@@ -8,11 +8,14 @@ import { createMemoryMesh } from '../../src/adapters/memory/mesh.ts';
 import type { MemoryMesh } from '../../src/adapters/memory/mesh.ts';
 import { createMemoryStore } from '../../src/adapters/memory/store.ts';
 import { createMetrics } from '../../src/adapters/system/metrics.ts';
+import { loadYjs } from '../../src/adapters/yjs/yjs.ts';
 import { createStateHandle } from '../../src/agent/state.ts';
 import type { StateHandle } from '../../src/agent/state-types.ts';
 import { createRandom } from '../../src/kernel/random.ts';
+import type { LoadDocuments } from '../../src/ports/documents.ts';
 import type { Journal, OpenJournal } from '../../src/ports/journal.ts';
 import type { PartWorld } from '../../src/runtime/parts.ts';
+import { createDocuments } from '../../src/runtime/state/documents.ts';
 import { createStateCells } from '../../src/runtime/state/state-cells.ts';
 import { createStateRoom } from '../../src/runtime/state/state-room.ts';
 import type { StateAlert, StateRoom } from '../../src/runtime/state/state-room.ts';
@@ -34,7 +37,12 @@ export interface Table {
   /** Takes a place; `records` is its disk. */
   sit(
     at: number,
-    options?: { readonly wallMs?: number; readonly disk?: Disk; readonly open?: OpenJournal },
+    options?: {
+      readonly wallMs?: number;
+      readonly disk?: Disk;
+      readonly open?: OpenJournal;
+      readonly loadDocuments?: LoadDocuments;
+    },
   ): Promise<Seat>;
   /** Lets time pass everywhere, and parcels arrive, until nothing moves. */
   settle(ms?: number): Promise<void>;
@@ -52,7 +60,7 @@ export function createTable(): Table {
 
   return {
     mesh,
-    async sit(at, { wallMs = now, disk = new Map() as Disk, open } = {}) {
+    async sit(at, { wallMs = now, disk = new Map() as Disk, open, loadDocuments = loadYjs } = {}) {
       const clock = createMemoryClock(wallMs);
       const port = mesh.join(simNodeId(at));
       const random = createRandom(at + 1);
@@ -70,22 +78,24 @@ export function createTable(): Table {
         options: { profile: 'loopback' },
         dataDir: '',
         store: createMemoryStore(),
-        adapters: { openJournal: () => open ?? openMemory },
+        adapters: { openJournal: () => open ?? openMemory, loadDocuments },
         node: { members: () => [], on: () => () => {} },
         alert: (code: StateAlert['code'], text: string) => alerts.push({ code, text }),
         random: () => random.split(),
       } as unknown as PartWorld;
       const room = createStateRoom(world);
+      const documents = createDocuments(world, room);
       await room.part.start();
       const seat: Seat = {
         room,
         clock,
         world,
         alerts,
-        state: createStateHandle(room, createStateCells(room, clock)),
+        state: createStateHandle(room, createStateCells(room, clock), documents),
         async stop() {
           seats.delete(seat);
           mesh.leave(simNodeId(at), 'dead');
+          await documents.part.stop();
           await room.part.stop();
         },
       };

@@ -21,6 +21,11 @@ export const stateErrors = {
     text: 'It is not held any more.',
     fix: 'Take it again; whatever was done meanwhile must be checked against the fencing token.',
   },
+  MYCEL_NOT_INSTALLED: {
+    retryable: false,
+    text: 'A package that this needs is not installed.',
+    fix: 'Run the line in the message where the program is.',
+  },
   MYCEL_NO_QUORUM: {
     retryable: true,
     text: 'No majority of the voters could be reached, so nothing can be decided.',

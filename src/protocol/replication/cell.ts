@@ -109,7 +109,8 @@ export function readCell(type: CellType, entries: readonly Entry[]): Plain | und
     case 'min':
       return Math.min(...entries.map(({ value }) => asNumber(value, Infinity)));
     case 'document':
-      return entries.map(({ value }) => value);
+      // What it says only its library can read.
+      return { writes: entries.length };
   }
 }
 
