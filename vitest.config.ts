@@ -8,7 +8,9 @@ const reports = process.env['MYCEL_TEST_REPORT_DIR'];
 // What they look at is time itself: each of them has the machine to itself.
 const timed = [
   'adapters/aedes/guests',
+  'adapters/aedes/overload',
   'adapters/dgram/responder',
+  'adapters/multicast/rung',
   'adapters/system/clock',
   'adapters/system/pauses',
   'device/live-node',
