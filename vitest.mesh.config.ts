@@ -29,7 +29,7 @@ export default defineConfig({
           include: ['test/mesh/**/*.test.ts'],
           exclude: timed,
           // Real hosts in network namespaces of their own; they wait more than they work.
-          maxWorkers: 2,
+          maxWorkers: 3,
           sequence: { groupOrder: 0 },
         },
       },
