@@ -1,10 +1,10 @@
 /** Parts of budgets that were given to and got from other gateways, on disk: what was given is never spent after a restart. */
 
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { dirname } from 'node:path';
 
 import type { BudgetPeriod, BudgetUnit, PeriodStamp } from 'mycel/flow';
+
+import { encodeRow, readRows, replaceRows } from './row-file.ts';
 
 /** The sum of all that went one way between two gateways, for one limit in one period. */
 export interface Transfer {
@@ -29,25 +29,22 @@ export interface EscrowLog {
 
 /** Reads the file, keeps what is of a running period, and opens it for more. @throws the system's error. */
 export async function openEscrowLog(file: string, now: PeriodStamp): Promise<EscrowLog> {
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
   const last = new Map<string, Transfer>();
-  for (const transfer of read(file)) {
+  for (const transfer of readRows(file, decode)) {
     if (transfer.stamp < now[transfer.period]) continue;
     const { account, unit, period, stamp, way, holder } = transfer;
     const key = JSON.stringify([account, unit, period, stamp, way, holder]);
     if ((last.get(key)?.sum ?? 0) < transfer.sum) last.set(key, transfer);
   }
   const before = [...last.values()];
-  const fresh = `${file}.new`;
-  writeFileSync(fresh, before.map(encode).join(''), { mode: 0o600, flush: true });
-  renameSync(fresh, file);
+  replaceRows(file, before.map(rowOf));
   const handle = await open(file, 'a', 0o600);
   let writing: Promise<void> = Promise.resolve();
   return {
     before,
     append(transfer) {
       const done = writing.then(async () => {
-        await handle.appendFile(encode(transfer));
+        await handle.appendFile(encodeRow(rowOf(transfer)));
         await handle.datasync();
       });
       writing = done.catch(() => undefined);
@@ -60,31 +57,14 @@ export async function openEscrowLog(file: string, now: PeriodStamp): Promise<Esc
   };
 }
 
-function encode({ account, unit, period, stamp, way, holder, sum }: Transfer): string {
-  return `${JSON.stringify([account, unit, period, stamp, way, holder, sum])}\n`;
+function rowOf({ account, unit, period, stamp, way, holder, sum }: Transfer): readonly unknown[] {
+  return [account, unit, period, stamp, way, holder, sum];
 }
 
-function read(file: string): Transfer[] {
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw error;
-  }
-  return text.split('\n').flatMap((line) => decode(line) ?? []);
-}
-
-/** A torn or damaged line was never answered for: it is left out. */
-function decode(line: string): Transfer | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(line);
-  } catch {
-    return undefined;
-  }
-  if (!Array.isArray(value) || value.length !== 7) return undefined;
-  const [account, unit, period, stamp, way, holder, sum] = value as Transfer[keyof Transfer][];
+/** A line that is none was never answered for: it is left out. */
+function decode(values: readonly unknown[]): Transfer | undefined {
+  if (values.length !== 7) return undefined;
+  const [account, unit, period, stamp, way, holder, sum] = values as Transfer[keyof Transfer][];
   if (!Number.isSafeInteger(stamp) || !Number.isSafeInteger(sum)) return undefined;
   return { account, unit, period, stamp, way, holder, sum } as Transfer;
 }

@@ -1,10 +1,11 @@
 /** What was spent, on disk: a budget does not start anew because the gateway did. */
 
-import { createWriteStream, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { createWriteStream } from 'node:fs';
 import type { WriteStream } from 'node:fs';
-import { dirname } from 'node:path';
 
 import type { Amounts, PeriodStamp } from 'mycel/flow';
+
+import { encodeRow, readRows, replaceRows } from './row-file.ts';
 
 /** One settlement of one account, or several of one day together. */
 export interface SpendLine {
@@ -27,47 +28,25 @@ export interface SpendLog {
  * @throws the system's error when the directory cannot be written.
  */
 export function openSpendLog(file: string, now: PeriodStamp): SpendLog {
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
-  const before = joined(read(file), now);
-  const fresh = `${file}.new`;
-  writeFileSync(fresh, before.map(encode).join(''), { mode: 0o600 });
-  renameSync(fresh, file);
+  const before = joined(readRows(file, decode), now);
+  replaceRows(file, before.map(rowOf));
   const out: WriteStream = createWriteStream(file, { flags: 'a', mode: 0o600 });
   // A full disk costs the memory of what was spent, never the gateway.
   out.on('error', () => undefined);
   return {
     before,
-    append: (line) => void out.write(encode(line)),
+    append: (line) => void out.write(encodeRow(rowOf(line))),
     close: () => new Promise((resolve) => out.end(() => resolve())),
   };
 }
 
-function encode({ account, amounts, stamp }: SpendLine): string {
+function rowOf({ account, amounts, stamp }: SpendLine): readonly unknown[] {
   const { tokens, usd, requests } = amounts;
-  return `${JSON.stringify([account, tokens, usd, requests, stamp.minute, stamp.day, stamp.month])}\n`;
+  return [account, tokens, usd, requests, stamp.minute, stamp.day, stamp.month];
 }
 
-function read(file: string): SpendLine[] {
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw error;
-  }
-  return text.split('\n').flatMap((line) => decode(line) ?? []);
-}
-
-/** A torn or damaged line is left out. */
-function decode(line: string): SpendLine | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(line);
-  } catch {
-    return undefined;
-  }
-  if (!Array.isArray(value)) return undefined;
-  const [account, tokens, usd, requests, minute, day, month] = value as unknown[];
+function decode(values: readonly unknown[]): SpendLine | undefined {
+  const [account, tokens, usd, requests, minute, day, month] = values;
   const numbers = [tokens, usd, requests, minute, day, month];
   if (typeof account !== 'string' || !numbers.every((number) => Number.isFinite(number)))
     return undefined;
