@@ -64,9 +64,9 @@ function relay({ ask, from, engine, word, llm }: RelayFrame): Answer {
   async function* batches(): AsyncGenerator<Batch> {
     let gateway = await word.whoAnswers(idOf(ask), false);
     let isBegun = false;
-    const anew = (): Batch => {
+    const anew = (attempt: number): Batch => {
       if (isTold) throw broken();
-      return isBegun ? [{ type: 'reset', attempt: 1 }] : [];
+      return isBegun ? [{ type: 'reset', attempt }] : [];
     };
     for (let turn = 0; turn < turnsMax; turn += 1) {
       try {
@@ -84,13 +84,13 @@ function relay({ ask, from, engine, word, llm }: RelayFrame): Answer {
           gateway = undefined;
         }
       }
-      yield anew();
+      yield anew(turn + 1);
     }
     throw broken();
   }
 
   return {
-    run: own?.run ?? idOf(ask),
+    run: idOf(ask),
     get cache() {
       return own?.cache ?? 'coalesced';
     },
