@@ -1,7 +1,6 @@
 /** Tasks of the mesh at work: submitted anywhere, auctioned by the node they were given to, and by another one when that is gone. */
 
 import { MycelError } from '../../kernel/errors.ts';
-import { rendezvousOrder } from '../../kernel/hash.ts';
 import type { NodeId } from '../../kernel/ids.ts';
 import type { Hardware } from '../../ports/hardware.ts';
 import { isOver } from '../../protocol/agreement/ledger.ts';
@@ -14,18 +13,16 @@ import type { Pages } from '../services/pages.ts';
 import { createAuctions } from './auctions.ts';
 import { createBidding } from './bidding.ts';
 import type { TaskRunner } from './bidding.ts';
+import { createTakeover } from './takeover.ts';
 import { createTaskLedger } from './task-ledger.ts';
 import type { Entered } from './task-ledger.ts';
 import { specOf } from './task-request.ts';
 import type { TaskRequest } from './task-request.ts';
 import { createTaskShelf } from './task-shelf.ts';
-import { auctionInfo, laterTask, taskInfo, taskKindsMax, tasksMax } from './task-types.ts';
+import { auctionInfo, taskInfo, taskKindsMax, tasksMax } from './task-types.ts';
 import type { AuctionInfo, TaskBody, TaskInfo, TaskRecord } from './task-types.ts';
 import { readWord, taskProtocol } from './task-words.ts';
 import type { TaskWord } from './task-words.ts';
-
-/** Each node that could take over a task waits so much longer than the one before it, in ms. */
-const takeoverStepMs = 800;
 
 /** After a start, the group's table is looked through after so long, in ms. */
 const settleMs = 2_000;
@@ -109,6 +106,14 @@ export function createTasks(
     },
   });
   const auctions = createAuctions({ world, shelf, ledger, bidders, send });
+  const takeover = createTakeover({
+    world,
+    shelf,
+    ledger,
+    auctions,
+    send,
+    isStopped: () => isStopped,
+  });
 
   /** Many offers of one moment are one word to the others. */
   function tell(): void {
@@ -152,76 +157,9 @@ export function createTasks(
     if (!isOver(record.ledger.state)) bidding.moved(id, record.auctioneer);
   }
 
-  // Taking over.
-
-  const isOrphan = (record: TaskRecord): boolean =>
-    !isOver(record.ledger.state) &&
-    (record.auctioneer === mesh.self
-      ? !auctions.has(record.ledger.spec.id)
-      : !mesh.peers().includes(record.auctioneer));
-
   function lost(node: NodeId): void {
     auctions.biddersChanged(node);
-    for (const record of shelf.all()) {
-      if (record.auctioneer === node && isOrphan(record)) inherit(record);
-    }
-  }
-
-  /** The first in line goes at once; the next ones only if it has not. */
-  function inherit(record: TaskRecord): void {
-    const { id } = record.ledger.spec;
-    const line = rendezvousOrder(`auctioneer ${id}`, [mesh.self, ...mesh.peers()]);
-    const delay = line.indexOf(mesh.self) * takeoverStepMs;
-    clock.alarm(clock.now() + delay, () => {
-      const known = shelf.get(id) ?? record;
-      if (isStopped || !isOrphan(known)) return;
-      takeOver(known).catch((error: unknown) =>
-        log.warn({ error, task: id }, 'a task could not be taken over'),
-      );
-    });
-  }
-
-  async function takeOver(known: TaskRecord): Promise<void> {
-    const { spec } = known.ledger;
-    const there = spec.effect === 'idempotent' ? undefined : await ledger.look(spec.id);
-    const base = there === undefined ? known : laterTask(there.record, known);
-    if (!isOrphan(base)) return void shelf.put(base, true);
-    const next: TaskRecord = {
-      ...base,
-      auctioneer: mesh.self,
-      term: base.term + 1,
-      count: base.count + 1,
-      at: clock.wallMs(),
-      reason: `taken over from ${base.auctioneer.slice(0, 12)}, which is gone`,
-    };
-    const outcome = await ledger.enter(
-      next,
-      there?.version ?? 0,
-      () => !isStopped && isOrphan(known),
-    );
-    if ('lost' in outcome) {
-      shelf.put(outcome.lost.record, true);
-      if (isOrphan(outcome.lost.record)) inherit(outcome.lost.record);
-      return;
-    }
-    if (isStopped || auctions.has(spec.id)) return;
-    metrics.count('tasks.takeovers');
-    log.info(
-      { task: spec.id, from: base.auctioneer },
-      'a task of a node that is gone is taken over',
-    );
-    const { winner } = next.ledger;
-    if (winner !== undefined) send(winner as NodeId, { t: 'moved', task: spec.id, to: mesh.self });
-    auctions.open(outcome.entered, false);
-  }
-
-  /** What is on the group's table and conducted by nobody: of this node's last life, or of one that never came back. */
-  async function recover(): Promise<void> {
-    for (const { record } of await ledger.all()) {
-      shelf.put(record, false);
-      const known = shelf.get(record.ledger.spec.id) ?? record;
-      if (isOrphan(known)) inherit(known);
-    }
+    takeover.lost(node);
   }
 
   // Asking.
@@ -266,7 +204,9 @@ export function createTasks(
           return encodeCbor(auctions.cancel(id, 'it was cancelled'));
         }),
         clock.alarm(clock.now() + settleMs, () => {
-          recover().catch((error: unknown) => log.warn({ error }, 'tasks were not recovered'));
+          takeover
+            .recover()
+            .catch((error: unknown) => log.warn({ error }, 'tasks were not recovered'));
         }),
       ];
       if (bidding.kinds().length > 0) tell();
