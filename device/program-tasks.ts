@@ -8,6 +8,7 @@ import { parseDuration } from './duration.ts';
 /** Flags of `task submit`; times in ms. */
 export interface SubmitFlags {
   readonly wait?: number | true;
+  readonly auction?: string;
 }
 
 /** Adds them. */
@@ -16,8 +17,12 @@ export function addTaskCommands(program: Command, withContext: WithContext): voi
   const task = program.command('task').description('have something done by whoever can do it best');
   task
     .command('submit')
-    .description('have a task auctioned: nodes that take its kind bid, the lowest bid wins')
+    .description('have a task, or a list of them, auctioned among the nodes that take its kind')
     .argument('<json>', 'like \'{"kind":"resize","input":{"width":80},"effect":"idempotent"}\'')
+    .option(
+      '--auction <kind>',
+      'a task: first-price, vickrey, english, dutch; a list: single-item, assignment, combinatorial',
+    )
     .option('--wait [time]', 'wait for the result, for 60s or so long', (text) =>
       parseDuration('--wait', text, 's'),
     )

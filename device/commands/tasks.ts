@@ -9,25 +9,36 @@ import { formatTable } from '../table.ts';
 /** How long `--wait` waits when it does not say, in ms. */
 const waitMsDefault = 60_000;
 
-/** Submits a task. @throws {Failure} MYCEL_TASK_FAILED when it was waited for and is not done */
-export async function submit(context: Context, json: string, { wait }: SubmitFlags): Promise<void> {
+/** Submits a task, or a list of them. @throws {Failure} MYCEL_TASK_FAILED when it was waited for and is not done */
+export async function submit(
+  context: Context,
+  json: string,
+  { wait, auction }: SubmitFlags,
+): Promise<void> {
   const waitMs = wait === true ? waitMsDefault : wait;
-  const info = await callNode(context.dataDir, 'task-submit', {
-    task: json,
+  const flags = {
     ...(waitMs === undefined ? {} : { waitMs }),
-  });
-  if (waitMs !== undefined && info.state !== 'done') {
+    ...(auction === undefined ? {} : { auction }),
+  };
+  const isBatch = json.trimStart().startsWith('[');
+  const all = isBatch
+    ? await callNode(context.dataDir, 'task-batch', { tasks: json, ...flags })
+    : [await callNode(context.dataDir, 'task-submit', { task: json, ...flags })];
+  const open = all.find(({ state }) => state !== 'done');
+  if (waitMs !== undefined && open !== undefined) {
     throw new Failure(
       'MYCEL_TASK_FAILED',
-      `Task ${info.id} is ${info.state} after ${waitMs} ms: ${info.reason}`,
-      `See "mycel auctions ${info.id}".`,
+      `Task ${open.id} is ${open.state} after ${waitMs} ms: ${open.reason}`,
+      `See "mycel auctions ${open.id}".`,
     );
   }
-  print(context, info, () => [
-    waitMs === undefined
-      ? `Task ${info.id} is ${info.state}. "mycel tasks" shows where it stands.`
-      : `Task ${info.id} is done by ${info.winner?.slice(0, 12) ?? '?'}: ${JSON.stringify(info.result)}`,
-  ]);
+  print(context, isBatch ? all : all[0], () =>
+    all.map((info) =>
+      waitMs === undefined
+        ? `Task ${info.id} is ${info.state}. "mycel tasks" shows where it stands.`
+        : `Task ${info.id} is done by ${info.winner?.slice(0, 12) ?? '?'}: ${JSON.stringify(info.result)}`,
+    ),
+  );
 }
 
 /** Cancels one. */

@@ -2,7 +2,7 @@
 
 import type { NodeId } from '../kernel/ids.ts';
 import type { Peripherals, SerialOptions } from '../ports/peripherals.ts';
-import type { BidFacts, TaskJob } from '../runtime/tasks/bidding.ts';
+import type { BidFacts, TaskJob, TaskOffer } from '../runtime/tasks/task-runner.ts';
 import type { Agents } from '../runtime/agents/agents.ts';
 import type {
   AgentHealth,
@@ -121,7 +121,7 @@ export interface AgentDefinition<State = unknown, Mail = unknown> {
    * 240 ms (0.6 of the task's `biddingMs`). Without this the node bids for it, from queue, load, heat, battery and round trip.
    */
   bid?(
-    task: Omit<AgentTask, 'fence' | 'signal'>,
+    task: Omit<AgentTask, 'fence' | 'signal'> & Pick<TaskOffer, 'rule' | 'held'>,
     facts: BidFacts,
     state: State,
     self: AgentSelf,

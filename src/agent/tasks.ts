@@ -1,8 +1,8 @@
 /** `node.tasks`: what is to be done once, by whoever can do it best. */
 
 import { MycelError } from '../kernel/errors.ts';
-import type { BidFacts, TaskJob } from '../runtime/tasks/bidding.ts';
-import type { TaskRequest } from '../runtime/tasks/task-request.ts';
+import type { BatchOffer, BidFacts, TaskJob, TaskOffer } from '../runtime/tasks/task-runner.ts';
+import type { BatchRequest, TaskRequest } from '../runtime/tasks/task-request.ts';
 import type { AuctionInfo, TaskInfo } from '../runtime/tasks/task-types.ts';
 import type { TakenKind, Tasks } from '../runtime/tasks/tasks.ts';
 
@@ -13,10 +13,15 @@ export interface TaskHandler<Input = unknown> {
     task: Omit<TaskJob, 'input'> & { readonly input: Input; readonly signal: AbortSignal },
   ): unknown;
   /** What it would cost now, in ms or anything comparable; undefined: it will not. @default the node's own facts decide */
-  bid?(
-    task: Omit<TaskJob, 'fence'>,
+  bid?(task: TaskOffer, facts: BidFacts): number | undefined | Promise<number | undefined>;
+  /**
+   * What bundles of a batch it would do, each for one cost in all, under `combinatorial`: one of them wins at most. The
+   * single tasks are offered by `bid` besides. @default every bundle of up to four tasks, priced one after the other by `bid`
+   */
+  bundles?(
+    tasks: readonly TaskOffer[],
     facts: BidFacts,
-  ): number | undefined | Promise<number | undefined>;
+  ): readonly BatchOffer[] | Promise<readonly BatchOffer[]>;
 }
 
 /** A submitted task. */
@@ -38,6 +43,13 @@ export interface TasksHandle {
    * @throws {MycelError} MYCEL_BAD_OPTION, MYCEL_TOO_LARGE, MYCEL_UNKNOWN_TASK, MYCEL_TASKS_FULL, MYCEL_NO_QUORUM
    */
   submit(request: TaskRequest): Promise<TaskHandle>;
+  /**
+   * Has tasks auctioned together, all of them or none: one at a time given what each bidder has already
+   * (`single-item`), one each at least total cost (`assignment`), or in bundles (`combinatorial`). What is left over, and
+   * what a winner loses, is auctioned by itself.
+   * @throws {MycelError} as `submit` does
+   */
+  submitBatch(request: BatchRequest): Promise<readonly TaskHandle[]>;
   /** Takes a kind of tasks on this node; returns the function that ends it. */
   handle<Input = unknown>(
     kind: string,
@@ -56,25 +68,26 @@ export interface TasksHandle {
 
 /** Builds the handle. */
 export function createTasksHandle(tasks: Tasks): TasksHandle {
-  return {
-    async submit(request) {
-      const { id } = await tasks.submit(request);
-      return {
-        id,
-        async result({ signal } = {}) {
-          const info = await tasks.outcome(id, signal);
-          if (info.state === 'done') return info.result;
-          throw new MycelError('MYCEL_TASK_FAILED', {
-            task: id,
-            reason: `It ${info.state === 'failed' ? 'failed' : 'was cancelled'}: ${info.reason}`,
-          });
-        },
-        cancel: () => tasks.cancel(id),
-        info: () => tasks.list().find((one) => one.id === id),
-      };
+  const handleOf = (id: string): TaskHandle => ({
+    id,
+    async result({ signal } = {}) {
+      const info = await tasks.outcome(id, signal);
+      if (info.state === 'done') return info.result;
+      throw new MycelError('MYCEL_TASK_FAILED', {
+        task: id,
+        reason: `It ${info.state === 'failed' ? 'failed' : 'was cancelled'}: ${info.reason}`,
+      });
     },
+    cancel: () => tasks.cancel(id),
+    info: () => tasks.list().find((one) => one.id === id),
+  });
+
+  return {
+    submit: async (request) => handleOf((await tasks.submit(request)).id),
+    submitBatch: async (request) =>
+      (await tasks.submitBatch(request)).map(({ id }) => handleOf(id)),
     handle(kind, handler) {
-      const { run, bid } = (
+      const { run, bid, bundles } = (
         typeof handler === 'function' ? { run: handler } : handler
       ) as TaskHandler;
       return tasks.offer({
@@ -82,6 +95,7 @@ export function createTasksHandle(tasks: Tasks): TasksHandle {
         owner: '',
         run: async (job, signal) => run({ ...job, signal }),
         ...(bid === undefined ? {} : { bid: async (job, facts) => bid(job, facts) }),
+        ...(bundles === undefined ? {} : { bundles: async (jobs, facts) => bundles(jobs, facts) }),
       });
     },
     outcome: tasks.outcome,

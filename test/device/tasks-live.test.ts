@@ -72,9 +72,31 @@ it('a task is submitted, waited for, listed with its auction, and cancelled', as
   expect(table.out).toContain('is the lowest of 1 bids');
 }, 60_000);
 
+it('names its auction on the command line, for one task and for a list', async () => {
+  const one = { kind: 'square', input: 3, costMax: 100_000, priceStepMs: 5 };
+  for (const rule of ['vickrey', 'english', 'dutch']) {
+    const submit = ['task', 'submit', JSON.stringify(one), '--auction', rule, '--wait'];
+    const done = (await json(submit)) as { id: string };
+    expect(done).toMatchObject({ state: 'done', result: 9 });
+    expect(await json(['auctions', done.id])).toMatchObject([{ rule, bids: [{}] }]);
+  }
+  const list = JSON.stringify([1, 2].map((input) => ({ kind: 'square', input })));
+  for (const rule of ['single-item', 'assignment', 'combinatorial']) {
+    const all = (await json(['task', 'submit', list, '--auction', rule, '--wait'])) as {
+      id: string;
+    }[];
+    expect(all).toMatchObject([{ result: 1 }, { result: 4 }]);
+    expect(await json(['auctions', all[1]?.id ?? ''])).toMatchObject([{ rule }]);
+  }
+}, 60_000);
+
 describe('what is wrong', () => {
   it.each([
     [['task', 'submit', '{'], 2, 'not JSON'],
+    [['task', 'submit', '{"kind":"square"}', '--auction', 'japanese'], 2, 'first-price, vickrey'],
+    [['task', 'submit', '{"kind":"square"}', '--auction', 'dutch'], 2, "needs 'costMax'"],
+    [['task', 'submit', '[{"kind":"square"}]', '--auction', 'english'], 2, 'single-item'],
+    [['task', 'submit', '[{"kind":"sqare"}]'], 1, "did you mean 'square'"],
     [['task', 'submit', '{"kind":"sqare"}'], 1, "did you mean 'square'"],
     [['task', 'submit', '{"kind":"square","colour":1}'], 2, "'colour'"],
     [

@@ -45,7 +45,6 @@ interface Entry<Body> {
   record: LedgerRecord<Body>;
   bids: Map<string, number>;
   called: Set<string>;
-  answered: number;
   lateBidCount: number;
   emptyAuctions: number;
   /** Who is left out until when, and how often it lost the task. */
@@ -90,7 +89,7 @@ export function createAuctioneer<Body = unknown>(
     const called = (able.length > 0 ? able : bidders).slice(0, biddersMax);
     entry.bids = new Map();
     entry.called = new Set(called);
-    entry.answered = 0;
+    if (called.length === 0) return pause(now, entry);
     entry.phase = 'bidding';
     entry.dueAt = now + biddingMs;
     return called.map((to) => ({
@@ -162,7 +161,7 @@ export function createAuctioneer<Body = unknown>(
   }
 
   function fresh(record: LedgerRecord<Body>): Entry<Body> {
-    const none = { bids: new Map(), called: new Set<string>(), answered: 0, lateBidCount: 0 };
+    const none = { bids: new Map(), called: new Set<string>(), lateBidCount: 0 };
     return {
       record,
       ...none,

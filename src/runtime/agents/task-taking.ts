@@ -1,7 +1,7 @@
 /** An agent as somebody who takes tasks: offered while it runs, withdrawn while it does not. */
 
 import { MycelError } from '../../kernel/errors.ts';
-import type { TaskRunner } from '../tasks/bidding.ts';
+import type { TaskRunner } from '../tasks/task-runner.ts';
 import type { Tasks } from '../tasks/tasks.ts';
 import type { Deployment } from './deployment.ts';
 import type { Instance } from './instance.ts';

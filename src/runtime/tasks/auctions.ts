@@ -14,9 +14,13 @@ import { settleSealed } from '../../protocol/agreement/sealed.ts';
 import { drive } from '../drive.ts';
 import type { Driver } from '../drive.ts';
 import type { PartWorld } from '../parts.ts';
+import type { Batch } from './batches.ts';
+import { inputOf, reasonOf } from './auction-words.ts';
+import { createOpenAuction } from './pricing.ts';
+import type { Pricing, PricingOutcome } from './pricing.ts';
 import type { Entered, TaskLedger } from './task-ledger.ts';
 import type { TaskShelf } from './task-shelf.ts';
-import { bidsShownMax } from './task-types.ts';
+import { batchRules, bidsShownMax, isOpenRule } from './task-types.ts';
 import type { ShownBid, TaskBody, TaskRecord } from './task-types.ts';
 import type { TaskWord } from './task-words.ts';
 
@@ -31,6 +35,10 @@ const overMax = 1_024;
 
 type Input = AuctioneerInput<TaskBody>;
 
+/** Its bidding ends by something else than the time for sealed bids. */
+const hasOwnWindow = ({ rule }: TaskBody): boolean =>
+  isOpenRule(rule) || batchRules.some((one) => one === rule);
+
 interface Auction {
   record: TaskRecord;
   version: number;
@@ -41,7 +49,15 @@ interface Auction {
   wonAt: number | undefined;
   reason: string;
   isOver: boolean;
+  /** Whoever was called since it was last opened. */
+  readonly called: Set<NodeId>;
+  /** How its price is being found, when not by one sealed bid each. */
+  pricing: Pricing | undefined;
+  /** What came of that. */
+  outcome: PricingOutcome | undefined;
+  batch: Batch | undefined;
   cancelDeadline(): void;
+  cancelWindow(): void;
 }
 
 /** What auctions need. */
@@ -57,7 +73,7 @@ export interface AuctionsWorld {
 /** The auctions of one node. */
 export interface Auctions {
   /** Begins with a task nobody conducts yet, or goes on with one whose auctioneer is gone; it is entered already. */
-  open(entered: Entered, isNew: boolean): void;
+  open(entered: Entered, isNew: boolean, batch?: Batch): void;
   has(task: string): boolean;
   /** Tasks that are not over. */
   liveCount(): number;
@@ -79,28 +95,65 @@ export function createAuctions(parts: AuctionsWorld): Auctions {
   const over = new BoundedMap<string, Auction>(overMax, (_, one) => one.driver.stop());
 
   function drop(id: string, auction: Auction): void {
-    auction.cancelDeadline();
+    close(auction);
     auction.driver.stop();
     live.delete(id);
   }
 
-  /** Says why, in words for people: the core only says what. */
-  function reasonOf(auction: Auction, next: LedgerRecord<TaskBody>): string {
-    const before = auction.record.ledger;
-    if (next.state === 'awarded') {
-      const [best, second] = [...auction.bids.values()].sort((one, other) => one.cost - other.cost);
-      const of = `the lowest of ${auction.bids.size} bids`;
-      const then = second === undefined ? '' : `, the next is ${second.cost}`;
-      return best === undefined ? of : `${best.cost} is ${of}${then}`;
+  function close(auction: Auction): void {
+    auction.cancelDeadline();
+    auction.cancelWindow();
+    auction.pricing?.stop();
+    auction.pricing = undefined;
+  }
+
+  /** Calls one bidder, in the way of the auction. */
+  function call(
+    id: string,
+    auction: Auction,
+    effect: AuctioneerEffect<TaskBody> & { type: 'call' },
+  ): void {
+    const { spec, epoch } = effect;
+    const to = effect.to as NodeId;
+    auction.bids = new Map();
+    auction.price = undefined;
+    auction.wonAt = undefined;
+    auction.outcome = undefined;
+    auction.called.add(to);
+    const closed = (outcome: PricingOutcome): void => settleBy(id, auction, epoch, outcome);
+    if (isOpenRule(spec.body.rule)) {
+      auction.pricing ??= createOpenAuction({ world, spec, epoch, send: parts.send, closed });
+    } else auction.pricing ??= auction.batch?.seat(id, closed);
+    if (auction.pricing?.call(to) === true) return;
+    auction.pricing = undefined;
+    metrics.count('tasks.calls');
+    const closesInMs = spec.body.biddingMs;
+    parts.send(to, { t: 'call', epoch, spec, closesInMs });
+    if (!hasOwnWindow(spec.body)) return;
+    // Its core waits longer than this: for the rounds of the batch it came with.
+    auction.cancelWindow();
+    auction.cancelWindow = clock.alarm(clock.now() + closesInMs, () =>
+      dropAll(id, auction, epoch, undefined),
+    );
+  }
+
+  function dropAll(id: string, auction: Auction, epoch: number, but: string | undefined): void {
+    for (const from of auction.called) {
+      if (from !== but) auction.driver.feed({ type: 'declined', from, task: id, epoch });
     }
-    if (next.state === 'running') return auction.record.reason;
-    if (next.state === 'open' && before.winner !== undefined) {
-      return `${before.winner.slice(0, 12)} did not ${before.state === 'running' ? 'finish: it failed, or was not heard of for a lease' : 'accept'}; it is auctioned again`;
-    }
-    if (next.state === 'failed') return String(next.result).slice(0, 500);
-    if (next.state === 'cancelled') return auction.reason;
-    if (next.state === 'done') return auction.record.reason;
-    return 'bids are taken';
+  }
+
+  /** An auction of another kind has ended: its winner is the only one that bids here. */
+  function settleBy(id: string, auction: Auction, epoch: number, outcome: PricingOutcome): void {
+    const { winner, price, bids } = outcome;
+    auction.pricing?.stop();
+    auction.pricing = undefined;
+    auction.batch = undefined;
+    auction.bids = new Map(bids.map((bid) => [bid.bidder, bid]));
+    if (winner !== undefined) auction.outcome = outcome;
+    dropAll(id, auction, epoch, winner);
+    if (winner === undefined) return;
+    auction.driver.feed({ type: 'bidden', from: winner, task: id, epoch, cost: price });
   }
 
   function record(
@@ -116,7 +169,7 @@ export function createAuctions(parts: AuctionsWorld): Auctions {
       ledger: next,
       bids: shown.slice(0, bidsShownMax),
       price: next.state === 'open' ? undefined : auction.price,
-      reason: reasonOf(auction, next),
+      reason: reasonOf(auction.record, next, auction),
       count: last.count + 1,
       at: clock.wallMs(),
     };
@@ -161,19 +214,10 @@ export function createAuctions(parts: AuctionsWorld): Auctions {
       case 'record':
         return record(id, auction, effect.record);
       case 'call':
-        auction.bids = new Map();
-        auction.price = undefined;
-        auction.wonAt = undefined;
-        metrics.count('tasks.calls');
-        parts.send(to, {
-          t: 'call',
-          epoch: effect.epoch,
-          spec: effect.spec,
-          closesInMs: effect.closesInMs,
-        });
+        call(id, auction, effect);
         return undefined;
       case 'settle':
-        auction.cancelDeadline();
+        close(auction);
         auction.isOver = true;
         live.delete(id);
         over.set(id, auction);
@@ -198,6 +242,14 @@ export function createAuctions(parts: AuctionsWorld): Auctions {
 
   function choose(auction: Auction, task: string, bids: readonly TaskBid[]): string | undefined {
     const { rule, costMax } = auction.record.ledger.spec.body;
+    metrics.count('tasks.auctions');
+    metrics.count('tasks.bids', auction.bids.size);
+    if (auction.outcome !== undefined) {
+      auction.price = auction.outcome.price;
+      auction.wonAt = auction.price;
+      metrics.count('tasks.cost_won_ms', auction.price);
+      return auction.outcome.winner;
+    }
     const sale = settleSealed(
       bids.map(({ bidder, cost }) => ({ bidder, amount: cost })),
       {
@@ -207,8 +259,6 @@ export function createAuctions(parts: AuctionsWorld): Auctions {
         ...(costMax === undefined ? {} : { reserve: costMax }),
       },
     );
-    metrics.count('tasks.auctions');
-    metrics.count('tasks.bids', bids.length);
     if (sale.kind !== 'sold') return undefined;
     auction.price = sale.price;
     auction.wonAt = auction.bids.get(sale.winner)?.cost;
@@ -216,11 +266,12 @@ export function createAuctions(parts: AuctionsWorld): Auctions {
     return sale.winner;
   }
 
-  function open({ record: given, version }: Entered, isNew: boolean): void {
+  function open({ record: given, version }: Entered, isNew: boolean, batch?: Batch): void {
     const { spec } = given.ledger;
     const { id, body } = spec;
     const core = createAuctioneer<TaskBody>({
-      biddingMs: body.biddingMs,
+      // In the open and in rounds the end is another one, and always comes.
+      biddingMs: hasOwnWindow(body) ? 86_400_000 : body.biddingMs,
       acceptMs,
       backoffMs,
       leaseMs: body.leaseMs,
@@ -248,6 +299,11 @@ export function createAuctions(parts: AuctionsWorld): Auctions {
       wonAt: undefined,
       reason: '',
       isOver: false,
+      called: new Set(),
+      pricing: undefined,
+      outcome: undefined,
+      batch,
+      cancelWindow() {},
       cancelDeadline: clock.alarm(clock.now() + Math.min(leftMs, body.deadlineMs), () =>
         cancel(id, `it was not done within ${body.deadlineMs} ms`),
       ),
@@ -266,25 +322,6 @@ export function createAuctions(parts: AuctionsWorld): Auctions {
     return true;
   }
 
-  function inputOf(from: NodeId, word: TaskWord): Input | undefined {
-    switch (word.t) {
-      case 'bid':
-        return { type: 'bidden', from, task: word.task, epoch: word.epoch, cost: word.cost };
-      case 'decline':
-        return { type: 'declined', from, task: word.task, epoch: word.epoch };
-      case 'accept':
-        return { type: 'accepted', from, task: word.task, epoch: word.epoch };
-      case 'renew':
-        return { type: 'renewed', from, task: word.task, epoch: word.epoch, turn: word.turn };
-      case 'report': {
-        const { task, epoch, outcome, result } = word;
-        return { type: 'finished', from, task, epoch, outcome, result };
-      }
-      default:
-        return undefined;
-    }
-  }
-
   return {
     open,
     has: (task) => live.has(task),
@@ -295,6 +332,13 @@ export function createAuctions(parts: AuctionsWorld): Auctions {
       if (auction === undefined) return false;
       const input = inputOf(from, word);
       if (input === undefined) return true;
+      const { pricing } = auction;
+      if (pricing !== undefined && (word.t === 'bid' || word.t === 'decline')) {
+        if (word.epoch !== auction.record.ledger.epoch + 1) return true;
+        if (word.t === 'bid') pricing.bid(from, word.cost);
+        else pricing.drop(from);
+        return true;
+      }
       if (word.t === 'bid') {
         const isOpen = auction.record.ledger.state === 'open';
         if (isOpen && word.epoch === auction.record.ledger.epoch + 1) {
@@ -320,6 +364,7 @@ export function createAuctions(parts: AuctionsWorld): Auctions {
       for (const auction of live.values()) {
         const ids = parts.bidders(auction.record.ledger.spec.body);
         auction.driver.feed({ type: 'bidders', ids });
+        if (gone !== undefined) auction.pricing?.drop(gone);
         if (gone !== undefined) auction.driver.feed({ type: 'gone', id: gone });
       }
     },

@@ -5,6 +5,7 @@ import type { Millis } from '../../kernel/core.ts';
 import { MycelError } from '../../kernel/errors.ts';
 import type { NodeId } from '../../kernel/ids.ts';
 import type { DeviceFacts, Hardware } from '../../ports/hardware.ts';
+import type { BatchOffer } from '../../protocol/agreement/batch.ts';
 import { createContractor } from '../../protocol/agreement/contractor.ts';
 import type { ContractorEffect, ContractorInput } from '../../protocol/agreement/contractor.ts';
 import type { TaskSpec } from '../../protocol/agreement/ledger.ts';
@@ -13,12 +14,15 @@ import type { BidFacts, TaskCost } from '../../protocol/agreement/task-cost.ts';
 import { drive } from '../drive.ts';
 import type { Driver } from '../drive.ts';
 import type { PartWorld } from '../parts.ts';
-import { taskResultBytesMax } from './task-types.ts';
+import { makeOffers } from './batch-offers.ts';
+import { readQuestion } from './batches.ts';
+import { createOpenAnswers } from './open-answers.ts';
+import type { OpenCall } from './open-answers.ts';
+import { isOpenRule, taskResultBytesMax } from './task-types.ts';
+import type { TaskOffer, TaskRunner } from './task-runner.ts';
 import type { TaskBody } from './task-types.ts';
 import { jsonBytes } from './task-words.ts';
 import type { TaskWord } from './task-words.ts';
-
-export type { BidFacts };
 
 /** Tasks that one node has accepted and not finished. */
 export const taskSlotsMax = 256;
@@ -31,32 +35,6 @@ const meanShare = 0.2;
 
 /** Bids that wait for their award. */
 const quotesMax = 1_024;
-
-/** What a runner is told of a task. */
-export interface TaskJob {
-  readonly id: string;
-  readonly kind: string;
-  readonly input: unknown;
-  /** Rises with every award: a sink that keeps the highest refuses an earlier winner. */
-  readonly fence: number;
-  /** The node that submitted it. */
-  readonly by: NodeId;
-}
-
-/** Something on this node that takes a kind of tasks. */
-export interface TaskRunner {
-  readonly kind: string;
-  /** Who it is, for people: an agent's instance, or nothing for the node's own program. */
-  readonly owner: string;
-  /** What it would cost; undefined: it will not. Absent: the node's own facts decide. */
-  readonly bid?: (
-    job: Omit<TaskJob, 'fence'>,
-    facts: BidFacts,
-    withinMs: Millis,
-  ) => Promise<number | undefined>;
-  /** Does it. What it resolves with is the result. The signal aborts when the task is this node's no more. */
-  run(job: TaskJob, signal: AbortSignal): Promise<unknown>;
-}
 
 /** What bidding needs. */
 export interface BiddingWorld {
@@ -75,6 +53,8 @@ export interface Bidding {
   offer(runner: TaskRunner): () => void;
   kinds(): readonly string[];
   hear(from: NodeId, word: TaskWord): void;
+  /** Offers for the tasks of a batch; undefined when it is not asked rightly. */
+  offers(from: NodeId, question: Uint8Array): Promise<readonly BatchOffer[] | undefined>;
   /** Another node conducts the auctions of this task. */
   moved(task: string, to: NodeId): void;
   running(): readonly string[];
@@ -84,6 +64,8 @@ export interface Bidding {
 
 interface Quote extends TaskCost {
   readonly runner: TaskRunner;
+  /** Its auctioneer has the offer already. */
+  readonly isTold?: boolean;
 }
 
 /** Builds it. */
@@ -103,10 +85,10 @@ export function createBidding(parts: BiddingWorld): Bidding {
     return facts.board;
   }
 
-  function bidFacts(body: TaskBody, from: NodeId): BidFacts {
+  function bidFacts(body: TaskBody, from: NodeId, heldCount = 0): BidFacts {
     const { cpu, temperatureC, power } = board();
     return {
-      queue: jobs.size,
+      queue: jobs.size + heldCount,
       meanMs: means.get(body.kind),
       load: cpu.load,
       cores: cpu.cores,
@@ -124,13 +106,14 @@ export function createBidding(parts: BiddingWorld): Bidding {
     from: NodeId,
     spec: TaskSpec<TaskBody>,
     withinMs: Millis,
+    held: readonly TaskSpec<TaskBody>[] = [],
   ): Promise<Quote | undefined> {
-    const { body, id } = spec;
+    const { body } = spec;
     const able = runners.get(body.kind);
     if (able === undefined || !parts.fits(body)) return undefined;
-    const known = bidFacts(body, from);
+    const known = bidFacts(body, from, held.length);
     const usual = taskCost(known, body.expectedMs);
-    const job = { id, kind: body.kind, input: body.input, by: body.by };
+    const job = offerOf(spec, held);
     const all = await Promise.all(
       [...able].map(async (runner): Promise<Quote | undefined> => {
         if (runner.bid === undefined) return { ...usual, runner };
@@ -139,7 +122,7 @@ export function createBidding(parts: BiddingWorld): Bidding {
           if (cost === undefined || !Number.isFinite(cost)) return undefined;
           return { cost, parts: { own: cost }, runner };
         } catch (error) {
-          log.debug({ error, owner: runner.owner, task: id }, 'an agent did not bid');
+          log.debug({ error, owner: runner.owner, task: spec.id }, 'an agent did not bid');
           return undefined;
         }
       }),
@@ -150,11 +133,73 @@ export function createBidding(parts: BiddingWorld): Bidding {
   }
 
   async function called(from: NodeId, word: TaskWord & { t: 'call' }): Promise<void> {
-    const { spec, epoch, closesInMs } = word;
+    const { spec, epoch, closesInMs, ask, leader } = word;
+    if (isOpenRule(spec.body.rule)) {
+      return ask === undefined ? undefined : open.called({ from, epoch, spec, ask, leader });
+    }
     const best = await quote(from, spec, closesInMs * 0.6);
     if (best === undefined) quotes.delete(spec.id);
     else quotes.set(spec.id, best);
     driver.feed({ type: 'called', from, epoch, spec });
+  }
+
+  const open = createOpenAnswers<Quote>({
+    self: mesh.self,
+    quote: ({ from, spec }) => quote(from, spec, spec.body.biddingMs * 0.6),
+    offer(call, found) {
+      // What it costs stays here: the word is only that the price will do.
+      quotes.set(call.spec.id, { ...found, cost: call.ask, parts: {} });
+      feedCall(call);
+    },
+    drop(call) {
+      quotes.delete(call.spec.id);
+      feedCall(call);
+    },
+  });
+
+  function feedCall({ from, epoch, spec }: Pick<OpenCall, 'from' | 'epoch' | 'spec'>): void {
+    driver.feed({ type: 'called', from, epoch, spec });
+  }
+
+  async function offers(
+    from: NodeId,
+    bytes: Uint8Array,
+  ): Promise<readonly BatchOffer[] | undefined> {
+    const question = readQuestion(bytes);
+    if (question === undefined) return undefined;
+    const withinMs = question.withinMs * 0.6;
+    const found = new Map<string, Quote>();
+    const made = await makeOffers(question, {
+      async price(spec, held) {
+        const best = await quote(from, spec, withinMs, held);
+        if (best !== undefined) found.set(spec.id, best);
+        return best?.cost;
+      },
+      async own(specs) {
+        const [first] = specs;
+        const takers = first && [...(runners.get(first.body.kind) ?? [])];
+        const named = takers?.find(({ bundles }) => bundles !== undefined);
+        if (first === undefined || named?.bundles === undefined) return undefined;
+        if (specs.some((one) => one.body.kind !== named.kind)) return undefined;
+        for (const { id } of specs) {
+          const was = found.get(id);
+          if (was !== undefined) found.set(id, { ...was, runner: named });
+        }
+        const facts = bidFacts(first.body, from);
+        return named.bundles(
+          specs.map((spec) => offerOf(spec, [])),
+          facts,
+        );
+      },
+    });
+    for (const spec of question.open) {
+      const best = found.get(spec.id);
+      if (best === undefined) continue;
+      quotes.set(spec.id, { ...best, isTold: true });
+      // The first award of a task has epoch 1, and a batch is always the first auction of its tasks.
+      feedCall({ from, epoch: 1, spec });
+    }
+    return made;
   }
 
   function perform(spec: TaskSpec<TaskBody>, epoch: number): void {
@@ -201,6 +246,7 @@ export function createBidding(parts: BiddingWorld): Bidding {
     switch (effect.type) {
       case 'bid': {
         const { to, task, epoch, cost } = effect;
+        if (quotes.get(task)?.isTold === true) break;
         const shown = quotes.get(task)?.parts ?? {};
         metrics.count('tasks.bids_made');
         parts.send(to as NodeId, { t: 'bid', task, epoch, cost, parts: shown });
@@ -256,6 +302,9 @@ export function createBidding(parts: BiddingWorld): Bidding {
         case 'call':
           called(from, word).catch((error: unknown) => log.error({ error }, 'a bid failed'));
           break;
+        case 'ask':
+          open.asked(from, word.task, word.epoch, word.ask, word.leader);
+          break;
         case 'award':
           driver.feed({ type: 'awarded', from, task: word.task, epoch: word.epoch });
           break;
@@ -282,6 +331,7 @@ export function createBidding(parts: BiddingWorld): Bidding {
           break;
       }
     },
+    offers,
     moved: (task, to) => driver.feed({ type: 'moved', task, to }),
     running: () => [...jobs.keys()],
     start() {
@@ -304,3 +354,9 @@ export function createBidding(parts: BiddingWorld): Bidding {
 
 /** Before the start nothing is heard. */
 const idle: Driver<ContractorInput<TaskBody>> = { feed: () => {}, stop: () => {} };
+
+function offerOf({ id, body }: TaskSpec<TaskBody>, held: readonly TaskSpec<TaskBody>[]): TaskOffer {
+  const { kind, input, by, rule } = body;
+  const inHand = held.map((one) => ({ id: one.id, kind: one.body.kind, input: one.body.input }));
+  return { id, kind, input, by, rule, held: inHand };
+}

@@ -5,9 +5,29 @@ import { MycelError } from '../../kernel/errors.ts';
 import type { NodeId } from '../../kernel/ids.ts';
 import type { TaskSpec } from '../../protocol/agreement/ledger.ts';
 import { parseSelector } from '../../protocol/placement/selector.ts';
-import { taskInputBytesMax } from './task-types.ts';
+import {
+  batchRules,
+  batchTasksMax,
+  isOpenRule,
+  taskInputBytesMax,
+  taskRules,
+} from './task-types.ts';
 import type { AuctionRule, TaskBody } from './task-types.ts';
 import { jsonBytes } from './task-words.ts';
+
+/** The auctions of one task. */
+export type TaskRule = (typeof taskRules)[number];
+
+/** The auctions of a batch. */
+export type BatchRule = (typeof batchRules)[number];
+
+/** Tasks that are allotted together. */
+export interface BatchRequest {
+  /** @default 'single-item' */
+  readonly auction?: BatchRule;
+  /** Up to 64, none with a `rule` of its own. */
+  readonly tasks: readonly TaskRequest[];
+}
 
 /** A task as programs and people ask for it. */
 export interface TaskRequest {
@@ -28,10 +48,14 @@ export interface TaskRequest {
   readonly select?: string;
   /** Capabilities that make a bid better by a second each. */
   readonly prefers?: readonly string[];
-  /** @default 'first-price' */
-  readonly rule?: AuctionRule;
-  /** Bids above this are no bids, in ms. @default none */
+  /** How its winner is found. An open auction needs `costMax`. @default 'first-price' */
+  readonly rule?: TaskRule;
+  /** Bids above this are no bids, in ms. The English price begins here, the Dutch one ends here. @default none */
   readonly costMax?: number;
+  /** How far the price of an open auction moves at once. @default a twentieth of `costMax` */
+  readonly priceStep?: number;
+  /** How long a Dutch price stands, in ms: longer than the way to a bidder and back. @default 50 */
+  readonly priceStepMs?: number;
   /** How long it is thought to take, in ms: used by nodes that have not done one yet. */
   readonly expectedMs?: number;
   /** How long bids are taken when not everybody who was asked has answered, in ms. @default 400 */
@@ -57,8 +81,10 @@ const requestSchema = z.strictObject({
   needs: z.optional(words),
   select: z.optional(z.string().check(z.maxLength(512))),
   prefers: z.optional(words),
-  rule: z.optional(z.enum(['first-price', 'vickrey'])),
+  rule: z.optional(z.enum(taskRules)),
   costMax: z.optional(z.number().check(z.gte(0))),
+  priceStep: z.optional(z.number().check(z.gt(0))),
+  priceStepMs: z.optional(ms(1)),
   expectedMs: z.optional(z.number().check(z.gte(0))),
   biddingMs: z.optional(ms(10)),
   leaseMs: z.optional(ms(100)),
@@ -73,7 +99,9 @@ export function specOf(
   by: NodeId,
   at: number,
   drawId: () => string,
+  batch?: { readonly id: string; readonly rule: BatchRule },
 ): TaskSpec<TaskBody> {
+  refuseRule(request, batch !== undefined);
   const read = z.safeParse(requestSchema, request);
   if (!read.success) {
     const [issue] = read.error.issues;
@@ -99,6 +127,13 @@ export function specOf(
       fix: 'Keep it as a blob, and its hash in the input.',
     });
   }
+  const rule: AuctionRule = batch?.rule ?? data.rule ?? 'first-price';
+  if (isOpenRule(rule) && !(data.costMax !== undefined && data.costMax > 0)) {
+    throw new MycelError('MYCEL_BAD_OPTION', {
+      reason: `The auction '${rule}' needs 'costMax', the most that is paid: its price ${rule === 'english' ? 'falls from' : 'rises to'} there.`,
+      fix: 'Add "costMax":500, or use first-price or vickrey.',
+    });
+  }
   return {
     id: data.id ?? drawId(),
     effect: data.effect ?? 'none',
@@ -108,8 +143,11 @@ export function specOf(
       needs: data.needs ?? [],
       select: data.select ?? '',
       prefers: data.prefers ?? [],
-      rule: data.rule ?? 'first-price',
+      rule,
       costMax: data.costMax,
+      priceStep: data.priceStep,
+      priceStepMs: data.priceStepMs,
+      batch: batch?.id,
       expectedMs: data.expectedMs,
       biddingMs: data.biddingMs ?? 400,
       leaseMs: data.leaseMs ?? 3_000,
@@ -119,4 +157,69 @@ export function specOf(
       at,
     },
   };
+}
+
+/** Says which auctions there are, and for what. */
+function refuseRule(request: unknown, isOfBatch: boolean): void {
+  const given: unknown =
+    typeof request === 'object' && request !== null && 'rule' in request ? request.rule : undefined;
+  const rule = given === undefined ? undefined : nameOf(given);
+  if (rule === undefined) return;
+  if (isOfBatch) {
+    throw new MycelError('MYCEL_BAD_OPTION', {
+      reason: "A task of a batch has no 'rule' of its own: the batch has one for all.",
+      fix: `Take it out, and say the auction of the batch: ${batchRules.join(', ')}.`,
+    });
+  }
+  if (taskRules.some((one) => one === rule)) return;
+  throw new MycelError('MYCEL_BAD_OPTION', {
+    reason: batchRules.some((one) => one === rule)
+      ? `The auction '${rule}' is for batches, not for one task (at 'rule').`
+      : `There is no auction '${rule}' for a task (at 'rule').`,
+    fix: `A task takes ${taskRules.join(', ')}; a batch takes ${batchRules.join(', ')}.`,
+  });
+}
+
+/** Checks a batch: how it is auctioned, and its tasks one by one. @throws {MycelError} MYCEL_BAD_OPTION, MYCEL_TOO_LARGE */
+export function batchOf(
+  request: unknown,
+  by: NodeId,
+  at: number,
+  drawId: () => string,
+): { readonly rule: BatchRule; readonly specs: readonly TaskSpec<TaskBody>[] } {
+  const given = (typeof request === 'object' && request !== null ? request : {}) as {
+    readonly auction?: unknown;
+    readonly tasks?: unknown;
+  };
+  const rule =
+    given.auction === undefined ? 'single-item' : batchRules.find((one) => one === given.auction);
+  if (rule === undefined) {
+    const named = nameOf(given.auction);
+    throw new MycelError('MYCEL_BAD_OPTION', {
+      reason: taskRules.some((one) => one === given.auction)
+        ? `The auction '${named}' is for one task, not for a batch.`
+        : `There is no auction '${named}' for a batch.`,
+      fix: `A batch takes ${batchRules.join(', ')}; a task takes ${taskRules.join(', ')}.`,
+    });
+  }
+  const { tasks } = given;
+  if (!Array.isArray(tasks) || tasks.length === 0 || tasks.length > batchTasksMax) {
+    throw new MycelError('MYCEL_BAD_OPTION', {
+      reason: `A batch is a list of 1 to ${batchTasksMax} tasks${Array.isArray(tasks) ? `, not of ${tasks.length}` : ''}.`,
+      fix: 'Submit several batches.',
+    });
+  }
+  const id = drawId();
+  const specs = tasks.map((task: unknown) => specOf(task, by, at, drawId, { id, rule }));
+  if (new Set(specs.map((spec) => spec.id)).size < specs.length) {
+    throw new MycelError('MYCEL_BAD_OPTION', {
+      reason: 'Two tasks of the batch have the same id.',
+      fix: 'Give each its own, or none.',
+    });
+  }
+  return { rule, specs };
+}
+
+function nameOf(given: unknown): string {
+  return typeof given === 'string' ? given.slice(0, 64) : typeof given;
 }

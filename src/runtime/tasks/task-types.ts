@@ -5,6 +5,7 @@ import type { NodeId } from '../../kernel/ids.ts';
 import { isNodeId } from '../../kernel/ids.ts';
 import { isOver, laterRecord } from '../../protocol/agreement/ledger.ts';
 import type { LedgerRecord, TaskSpec, TaskState } from '../../protocol/agreement/ledger.ts';
+import type { OpenRule } from '../../protocol/agreement/open-bidding.ts';
 
 /** Largest input and largest result of a task, as JSON, in bytes: a record of it fits one entry of the group's table. */
 export const taskInputBytesMax: number = 6 * 1024;
@@ -22,8 +23,26 @@ export const bidsShownMax = 16;
 /** Kinds of tasks one node takes. */
 export const taskKindsMax = 64;
 
-/** How the winner is found among sealed bids: by its own cost, or the same with the second cost as its price. */
-export type AuctionRule = 'first-price' | 'vickrey';
+/** Tasks of one batch. */
+export const batchTasksMax = 64;
+
+/** How the winner of one task is found: by one sealed bid each, or in the open. */
+export const taskRules = ['first-price', 'vickrey', 'english', 'dutch'] as const;
+
+/** How tasks of a batch are allotted. */
+export const batchRules = ['single-item', 'assignment', 'combinatorial'] as const;
+
+/**
+ * The auctions. Sealed: `first-price`, where the lowest cost is its own price, and `vickrey`, where it is the second one.
+ * Open: `english`, whose price falls until nobody goes lower, and `dutch`, whose price rises until somebody takes it.
+ * Of batches: `single-item`, `assignment`, `combinatorial`; what a batch leaves over goes by `first-price`.
+ */
+export type AuctionRule = (typeof taskRules)[number] | (typeof batchRules)[number];
+
+/** Whether it is an auction in the open. */
+export function isOpenRule(rule: AuctionRule): rule is OpenRule {
+  return rule === 'english' || rule === 'dutch';
+}
 
 /** What whoever wants a task done says of it. */
 export interface TaskBody {
@@ -39,6 +58,11 @@ export interface TaskBody {
   readonly rule: AuctionRule;
   /** Bids above this are no bids. */
   readonly costMax: number | undefined;
+  /** How far the price of an open auction moves at once, and how long a Dutch price stands, in ms. */
+  readonly priceStep?: number | undefined;
+  readonly priceStepMs?: number | undefined;
+  /** The batch it was submitted with. */
+  readonly batch?: string | undefined;
   /** What the caller thinks that it takes, in ms. */
   readonly expectedMs: number | undefined;
   /** How long bids are taken when not everybody has answered, in ms. */
@@ -102,6 +126,8 @@ export interface AuctionInfo {
   readonly task: string;
   readonly kind: string;
   readonly rule: AuctionRule;
+  /** The batch it was submitted with. */
+  readonly batch: string | undefined;
   readonly round: number;
   readonly state: TaskState;
   readonly winner: NodeId | undefined;
@@ -126,8 +152,11 @@ export const specSchema: z.ZodMiniType<TaskSpec<TaskBody>> = z.object({
     needs: words,
     select: text,
     prefers: words,
-    rule: z.enum(['first-price', 'vickrey']),
+    rule: z.enum([...taskRules, ...batchRules]),
     costMax: optionalNumber,
+    priceStep: z.optional(optionalNumber),
+    priceStepMs: z.optional(optionalNumber),
+    batch: z.optional(z.union([text, z.undefined()])),
     expectedMs: optionalNumber,
     biddingMs: z.int().check(z.gte(1)),
     leaseMs: z.int().check(z.gte(1)),
@@ -164,6 +193,22 @@ const recordSchema: z.ZodMiniType<TaskRecord> = z.object({
   at: z.number(),
   isDecided: z.boolean(),
 }) as never;
+
+/** The record of a task that nobody has bid for. */
+export function newRecord(spec: TaskSpec<TaskBody>, auctioneer: NodeId, at: number): TaskRecord {
+  return {
+    ledger: { spec, state: 'open', epoch: 0, winner: undefined, attempts: 0, result: undefined },
+    auctioneer,
+    term: 0,
+    bids: [],
+    lateBids: 0,
+    price: undefined,
+    reason: 'bids are taken',
+    count: 0,
+    at,
+    isDecided: false,
+  };
+}
 
 /** Reads a record that came from elsewhere; undefined when it is none. */
 export function readRecord(value: unknown): TaskRecord | undefined {
@@ -215,6 +260,7 @@ export function auctionInfo(record: TaskRecord): AuctionInfo {
     task: spec.id,
     kind: spec.body.kind,
     rule: spec.body.rule,
+    batch: spec.body.batch,
     round: epoch,
     state,
     winner: winner as NodeId | undefined,

@@ -24,7 +24,12 @@ export type TaskWord =
       readonly epoch: number;
       readonly closesInMs: number;
       readonly spec: TaskSpec<TaskBody>;
+      /** The first price of an open auction, and whose it is. */
+      readonly ask?: number | undefined;
+      readonly leader?: string | undefined;
     }
+  /** The price of an open auction that is called already. */
+  | (About & { readonly t: 'ask'; readonly ask: number; readonly leader?: string | undefined })
   | (About & { readonly t: 'award' | 'reject' | 'revoke' | 'acknowledge' })
   | (About & { readonly t: 'start'; readonly leaseMs: number })
   | (About & { readonly t: 'renewal'; readonly turn: number; readonly isHeld: boolean })
@@ -45,8 +50,17 @@ export type TaskWord =
 
 const count = z.int().check(z.gte(0));
 const about = { task: z.string().check(z.maxLength(64)), epoch: count };
+const leader = z.optional(z.union([z.string().check(z.maxLength(64)), z.undefined()]));
 const wordSchema: z.ZodMiniType<TaskWord> = z.discriminatedUnion('t', [
-  z.object({ t: z.literal('call'), epoch: count, closesInMs: count, spec: specSchema }),
+  z.object({
+    t: z.literal('call'),
+    epoch: count,
+    closesInMs: count,
+    spec: specSchema,
+    ask: z.optional(z.union([z.number(), z.undefined()])),
+    leader,
+  }),
+  z.object({ t: z.literal('ask'), ...about, ask: z.number(), leader }),
   z.object({
     t: z.enum(['award', 'reject', 'revoke', 'acknowledge', 'decline', 'accept']),
     ...about,

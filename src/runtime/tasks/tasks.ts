@@ -4,6 +4,7 @@ import { MycelError } from '../../kernel/errors.ts';
 import type { NodeId } from '../../kernel/ids.ts';
 import type { Hardware } from '../../ports/hardware.ts';
 import { isOver } from '../../protocol/agreement/ledger.ts';
+import type { TaskSpec } from '../../protocol/agreement/ledger.ts';
 import { parseSelector } from '../../protocol/placement/selector.ts';
 import { decodeCbor, encodeCbor } from '../../wire/cbor.ts';
 import type { Consensus } from '../consensus/part.ts';
@@ -11,15 +12,16 @@ import type { NodePart, PartWorld } from '../parts.ts';
 import { nearest } from '../services/offer.ts';
 import type { Pages } from '../services/pages.ts';
 import { createAuctions } from './auctions.ts';
+import { createBatchAuction, offersMethod } from './batches.ts';
 import { createBidding } from './bidding.ts';
-import type { TaskRunner } from './bidding.ts';
+import type { TaskRunner } from './task-runner.ts';
 import { createTakeover } from './takeover.ts';
 import { createTaskLedger } from './task-ledger.ts';
 import type { Entered } from './task-ledger.ts';
-import { specOf } from './task-request.ts';
-import type { TaskRequest } from './task-request.ts';
+import { batchOf, specOf } from './task-request.ts';
+import type { BatchRequest, TaskRequest } from './task-request.ts';
 import { createTaskShelf } from './task-shelf.ts';
-import { auctionInfo, taskInfo, taskKindsMax, tasksMax } from './task-types.ts';
+import { auctionInfo, newRecord, taskInfo, taskKindsMax, tasksMax } from './task-types.ts';
 import type { AuctionInfo, TaskBody, TaskInfo, TaskRecord } from './task-types.ts';
 import { readWord, taskProtocol } from './task-words.ts';
 import type { TaskWord } from './task-words.ts';
@@ -37,6 +39,8 @@ export interface TakenKind {
 export interface Tasks extends NodePart {
   /** Enters a task. The same id again gives the task that is there. @throws {MycelError} MYCEL_BAD_OPTION, MYCEL_TOO_LARGE, MYCEL_UNKNOWN_TASK, MYCEL_TASKS_FULL, MYCEL_NO_QUORUM */
   submit(request: TaskRequest): Promise<TaskInfo>;
+  /** Enters tasks that are allotted together: all of them, or none. @throws {MycelError} as `submit` does */
+  submitBatch(request: BatchRequest): Promise<readonly TaskInfo[]>;
   /** Waits until it is over. @throws {MycelError} MYCEL_UNKNOWN_TASK */
   outcome(id: string, signal?: AbortSignal): Promise<TaskInfo>;
   /** Resolves with whether it was still to be cancelled: what is done stays done. @throws {MycelError} MYCEL_UNKNOWN_TASK */
@@ -169,6 +173,16 @@ export function createTasks(
     return part() + part();
   }
 
+  /** Puts a new task into the ledger; somebody else's that is there already is told instead. */
+  async function enter(
+    spec: TaskSpec<TaskBody>,
+  ): Promise<{ readonly entered: Entered; readonly isOwn: boolean }> {
+    const outcome = await ledger.enter(newRecord(spec, mesh.self, clock.wallMs()), 0, () => false);
+    return 'lost' in outcome
+      ? { entered: outcome.lost, isOwn: false }
+      : { entered: outcome.entered, isOwn: true };
+  }
+
   function refuseUnknown(body: TaskBody): void {
     if (bidders(body).length > 0) return;
     const known = new Set(takers().flatMap(({ kinds }) => kinds));
@@ -199,6 +213,11 @@ export function createTasks(
         }),
         pages.onChange(() => auctions.biddersChanged()),
         shelf.onChange(changed),
+        calls.serve(offersMethod, async (body, { from }) => {
+          const offers = await bidding.offers(from, body);
+          if (offers === undefined) metrics.drop('tasks', 'malformed');
+          return encodeCbor(offers ?? []);
+        }),
         calls.serve('tasks/cancel', async (body) => {
           const id = String(decodeCbor(body));
           return encodeCbor(auctions.cancel(id, 'it was cancelled'));
@@ -228,34 +247,45 @@ export function createTasks(
       if (known !== undefined) return taskInfo(known);
       if (request.mayWait !== true) refuseUnknown(spec.body);
       if (auctions.liveCount() >= tasksMax) throw new MycelError('MYCEL_TASKS_FULL');
-      const record: TaskRecord = {
-        ledger: {
-          spec,
-          state: 'open',
-          epoch: 0,
-          winner: undefined,
-          attempts: 0,
-          result: undefined,
-        },
-        auctioneer: mesh.self,
-        term: 0,
-        bids: [],
-        lateBids: 0,
-        price: undefined,
-        reason: 'bids are taken',
-        count: 0,
-        at: clock.wallMs(),
-        isDecided: false,
-      };
-      const outcome = await ledger.enter(record, 0, () => false);
-      const { entered, isOwn }: { entered: Entered; isOwn: boolean } =
-        'lost' in outcome
-          ? { entered: outcome.lost, isOwn: false }
-          : { entered: outcome.entered, isOwn: true };
+      const { entered, isOwn } = await enter(spec);
       if (isOwn && !auctions.has(spec.id)) auctions.open(entered, true);
       else shelf.put(entered.record, false);
       metrics.count('tasks.submitted');
       return taskInfo(shelf.get(spec.id) ?? entered.record);
+    },
+    async submitBatch(request) {
+      if (isStopped) throw new MycelError('MYCEL_NOT_RUNNING');
+      const { rule, specs } = batchOf(request, mesh.self, clock.wallMs(), drawId);
+      const fresh = specs.filter(({ id }) => !shelf.get(id));
+      for (const { id, body } of fresh) {
+        const asked = request.tasks[specs.findIndex((spec) => spec.id === id)];
+        if (asked?.mayWait !== true) refuseUnknown(body);
+      }
+      if (auctions.liveCount() + fresh.length > tasksMax) throw new MycelError('MYCEL_TASKS_FULL');
+      const outcomes = await Promise.allSettled(fresh.map(enter));
+      const failed = outcomes.find((one) => one.status === 'rejected');
+      const here = outcomes.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+      const own = here.filter(
+        ({ entered, isOwn }) => isOwn && !auctions.has(entered.record.ledger.spec.id),
+      );
+      const batch = createBatchAuction(
+        world,
+        rule,
+        own.map(({ entered }) => entered.record.ledger.spec),
+      );
+      for (const { entered } of own) {
+        auctions.open(entered, true, batch);
+        // All or none: what was entered before one could not be is given up.
+        if (failed !== undefined)
+          auctions.cancel(entered.record.ledger.spec.id, 'another task of its batch was refused');
+      }
+      if (failed !== undefined) throw failed.reason;
+      for (const { entered, isOwn } of here) if (!isOwn) shelf.put(entered.record, false);
+      metrics.count('tasks.submitted', fresh.length);
+      return specs.flatMap(({ id }) => {
+        const record = shelf.get(id);
+        return record === undefined ? [] : [taskInfo(record)];
+      });
     },
     outcome(id, signal) {
       return new Promise((resolve, reject) => {
