@@ -34,8 +34,8 @@ import type { BlobCalls } from './control-blobs.ts';
 import type { FailureRecord } from './failure.ts';
 import type { TopologySetArgs } from './topology-operations.ts';
 
-/** Longest line either side accepts, in bytes. A longer one ends the connection. */
-export const controlLineBytesMax: number = 1024 * 1024;
+/** Longest line either side accepts, in bytes: the largest message in base64. A longer one ends the connection. */
+export const controlLineBytesMax: number = 24 * 1024 * 1024;
 
 /** Connections the node serves at once; one more is told to come back and closed. */
 export const controlConnectionsMax = 64;
@@ -44,13 +44,13 @@ export const controlConnectionsMax = 64;
 export const controlOpenMax = 32;
 
 /** Output waiting for one slow reader before it is cut, in bytes. */
-export const controlOutputBytesMax: number = 4 * 1024 * 1024;
+export const controlOutputBytesMax: number = 24 * 1024 * 1024;
 
 /** Output waiting for all readers together before the one being written to is cut, in bytes. */
-export const controlOutputTotalBytesMax: number = 16 * 1024 * 1024;
+export const controlOutputTotalBytesMax: number = 48 * 1024 * 1024;
 
 /** Largest payload of `publish`, in bytes. */
-export const controlPayloadBytesMax: number = 512 * 1024;
+export const controlPayloadBytesMax: number = 16 * 1024 * 1024;
 
 /** No arguments. */
 export type NoArgs = Readonly<Record<string, never>>;

@@ -22,7 +22,7 @@ export async function pub(
     throw new Failure(
       'MYCEL_TOO_LARGE',
       `The payload has ${bytes.length} bytes.`,
-      'Keep a payload below 128 KiB.',
+      'Keep a payload below 16 MiB, or put it as a blob.',
     );
   }
   const retain = flags.retain === true;

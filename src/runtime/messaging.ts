@@ -8,11 +8,10 @@ import { topicMatches } from '../kernel/topic.ts';
 import type { BrokerMessage } from '../ports/broker.ts';
 import { messageIdOf } from '../protocol/routing/message-id.ts';
 import { createRouter } from '../protocol/routing/router.ts';
-import type { EnvelopeCodec, Publication, Router } from '../protocol/routing/router-world.ts';
+import type { EnvelopeCodec, Router } from '../protocol/routing/router-world.ts';
 import {
   addressEnvelope,
   encodeEnvelope,
-  payloadBytesMax,
   readEnvelope,
   writeSkipped,
   writeTtl,
@@ -20,7 +19,12 @@ import {
 import type { MeshMessage } from './mesh-node.ts';
 import type { Messaging, MessagingWorld } from './messaging-world.ts';
 import { createDurableOutbox } from './routing/durable-outbox.ts';
-import { createPublishing } from './routing/publishing.ts';
+import {
+  createPublishing,
+  publicationOf,
+  sizeProblem,
+  travelsAsEvent,
+} from './routing/publishing.ts';
 import type { OwnMessage, Publisher } from './routing/publishing.ts';
 import { createMessageTrace } from './routing/message-trace.ts';
 import { createTurnClock } from './routing/turn-clock.ts';
@@ -187,9 +191,10 @@ export function createMessaging(world: MessagingWorld): Messaging {
   function offer(message: OwnMessage, by: Pick<Publisher, 'stamped'>): 'taken' | 'full' {
     const { topic, payload, qos, retain, channel } = message;
     const stamp = hlc.tick(clock.wallMs());
-    trace.own('published', topic, stamp, undefined, qos === 1 ? 'event' : 'signal');
+    const isEvent = travelsAsEvent(message);
+    trace.own('published', topic, stamp, undefined, isEvent ? 'event' : 'signal');
     if (world.mayLeave(topic)) {
-      const publication = { topic, payload, qos, retain, hlc: stamp, channel };
+      const publication = publicationOf({ topic, payload, qos, retain, channel }, stamp);
       if (step((one, now) => one.publish(now, publication)) === 'full') {
         trace.own('held', topic, stamp, undefined, 'the outbox is full; its publisher waits');
         return 'full';
@@ -217,11 +222,11 @@ export function createMessaging(world: MessagingWorld): Messaging {
     const { topic, payload, qos } = message;
     if (isStopped || !world.mayLeave(topic)) return metrics.drop('router', 'share-nobody');
     const stamp = hlc.tick(clock.wallMs());
-    const publication: Publication = { topic, payload, qos, retain: false, hlc: stamp };
+    const publication = publicationOf({ topic, payload, qos, retain: false }, stamp);
     trace.own('published', topic, stamp, undefined, `handed on of ${message.id}`);
     const isTaken = step((one, now) => one.hand(now, filter, publication, had));
     if (!isTaken) trace.own('dropped', topic, stamp, 'no-interest', `no member in ${filter}`);
-    if (isTaken && qos === 1) durable.whenSafe(router.lastSeq(), () => {});
+    if (isTaken && publication.qos === 1) durable.whenSafe(router.lastSeq(), () => {});
   }
 
   /** Publishers get their turn in the order in which they came: order per publisher must survive a full outbox. */
@@ -260,7 +265,7 @@ export function createMessaging(world: MessagingWorld): Messaging {
       by.taken(refusal);
       return () => {};
     }
-    if (message.qos === 0) {
+    if (!travelsAsEvent(message)) {
       trace.own('dropped', message.topic, undefined, 'overflow', signalBehind);
       metrics.drop('outbox', signalBehind);
       by.taken();
@@ -283,12 +288,11 @@ export function createMessaging(world: MessagingWorld): Messaging {
     return () => forget(one);
   }
 
-  function refusalOf({ payload }: BrokerMessage): string | undefined {
-    const bytes = payload.byteLength;
+  function refusalOf(message: BrokerMessage): string | undefined {
+    const bytes = message.payload.byteLength;
     if (isStopped) return 'the node is stopping';
-    if (bytes > payloadBytesMax) {
-      return `a payload of ${bytes} bytes is larger than ${payloadBytesMax}`;
-    }
+    const tooLarge = sizeProblem(message);
+    if (tooLarge !== undefined) return tooLarge;
     const isFull = waiting.length >= waitingMax || waitingBytes + bytes > waitingBytesMax;
     return isFull && waiting.length > 0 ? 'the outbox is full' : undefined;
   }

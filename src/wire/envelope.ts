@@ -3,8 +3,8 @@
  *
  * Layout, big endian: ttl 1, flags 1, origin 16, boot 6, seq 6, hlc wall ms 6, hlc count 2, topic length 2,
  * skipped 6, then, when addressed, target 16 and passage id 6, when its publisher chose a channel the name's length 1 and the
- * name, when it is for one member of a group the length 2 of its shared subscription and that in UTF-8 without `$share/`, then
- * the topic in UTF-8 and the payload up to the end.
+ * name, when it is for one member of a group the length 2 of its shared subscription and that in UTF-8 without `$share/`, when
+ * it is a part of a large message which one (`envelope-part.ts`), then the topic in UTF-8 and the payload up to the end.
  */
 
 import { BoundedMap } from '../kernel/bounded-map.ts';
@@ -17,10 +17,9 @@ import {
   topicProblem,
 } from '../kernel/topic.ts';
 import type { Envelope, Passage } from '../protocol/routing/messages.ts';
+import { payloadBytesMax } from '../kernel/large-message.ts';
+import { partHeadBytes, readPart, writePart } from './envelope-part.ts';
 import { idAt, idBytes, isSameRun } from './node-id.ts';
-
-/** Largest payload of a message, in bytes. */
-export const payloadBytesMax: number = 128 * 1024;
 
 /** Largest sequence, boot, passage and wall-clock number: 48 bits. */
 const u48Max = 2 ** 48 - 1;
@@ -43,7 +42,8 @@ const addressedFlag = 4;
 const floodFlag = 8;
 const channelFlag = 16;
 const shareFlag = 32;
-const knownFlags = 63;
+const partFlag = 64;
+const knownFlags = 127;
 
 /** Longest name of a channel, in characters. */
 export const channelNameMax = 32;
@@ -72,7 +72,7 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
  * @throws {MycelError} MYCEL_TOO_LARGE above `payloadBytesMax`, MYCEL_BAD_TOPIC for a topic no node would read.
  */
 export function encodeEnvelope(fields: Envelope, into?: Uint8Array): Uint8Array {
-  const { payload, passage } = fields;
+  const { payload, passage, part } = fields;
   if (payload.length > payloadBytesMax) {
     throw new MycelError('MYCEL_TOO_LARGE', { bytes: payload.length });
   }
@@ -81,7 +81,8 @@ export function encodeEnvelope(fields: Envelope, into?: Uint8Array): Uint8Array 
   const nameBytes = channel === '' ? 0 : 1 + channel.length;
   const share = fields.share === undefined ? undefined : shareBytes(fields.share);
   const shareAt = headBytes + (passage === undefined ? 0 : passageBytes) + nameBytes;
-  const bodyAt = shareAt + (share === undefined ? 0 : 2 + share.length);
+  const partAt = shareAt + (share === undefined ? 0 : 2 + share.length);
+  const bodyAt = partAt + (part === undefined ? 0 : partHeadBytes);
   const size = bodyAt + topic.length + payload.length;
   const bytes = into !== undefined && into.length >= size ? headOf(into, size) : carve(size);
   bytes[ttlAt] = fields.ttl;
@@ -90,6 +91,7 @@ export function encodeEnvelope(fields: Envelope, into?: Uint8Array): Uint8Array 
     (fields.retain ? retainFlag : 0) |
     (nameBytes === 0 ? 0 : channelFlag) |
     (share === undefined ? 0 : shareFlag) |
+    (part === undefined ? 0 : partFlag) |
     flagsOf(passage);
   bytes.set(idBytes(fields.origin), originAt);
   writeU48(bytes, bootAt, fields.boot);
@@ -104,6 +106,7 @@ export function encodeEnvelope(fields: Envelope, into?: Uint8Array): Uint8Array 
     writeU16(bytes, shareAt, share.length);
     bytes.set(share, shareAt + 2);
   }
+  if (part !== undefined) writePart(bytes, partAt, part);
   bytes.set(topic, bodyAt);
   bytes.set(payload, bodyAt + topic.length);
   return bytes;
@@ -130,12 +133,19 @@ export function readEnvelope(bytes: Uint8Array): Envelope | undefined {
   if (isShare && share === undefined) return undefined;
   const topicAt = topicStart(bytes);
   const payloadAt = topicAt + readU16(bytes, topicLengthAt);
+  const isPart = (flags & partFlag) !== 0;
+  const part = isPart ? readPart(bytes, topicAt - partHeadBytes, size - payloadAt) : undefined;
+  if (isPart && (part === undefined || !isEvent || (flags & retainFlag) !== 0)) return undefined;
   const seq = readU48(bytes, seqAt);
   const skipped = readU48(bytes, skippedAt);
   if (payloadAt > size || size - payloadAt > payloadBytesMax || seq === 0) return undefined;
   if (skipped >= seq || (skipped > 0 && !isEvent)) return undefined;
   const isWithheld =
-    !isNamed && !isShare && (flags & (eventFlag | retainFlag)) === eventFlag && topicAt === size;
+    !isNamed &&
+    !isShare &&
+    !isPart &&
+    (flags & (eventFlag | retainFlag)) === eventFlag &&
+    topicAt === size;
   const topic = isWithheld ? '' : topicText(bytes, topicAt, payloadAt);
   if (topic === undefined) return undefined;
   return {
@@ -152,6 +162,7 @@ export function readEnvelope(bytes: Uint8Array): Envelope | undefined {
     passage: isAddressed ? readPassage(bytes, (flags & floodFlag) !== 0) : undefined,
     channel,
     share,
+    part,
   };
 }
 
@@ -172,8 +183,7 @@ export function addressEnvelope(raw: Uint8Array, passage: Passage, ttl: number):
   const bytes = carve(headBytes + passageBytes + raw.length - bodyAt);
   bytes.set(raw.subarray(0, headBytes));
   bytes[ttlAt] = ttl;
-  bytes[flagsAt] =
-    (byteAt(raw, flagsAt) & (eventFlag | retainFlag | channelFlag | shareFlag)) | flagsOf(passage);
+  bytes[flagsAt] = (byteAt(raw, flagsAt) & ~(addressedFlag | floodFlag)) | flagsOf(passage);
   writePassage(bytes, passage);
   bytes.set(raw.subarray(bodyAt), headBytes + passageBytes);
   return bytes;
@@ -246,8 +256,9 @@ function shareStart(raw: Uint8Array): number {
 
 /** Where the topic begins. */
 function topicStart(raw: Uint8Array): number {
-  const at = shareStart(raw);
-  return (byteAt(raw, flagsAt) & shareFlag) === 0 ? at : at + 2 + readU16(raw, at);
+  const flags = byteAt(raw, flagsAt);
+  const at = shareStart(raw) + ((flags & partFlag) === 0 ? 0 : partHeadBytes);
+  return (flags & shareFlag) === 0 ? at : at + 2 + readU16(raw, shareStart(raw));
 }
 
 /**
@@ -260,7 +271,7 @@ export function withheldEnvelope(raw: Uint8Array, receiver: NodeId): Uint8Array 
   const isAddressed = (flags & addressedFlag) !== 0;
   if (isAddressed && idAt(raw, headBytes) !== receiver) return undefined;
   const bytes = raw.slice(0, headBytes + (isAddressed ? passageBytes : 0));
-  bytes[flagsAt] = flags & ~(retainFlag | channelFlag | shareFlag);
+  bytes[flagsAt] = flags & ~(retainFlag | channelFlag | shareFlag | partFlag);
   writeU16(bytes, topicLengthAt, 0);
   return bytes;
 }

@@ -178,12 +178,12 @@ describe('a publish', () => {
     },
   );
 
-  test('of 128 KiB passes, and one byte more is refused with its size', async () => {
+  test('of 16 MiB passes, and one byte more is refused with its size', async () => {
     const node = await startNode('solo');
     const whole = node.subscribe('t').next();
-    await node.publish('t', new Uint8Array(128 * 1024));
-    expect(((await whole).value as MeshMessage).payload.length).toBe(128 * 1024);
-    await expect(node.publish('t', new Uint8Array(128 * 1024 + 1))).rejects.toMatchObject({
+    await node.publish('t', new Uint8Array(16 * 1024 * 1024));
+    expect(((await whole).value as MeshMessage).payload.length).toBe(16 * 1024 * 1024);
+    await expect(node.publish('t', new Uint8Array(16 * 1024 * 1024 + 1))).rejects.toMatchObject({
       code: 'MYCEL_TOO_LARGE',
     });
   });

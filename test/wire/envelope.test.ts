@@ -1,3 +1,4 @@
+import { payloadBytesMax } from '../../src/kernel/large-message.ts';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { nodeIdFromHash } from '../../src/kernel/ids.ts';
@@ -7,7 +8,6 @@ import {
   addressEnvelope,
   encodeEnvelope,
   isEnvelopeUnder,
-  payloadBytesMax,
   readEnvelope,
   withheldEnvelope,
   writeTtl,

@@ -5,6 +5,7 @@ import type { Duplex } from 'node:stream';
 import { topicMatches } from '../../kernel/topic.ts';
 import type { BrokerClient } from '../../ports/broker.ts';
 import { createFrameGuard } from '../mqtt/frame-guard.ts';
+import type { FrameGuardConfig } from '../mqtt/frame-guard.ts';
 import type { GatheringStream } from '../mqtt/gathering-stream.ts';
 import { createClientStream } from './client-stream.ts';
 import { createGuestPace } from './guest-pace.ts';
@@ -35,6 +36,8 @@ export interface Connection {
   refusal: { readonly returnCode: number; readonly reason: string } | undefined;
   willTopic: string | undefined;
   isReady: boolean;
+  /** Bytes of the largest message that waits for it, when that is a large one: its queue may be longer by so many. */
+  largeBytes: number;
   /** The node could not take one of its messages: it is being disconnected. */
   isRefused: boolean;
   /** The QoS granted to each of its filters; bounded by `limits.subscriptions`. */
@@ -51,6 +54,7 @@ export function createConnection(
   socket: Duplex,
   zone: 'local' | 'guest',
   limits: ZoneLimits,
+  large: FrameGuardConfig['large'],
 ): Omit<Connection, 'client'> {
   const isNet = socket instanceof Socket;
   const host = isNet ? (socket.remoteAddress ?? 'unknown') : 'in-process';
@@ -59,7 +63,11 @@ export function createConnection(
     limits,
     stream: createClientStream(
       socket,
-      createFrameGuard({ sender: 'client', packetBytesMax: limits.packetBytes }),
+      createFrameGuard({
+        sender: 'client',
+        packetBytesMax: limits.packetBytes,
+        ...(large === undefined ? {} : { large }),
+      }),
       limits.congestedBytes,
     ),
     host,
@@ -71,6 +79,7 @@ export function createConnection(
     willTopic: undefined,
     isReady: false,
     isRefused: false,
+    largeBytes: 0,
     granted: new Map(),
     commonQos: 'unknown',
   };
@@ -119,7 +128,10 @@ export function grantedQos(connection: Connection, topic: string): 0 | 1 | 2 {
 /** Why the client must be disconnected for reading too slowly, or undefined. */
 export function slownessOf(connection: Connection, frozenMs: number): string | undefined {
   const { stream, limits } = connection;
-  if (stream.queuedBytes() > limits.queuedBytes) return 'it reads too slowly: its queue is full';
+  const queuedBytes = stream.queuedBytes();
+  if (queuedBytes === 0) connection.largeBytes = 0;
+  if (queuedBytes > limits.queuedBytes + connection.largeBytes)
+    return 'it reads too slowly: its queue is full';
   if (stream.waiterCount > waitersMax) return 'it reads too slowly: too many messages wait for it';
   return stream.isFrozen(frozenMs) ? 'it is frozen: it took nothing for too long' : undefined;
 }

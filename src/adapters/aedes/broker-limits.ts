@@ -1,5 +1,7 @@
 /** The named bounds of the embedded broker; docs/limits.md lists what happens beyond each. */
 
+import { messageBytesMax } from '../../kernel/large-message.ts';
+
 /** What one zone of clients may use. */
 export interface ZoneLimits {
   /** Clients connected at once; more are refused with CONNACK 3. */
@@ -22,6 +24,10 @@ export interface ZoneLimits {
 export interface BrokerLimits {
   readonly local: ZoneLimits;
   readonly guest: ZoneLimits;
+  /** A packet above this is a large one: so many bytes. */
+  readonly largeAboveBytes: number;
+  /** Bytes of the large packets that are being received from all clients together; one more closes its connection. */
+  readonly largeBytes: number;
   /** Bytes of all retained payloads and topics together. */
   readonly retainedBytes: number;
   /** Sessions that outlive their connection (clean session = 0). The oldest absent one makes room. */
@@ -43,7 +49,7 @@ export const brokerLimits: BrokerLimits = {
   local: {
     clients: 200,
     subscriptions: 1000,
-    packetBytes: 132 * 1024,
+    packetBytes: messageBytesMax + 68 * 1024,
     retained: 1000,
     congestedBytes: 512 * 1024,
     queuedBytes: 8 * 1024 * 1024,
@@ -58,6 +64,8 @@ export const brokerLimits: BrokerLimits = {
     queuedBytes: 1024 * 1024,
     publishesPerSecond: 50,
   },
+  largeAboveBytes: 132 * 1024,
+  largeBytes: 64 * 1024 * 1024,
   retainedBytes: 16 * 1024 * 1024,
   sessions: 100,
   sessionMessages: 1000,

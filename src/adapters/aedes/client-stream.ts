@@ -10,7 +10,7 @@ export function createClientStream(
   guard: FrameGuard,
   congestedBytes: number,
 ): GatheringStream {
-  return new GatheringStream(socket, congestedBytes, {
+  const stream = new GatheringStream(socket, congestedBytes, {
     outbound: (plain) => [plain],
     inbound(chunk) {
       const problem = guard.check(chunk);
@@ -18,4 +18,6 @@ export function createClientStream(
       return [chunk];
     },
   });
+  stream.once('close', () => guard.end());
+  return stream;
 }

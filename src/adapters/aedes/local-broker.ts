@@ -6,6 +6,7 @@ import { isReservedTopic, topicProblem } from '../../kernel/topic.ts';
 import type { Broker, BrokerHandlers, BrokerMessage } from '../../ports/broker.ts';
 import type { Log } from '../../ports/log.ts';
 import type { Metrics } from '../../ports/metrics.ts';
+import { createPacketBudget } from '../mqtt/frame-guard.ts';
 import { writeNumbersLightly } from '../mqtt/packet-numbers.ts';
 import { adopt, createConnection, describeClient, slownessOf } from './broker-client.ts';
 import type { Connection } from './broker-client.ts';
@@ -52,6 +53,8 @@ export interface LocalBroker extends Broker {
 export async function createLocalBroker(config: LocalBrokerConfig): Promise<LocalBroker> {
   const { handlers, log, metrics } = config;
   const limits = config.limits ?? brokerLimits;
+  const budget = createPacketBudget(limits.largeBytes);
+  const large = { aboveBytes: limits.largeAboveBytes, budget };
   const connections = new Map<AedesClient, Connection>();
   const interest = createInterest((filter, isWanted) => handlers.interest(filter, isWanted));
   const of = (client: unknown): Connection | undefined => connections.get(client as AedesClient);
@@ -132,6 +135,9 @@ export async function createLocalBroker(config: LocalBrokerConfig): Promise<Loca
     authorizeForward: (client, packet) => {
       const connection = of(client);
       if (connection === undefined) return null;
+      if (packet.payload.length > limits.largeAboveBytes) {
+        connection.largeBytes = Math.max(connection.largeBytes, packet.payload.length);
+      }
       const forwarded = subscribing.forward(connection, packet as unknown as BrokerPacket);
       return forwarded as unknown as typeof packet | null;
     },
@@ -147,7 +153,7 @@ export async function createLocalBroker(config: LocalBrokerConfig): Promise<Loca
   });
 
   function accept(socket: Duplex, zone: 'local' | 'guest'): void {
-    const partial = createConnection(socket, zone, limits[zone]);
+    const partial = createConnection(socket, zone, limits[zone], large);
     const client = aedes.handle(partial.stream) as unknown as AedesClient;
     const connection: Connection = Object.assign(partial, { client });
     connections.set(client, connection);

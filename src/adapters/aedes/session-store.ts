@@ -124,7 +124,8 @@ export class SessionStore {
       const bytes = packet.payload.length + packet.topic.length;
       const isFull =
         session.outgoing.length >= this.#limits.sessionMessages ||
-        session.outgoingBytes + bytes > this.#limits.sessionBytes;
+        // One message alone may be larger than the bound.
+        (session.outgoing.length > 0 && session.outgoingBytes + bytes > this.#limits.sessionBytes);
       if (isFull) this.#handlers.dropped('session-full', session.clientId);
       else {
         const lowered = packet.qos < qos ? packet.qos : qos;

@@ -6,17 +6,43 @@ export type GuardedSender = 'client' | 'server';
 /** Largest CONNECT, in bytes after the fixed header: what a stranger may make us hold. */
 export const connectBytesMax = 4096;
 
+/** Bytes of large packets that several connections may be in the middle of at once. */
+export interface PacketBudget {
+  /** Takes so many. False: there is no room. */
+  take(bytes: number): boolean;
+  give(bytes: number): void;
+}
+
+/** Builds a budget. */
+export function createPacketBudget(bytesMax: number): PacketBudget {
+  let taken = 0;
+  return {
+    take(bytes) {
+      if (taken + bytes > bytesMax) return false;
+      taken += bytes;
+      return true;
+    },
+    give(bytes) {
+      taken -= bytes;
+    },
+  };
+}
+
 /** Knobs of a guard. */
 export interface FrameGuardConfig {
   readonly sender: GuardedSender;
   /** Largest packet after the first one, in bytes after the fixed header. */
   readonly packetBytesMax: number;
+  /** What packets above so many bytes are counted against. @default nothing */
+  readonly large?: { readonly aboveBytes: number; readonly budget: PacketBudget };
 }
 
 /** A guard for one direction of one connection. */
 export interface FrameGuard {
   /** Why these bytes must not reach the parser, or undefined. Once refused, every later call repeats the reason. */
   check(chunk: Uint8Array): string | undefined;
+  /** The connection is over. */
+  end(): void;
 }
 
 /** What MQTT 3.1.1 section 2 and 3 say about one packet type: fixed flags (undefined: any) and body length. */
@@ -74,6 +100,20 @@ export function createFrameGuard(config: FrameGuardConfig): FrameGuard {
   let left = 0;
   let topicBytes = 0;
   let refusal: string | undefined;
+  let largeBytes = 0;
+
+  function giveBack(): void {
+    if (largeBytes > 0) config.large?.budget.give(largeBytes);
+    largeBytes = 0;
+  }
+
+  function takeLarge(): string | undefined {
+    const { large } = config;
+    if (large === undefined || length <= large.aboveBytes) return undefined;
+    if (!large.budget.take(length)) return 'too many large messages are on their way at once';
+    largeBytes = length;
+    return undefined;
+  }
 
   function header(byte: number): string | undefined {
     type = byte >> 4;
@@ -111,7 +151,7 @@ export function createFrameGuard(config: FrameGuardConfig): FrameGuard {
     isFirst = false;
     left = length;
     part = left === 0 ? 'header' : type === 3 ? 'topic-high' : 'body';
-    return undefined;
+    return takeLarge();
   }
 
   function topicLow(byte: number): string | undefined {
@@ -146,7 +186,10 @@ export function createFrameGuard(config: FrameGuardConfig): FrameGuard {
           const skipped = Math.min(left, chunk.length - at);
           left -= skipped;
           at += skipped - 1;
-          if (left === 0) part = 'header';
+          if (left === 0) {
+            part = 'header';
+            giveBack();
+          }
           break;
         }
       }
@@ -161,6 +204,7 @@ export function createFrameGuard(config: FrameGuardConfig): FrameGuard {
       refusal ??= scan(chunk);
       return refusal;
     },
+    end: giveBack,
   };
 }
 

@@ -44,7 +44,7 @@ export const messageErrors = {
   MYCEL_TOO_LARGE: {
     retryable: false,
     text: 'The message is too large.',
-    fix: 'Keep a payload below 128 KiB.',
+    fix: 'Keep a payload below 16 MiB, a retained one below 128 KiB; put what is larger as a blob.',
   },
   MYCEL_UNKNOWN_METHOD: {
     retryable: false,

@@ -20,6 +20,8 @@ export type DropReason =
   | 'relay-full'
   | 'ttl'
   | 'held-full'
+  | 'parts-full'
+  | 'parts-torn'
   | 'evicted-origin'
   | 'retained-clock'
   | 'outbox-dead'

@@ -21,6 +21,16 @@ export interface Passage {
   readonly isFlood: boolean;
 }
 
+/** Which part of a large message an event carries. The parts of one message follow each other in their origin's stream. */
+export interface Part {
+  /** From 0; all but the last have the same size. */
+  readonly index: number;
+  /** Bytes of the whole message. */
+  readonly totalBytes: number;
+  /** Whether its publisher takes it for a signal: subscribers get it at QoS 0. */
+  readonly isSignal: boolean;
+}
+
 /** One mesh message as it travels. */
 export interface Envelope {
   readonly ttl: number;
@@ -45,6 +55,8 @@ export interface Envelope {
   readonly channel?: string | undefined;
   /** The shared subscription, one of whose members this copy is for; undefined: it is for every subscriber. */
   readonly share?: string | undefined;
+  /** Undefined: it is whole. */
+  readonly part?: Part | undefined;
 }
 
 /** First and last of a run of sequence numbers, both included. */

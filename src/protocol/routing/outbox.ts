@@ -21,6 +21,7 @@ import {
 import type { Destination } from './destination.ts';
 import { restore, showUnsettled } from './leftover.ts';
 import { Claim, createMessageRing } from './message-ring.ts';
+import type { SeqRange } from './messages.ts';
 import type { LossReason, Outbox, OutboxConfig, OutboxOutputs } from './outbox-types.ts';
 
 /** Builds an outbox. Its destinations are the members: as many as membership holds. */
@@ -232,7 +233,9 @@ export function createOutbox(config: OutboxConfig, random: Random, outputs: Outb
       let isMoved = false;
       for (let seq = ring.next(to.acked); seq <= last; seq = ring.next(seq)) {
         const claim = ring.excludedAt(seq);
-        if (!(claim instanceof Claim) || claim.to !== node || holds(to, seq)) continue;
+        // It may hold parts of a message that it will never have whole.
+        const isDone = seq > joiningTo(to.acked, to.ranges) && holds(to, seq);
+        if (!(claim instanceof Claim) || claim.to !== node || isDone) continue;
         const raw = ring.at(seq);
         if (raw === undefined || !move(raw, claim.filter)) continue;
         claim.to = undefined;
@@ -296,9 +299,10 @@ export function createOutbox(config: OutboxConfig, random: Random, outputs: Outb
     acknowledged(now, node, boot, upTo, ranges) {
       const to = destinations.get(node);
       if (to === undefined || to.boot !== boot || upTo > ring.last() || upTo < to.floor) return;
-      const isProgress = upTo > to.floor || !to.isTold;
+      const joined = joiningTo(upTo, ranges);
+      const isProgress = upTo > to.floor || !to.isTold || joined > joiningTo(to.acked, to.ranges);
       const wasRecovering = to.recoverTo > to.acked;
-      sampleRtt(now, to, upTo);
+      sampleRtt(now, to, Math.max(upTo, joined));
       moveTo(ring, to, upTo);
       to.ranges = ranges;
       to.isTold = true;
@@ -348,4 +352,13 @@ export function createOutbox(config: OutboxConfig, random: Random, outputs: Outb
       })),
     }),
   };
+}
+
+/**
+ * How far a member has come with a large message that it holds in part, and therefore does not acknowledge; 0: with none.
+ * What it holds begins right after what it acknowledges only then: else it would acknowledge that as well.
+ */
+function joiningTo(upTo: number, ranges: readonly SeqRange[]): number {
+  const first = ranges[0];
+  return first !== undefined && first[0] === upTo + 1 ? first[1] : 0;
 }

@@ -1,11 +1,15 @@
 /** How much room a publication takes. */
 
+import { isLarge, partBytes } from '../../kernel/large-message.ts';
 import type { Publication } from './router-world.ts';
 
 /** Bytes of an encoded event beside topic and payload, for the quota only. */
 export const overheadBytes = 64;
 
-/** What a publication counts against the outbox, in bytes. */
+/**
+ * What a publication counts against the outbox, in bytes. A large one is let in when there is room for a part, or it would
+ * never be: so the outbox holds at most one message more than its bound.
+ */
 export function sizeOf({ topic, payload }: Publication): number {
-  return overheadBytes + topic.length + payload.byteLength;
+  return overheadBytes + topic.length + (isLarge(payload) ? partBytes : payload.byteLength);
 }

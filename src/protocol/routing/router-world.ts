@@ -101,6 +101,8 @@ export interface Publication {
   readonly hlc: Hlc;
   /** The channel that the publisher chose. */
   readonly channel?: string | undefined;
+  /** A large message that subscribers get as a signal although it travels as events. */
+  readonly isSignal?: boolean | undefined;
 }
 
 /** What people and metrics see of a router. */

@@ -18,6 +18,8 @@ import type { Excluded } from './message-ring.ts';
 import { ttlDirect, ttlHops } from './messages.ts';
 import type { Envelope } from './messages.ts';
 import { createNeighbourhood } from './neighbourhood.ts';
+import { createOwnEnvelopes } from './own-envelopes.ts';
+import { createJoiner, cut } from './parts.ts';
 import { overheadBytes, sizeOf } from './publication-size.ts';
 import { createOrderBuffer, patienceMsDefault } from './order-buffer.ts';
 import type { OrderVerdict } from './order-buffer.ts';
@@ -31,9 +33,6 @@ import { createShares } from './shares.ts';
 
 /** Evicted members remembered; the oldest is forgotten beyond it (its links are refused by identity anyway). */
 const evictedMax = 1024;
-
-/** Signals of up to so many bytes are written into the same memory, one after the other. */
-const signalBytes = 4096;
 
 /** Builds a router. */
 export function createRouter(config: RouterConfig, outputs: RouterOutputs): Router {
@@ -56,15 +55,20 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
     heard: (wish) => void heard.push(wish),
   });
   const recent = createRecent();
-  const signalMemory = new Uint8Array(signalBytes);
   const heard: Wish[] = [];
   /** The stream of events may have begun in an earlier life. */
   const stream = config.leftover?.boot ?? boot;
+  const encode = createOwnEnvelopes({ self, boot, stream, codec });
   let signalSeq = 0;
   let isFull = false;
 
+  const joiner = createJoiner(() => outputs.drop('parts-torn', 1));
+
   const order = createOrderBuffer(config.order ?? {}, {
-    deliver: (envelope) => deliver(envelope),
+    deliver(envelope) {
+      const whole = joiner.take(envelope);
+      if (whole !== undefined) deliver(whole);
+    },
     gap: (origin, from, to) => outputs.gap(origin, from, to),
   });
 
@@ -118,25 +122,18 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
     outputs.deliver(envelope, isSane && retained.merge([entryOf(envelope)]).length > 0);
   }
 
-  /** A signal's bytes are good until the next one is encoded: who keeps them longer copies them. */
-  function encode(publication: Publication, seq: number, ttl: number, share?: string): Uint8Array {
-    const isEvent = publication.qos === 1;
-    const fields: Envelope = {
-      ttl,
-      class: isEvent ? 'event' : 'signal',
-      retain: publication.retain && share === undefined,
-      origin: self,
-      boot: isEvent ? stream : boot,
-      seq,
-      skipped: 0,
-      hlc: publication.hlc,
-      topic: publication.topic,
-      payload: publication.payload,
-      passage: undefined,
-      channel: publication.channel,
-      share,
-    };
-    return codec.encode(fields, isEvent ? undefined : signalMemory);
+  /** Puts an event into the outbox, a large one in parts. @returns its bytes */
+  function append(
+    now: Millis,
+    publication: Publication,
+    ttl: number,
+    excluded: Excluded | undefined,
+  ): readonly Uint8Array[] {
+    return cut(publication).map(({ payload, part }) => {
+      const raw = encode({ ...publication, payload }, outbox.nextSeq(), ttl, undefined, part);
+      outbox.append(now, raw, excluded);
+      return raw;
+    });
   }
 
   function keepRetained({ topic, hlc, payload, retain, qos }: Publication): void {
@@ -155,7 +152,7 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
       signalSeq += 1;
       forwarder.sendSignal(node, publication.topic, encode(publication, signalSeq, ttlDirect));
     } else if (outbox.owes(node) && outbox.admits(sizeOf(publication))) {
-      outbox.append(now, encode(publication, outbox.nextSeq(), ttlDirect), excluded);
+      append(now, publication, ttlDirect, excluded);
       outbox.pump(now);
     }
   }
@@ -192,11 +189,12 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
       recent.note(now, publication, excluded, shares.groups(publication.topic));
     }
     if (!isOwed) return true;
-    const raw = encode(publication, outbox.nextSeq(), excluded === undefined ? ttlHops : ttlDirect);
-    outbox.append(now, raw, excluded);
+    const raws = append(now, publication, excluded === undefined ? ttlHops : ttlDirect, excluded);
     outbox.pump(now);
     if (excluded !== undefined) return true;
-    for (const peer of near.peers()) if (!outbox.owes(peer)) forwarder.send(peer, raw, 0);
+    for (const peer of near.peers()) {
+      if (!outbox.owes(peer)) for (const raw of raws) forwarder.send(peer, raw, 0);
+    }
     return true;
   }
 
@@ -210,11 +208,12 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
     const isRepeat = receipts.take(origin);
     const progress = order.progress(origin);
     if (progress === undefined) return;
-    const { upTo, ranges } = progress;
+    const { upTo, ranges } = joiner.whole(origin, progress);
     forwarder.mail(origin, { kind: 'ack', boot: progress.boot, upTo, ranges }, isRepeat);
   }
 
   function accept(now: Millis, from: NodeId, envelope: Envelope): void {
+    if (!joiner.admits(envelope)) return outputs.drop('parts-full', 1);
     const verdict: OrderVerdict = order.accept(now, envelope);
     late.review(now);
     tellVerdict(trace, verdict, envelope, from);
@@ -289,6 +288,7 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
       if (body.kind === 'parcel') outputs.parcel(letter.from, body.protocol, body.bytes);
       else if (body.kind === 'base') {
         order.startAt(now, letter.from, body.boot, body.seq, body.isLoss);
+        joiner.startAt(letter.from, body.boot, body.seq);
         late.review(now);
         acknowledge(letter.from);
       } else if (body.boot === stream) {
@@ -367,6 +367,7 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
       // A dead one may only be out of reach: when it is back it still fills the holes of its stream.
       if (reason !== 'dead') {
         order.originGone(node);
+        joiner.forget(node);
         gossip.forget(node);
       }
       audience.changed();

@@ -14,8 +14,10 @@ import type { DropReason, Forwarder } from './forwarder.ts';
 import type { InterestTable, Wish } from './interest.ts';
 import { Claim } from './message-ring.ts';
 import { ttlDirect } from './messages.ts';
-import type { DeliveryClass, Envelope } from './messages.ts';
+import type { DeliveryClass, Envelope, Part } from './messages.ts';
 import type { Outbox } from './outbox-types.ts';
+import { cut } from './parts.ts';
+import { sizeOf } from './publication-size.ts';
 import type { Publication } from './router-world.ts';
 import { nextInTurn } from './turns.ts';
 
@@ -37,7 +39,13 @@ export interface SharesWorld {
   readonly forwarder: Forwarder;
   isLinked(node: NodeId): boolean;
   /** Encodes a copy for a group. */
-  encode(publication: Publication, seq: number, ttl: number, share: string): Uint8Array;
+  encode(
+    publication: Publication,
+    seq: number,
+    ttl: number,
+    share: string,
+    part?: Part,
+  ): Uint8Array;
   read(raw: Uint8Array): Envelope | undefined;
   /** The number of the next own signal. */
   nextSignal(): number;
@@ -89,10 +97,21 @@ export function createShares(world: SharesWorld): Shares {
     return chosen;
   }
 
+  function owe(
+    now: Millis,
+    filter: string,
+    publication: Publication,
+    to: NodeId,
+    part: Part | undefined,
+  ): void {
+    const raw = world.encode(publication, outbox.nextSeq(), ttlDirect, filter, part);
+    outbox.append(now, raw, new Claim(filter, to));
+  }
+
   function send(now: Millis, filter: string, publication: Publication, to: NodeId): void {
     if (publication.qos === 1) {
-      const raw = world.encode(publication, outbox.nextSeq(), ttlDirect, filter);
-      outbox.append(now, raw, new Claim(filter, to));
+      for (const { payload, part } of cut(publication))
+        owe(now, filter, { ...publication, payload }, to, part);
       return;
     }
     const raw = world.encode(publication, world.nextSignal(), ttlDirect, filter);
@@ -107,11 +126,14 @@ export function createShares(world: SharesWorld): Shares {
 
   /** Owes an event to another node. */
   function move(now: Millis, node: NodeId, raw: Uint8Array, filter: string): boolean {
-    const to = choose(filter, 'event', { notTo: node });
-    const envelope = to === undefined ? undefined : world.read(raw);
-    if (to === undefined || envelope === undefined) return false;
-    const { topic, payload, hlc, channel } = envelope;
-    send(now, filter, { topic, payload, hlc, channel, qos: 1, retain: false }, to);
+    const envelope = world.read(raw);
+    if (envelope === undefined) return false;
+    const { topic, payload, hlc, channel, part } = envelope;
+    // The parts of a message go where its first one went.
+    const isRest = part !== undefined && part.index > 0;
+    const to = isRest ? turns.get(filter) : choose(filter, 'event', { notTo: node });
+    if (to === undefined) return false;
+    owe(now, filter, { topic, payload, hlc, channel, qos: 1, retain: false }, to, part);
     return true;
   }
 
@@ -148,7 +170,7 @@ export function createShares(world: SharesWorld): Shares {
         world.drop('share-nobody', 1);
         return false;
       }
-      if (publication.qos === 1 && !outbox.admits(publication.payload.byteLength)) {
+      if (publication.qos === 1 && !outbox.admits(sizeOf(publication))) {
         world.drop('share-full', 1);
         return false;
       }

@@ -6,7 +6,8 @@ import type { NodeId } from '../../kernel/ids.ts';
 import { isReservedTopic, topicProblem } from '../../kernel/topic.ts';
 import type { BrokerMessage } from '../../ports/broker.ts';
 import type { ChannelTable } from '../../protocol/channels/channel-table.ts';
-import { payloadBytesMax } from '../../wire/envelope.ts';
+import type { Publication } from '../../protocol/routing/router-world.ts';
+import { isLarge, messageBytesMax, payloadBytesMax } from '../../kernel/large-message.ts';
 import { messageIdOf } from '../../protocol/routing/message-id.ts';
 import type { Published, PublishOptions } from '../mesh-node.ts';
 
@@ -23,6 +24,30 @@ export interface Publisher {
   readonly stamped?: (stamp: Hlc) => void;
   /** It is safe, or why it is not taken. */
   readonly taken: (refusal?: string) => void;
+}
+
+/** Whether it goes through the outbox: an event, or what is too large to be dropped part by part. */
+export function travelsAsEvent({ qos, payload }: BrokerMessage): boolean {
+  return qos === 1 || isLarge(payload);
+}
+
+/** What the router takes for a message. */
+export function publicationOf(message: OwnMessage, hlc: Hlc): Publication {
+  const { topic, payload, qos, retain, channel } = message;
+  if (qos === 1 || !isLarge(payload)) return { topic, payload, qos, retain, hlc, channel };
+  return { topic, payload, qos: 1, retain, hlc, channel, isSignal: true };
+}
+
+/** Why a message is too large; undefined: it is not. */
+export function sizeProblem({
+  payload,
+  retain,
+}: Pick<BrokerMessage, 'payload' | 'retain'>): string | undefined {
+  const bytes = payload.byteLength;
+  if (bytes > messageBytesMax)
+    return `a payload of ${bytes} bytes is larger than ${messageBytesMax}`;
+  if (!retain || bytes <= payloadBytesMax) return undefined;
+  return `a payload of ${bytes} bytes is too large to be retained: at most ${payloadBytesMax}`;
 }
 
 /** What it needs of the message floor. */
@@ -49,7 +74,12 @@ export function createPublishing(
   /** Publishers repeat their topics, and looking at one costs as much as encoding a message. */
   let goodTopic: string | undefined;
 
-  function problemOf(topic: string, payload: Uint8Array, qos: number): MycelError | undefined {
+  function problemOf(
+    topic: string,
+    payload: Uint8Array,
+    qos: number,
+    retain: boolean,
+  ): MycelError | undefined {
     // Programs in plain JavaScript have no compiler to tell them.
     if (!(payload instanceof Uint8Array) || (qos !== 0 && qos !== 1)) {
       const reason = 'A payload is a string or a Uint8Array, a qos 0 or 1.';
@@ -66,8 +96,12 @@ export function createPublishing(
       }
       goodTopic = topic;
     }
-    const bytes = payload.byteLength;
-    return bytes > payloadBytesMax ? new MycelError('MYCEL_TOO_LARGE', { bytes }) : undefined;
+    const reason = sizeProblem({ payload, retain });
+    if (reason === undefined) return undefined;
+    return new MycelError('MYCEL_TOO_LARGE', {
+      bytes: payload.byteLength,
+      reason: `${upper(reason)}.`,
+    });
   }
 
   function refused(reason: string): MycelError {
@@ -119,13 +153,13 @@ export function createPublishing(
 
   return (topic, payload, options) => {
     const { qos = 1, retain = false, signal } = options;
-    const problem = problemOf(topic, payload, qos);
+    const problem = problemOf(topic, payload, qos, retain);
     if (problem !== undefined) return Promise.reject(problem);
     const channel = world.channels.wished(options, qos, topic, payload.byteLength);
     const misfit = channel && world.channels.problemOf(channel, qos, payload.byteLength);
     if (misfit) return Promise.reject(new MycelError('MYCEL_BAD_OPTION', { reason: misfit }));
     if (signal?.aborted === true) return Promise.reject(signal.reason as Error);
-    if (qos === 0 && !retain) {
+    if (!retain && !travelsAsEvent({ topic, payload, qos, retain })) {
       return publishSignal({ topic, payload, qos, retain, channel }, options.named === true);
     }
     // A copy: it may have to wait, and its publisher may use the bytes again.
@@ -134,4 +168,8 @@ export function createPublishing(
       signal,
     );
   };
+}
+
+function upper(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
