@@ -31,8 +31,9 @@ import { selfRefusal, startPeering } from './peering.ts';
 import type { Peering } from './peering.ts';
 import { roleOf } from './overlays.ts';
 import { createPorter, twinsReason, twinText } from './porter.ts';
-import { allowedControl, allowedRecord, isOpenTopic, mayComeFrom } from './probation.ts';
+import { allowedControl, isOpenTopic, mayComeFrom } from './probation.ts';
 import { edPublicOf, revokeDevice } from './revocation.ts';
+import { createOutgoing } from './routing/outgoing.ts';
 import { createTraffic } from './channels/traffic.ts';
 import { readTopologyRecord, keepTopologyRecord } from './topology-record.ts';
 import { linkPrologue, startTrust } from './trust.ts';
@@ -241,6 +242,8 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
   );
 
   const traffic = createTraffic(world.channels, peering.links);
+  const isOnProbation = (peer: NodeId): boolean =>
+    porter.isOnProbation(peering.links.current(peer));
   const messaging: Messaging = createMessaging({
     self,
     boot: world.boot,
@@ -258,12 +261,7 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     absent: { nodes: known.before, at: clock.now() },
     mesh: trust.meshId,
     alert: (code, text) => world.alert(code, text),
-    transmit(peer, raw, kind) {
-      const isLimited = porter.isOnProbation(peering.links.current(peer));
-      const record = isLimited ? allowedRecord(peer, raw) : raw;
-      const isTaken = record === undefined || traffic.record(peer, record, kind);
-      return isTaken && record !== raw ? 'withheld' : isTaken;
-    },
+    ...createOutgoing({ log, metrics, traffic, isOnProbation, links: peering.links }),
     mayLeave: (topic) => !trust.certificate().roles.includes('probation') || isOpenTopic(topic),
     sendBroadcast: (peer, bytes) => void peering.links.control(peer, { kind: 'broadcast', bytes }),
     profile: world.profile,
@@ -272,13 +270,11 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     sendLetter: (peer, letter) => traffic.letter(peer, letter),
     sendInterest(peer, message) {
       // It is owed everything anyway, and what others want is not for it to know.
-      if (porter.isOnProbation(peering.links.current(peer))) return;
+      if (isOnProbation(peer)) return;
       peering.links.control(peer, { kind: 'interest', bytes: encodeInterest(message) });
     },
     sendRetained(peer, all) {
-      const entries = porter.isOnProbation(peering.links.current(peer))
-        ? all.filter((one) => isOpenTopic(one.topic))
-        : all;
+      const entries = isOnProbation(peer) ? all.filter((one) => isOpenTopic(one.topic)) : all;
       traffic.retained(peer, entries);
     },
     queuedBytes: (peer) => traffic.retainedBytes(peer),

@@ -79,6 +79,8 @@ export interface Links {
   choose(peer: NodeId, id: number | undefined): void;
   /** The session that speaks for the peer. */
   current(peer: NodeId): LinkInfo | undefined;
+  /** The minor version that its hello told; undefined: no link. */
+  minorOf(peer: NodeId): number | undefined;
   byId(id: number): LinkInfo | undefined;
   all(): readonly LinkInfo[];
   /** Sends on the chosen session. False when there is none. */

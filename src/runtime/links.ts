@@ -351,6 +351,10 @@ export function createLinks(wires: LinkWires): Links {
       }
     },
     current: (peer) => chosen.get(peer)?.info,
+    minorOf(peer) {
+      const link = chosen.get(peer);
+      return link && (link.info.hello?.minor ?? 0);
+    },
     byId: (id) => byId.get(id)?.info,
     all: () => [...byId.values()].map((link) => link.info),
     control(peer, message) {

@@ -41,8 +41,14 @@ export interface MessagingWorld {
   readonly absent?: Absent;
   readonly mesh: MeshId;
   alert(code: string, text: string): void;
-  /** False: not taken. `withheld`: the peer may count it and not read it. */
-  transmit(peer: NodeId, record: Uint8Array, kind: DeliveryClass): boolean | 'withheld';
+  /** False: not taken. `withheld`: the peer may count it and not read it; `unreadable`: its version cannot. */
+  transmit(
+    peer: NodeId,
+    record: Uint8Array,
+    kind: DeliveryClass,
+  ): boolean | 'withheld' | 'unreadable';
+  /** Whether the version of a peer can read a message. */
+  canRead(peer: NodeId, record: Uint8Array): boolean;
   /** Whether this topic may go to the mesh; what may not stays with the local subscribers. */
   mayLeave(topic: string): boolean;
   sendLetter(peer: NodeId, letter: Letter): void;

@@ -49,6 +49,7 @@ const codec: EnvelopeCodec = {
 };
 
 const withheldText = 'its receiver is on probation';
+const unreadableText = 'the node runs a version that knows no large messages';
 
 /** A signal need not wait, but must not overtake an event of the same client either: it is dropped when it would. */
 const signalBehind = 'signal behind a full outbox';
@@ -94,6 +95,7 @@ export function createMessaging(world: MessagingWorld): Messaging {
       groups: world.groups,
       trace,
       observeHlc: (remote) => observeHlc(hlc, turn.wallMs(), remote),
+      canRead: (peer, raw) => world.canRead(peer, raw),
     },
     {
       deliver(envelope, isRetained) {
@@ -122,6 +124,7 @@ export function createMessaging(world: MessagingWorld): Messaging {
         const verdict = world.transmit(peer, raw, kind);
         if (verdict === true) trace.raw('sent', raw, peer, undefined, '');
         else if (verdict === 'withheld') trace.raw('dropped', raw, peer, 'acl', withheldText);
+        else if (verdict !== false) trace.raw('dropped', raw, peer, 'no-way', unreadableText);
         return verdict !== false;
       },
       sendLetter: (peer, letter) => world.sendLetter(peer, letter),

@@ -59,8 +59,8 @@ export type ControlMessage =
   /** The mesh's topology was changed. */
   | { readonly kind: 'topology'; readonly topology: Topology };
 
-/** The minor version of what this node speaks: docs/protocols/rollout.md. Up with every kind or part of the hello that is added. */
-export const controlMinor = 1;
+/** The minor version of what this node speaks, and when it goes up: docs/protocols/rollout.md. 2: parts of large messages. */
+export const controlMinor = 2;
 
 /** Largest control record, in bytes: it must fit one frame. */
 const controlBytesMax: number = 256 * 1024 - 4;

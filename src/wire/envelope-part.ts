@@ -6,7 +6,15 @@ import type { Part } from '../protocol/routing/messages.ts';
 /** Bytes of it. */
 export const partHeadBytes = 7;
 
+/** Marks it among the flags of an envelope, which are its second byte. */
+export const partFlag = 64;
+
 const signalFlag = 1;
+
+/** Whether an encoded message is a part of a large one. */
+export function isPartEnvelope(raw: Uint8Array): boolean {
+  return ((raw[1] ?? 0) & partFlag) !== 0;
+}
 
 /** Writes it. */
 export function writePart(bytes: Uint8Array, at: number, part: Part): void {

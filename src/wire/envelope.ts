@@ -18,7 +18,7 @@ import {
 } from '../kernel/topic.ts';
 import type { Envelope, Passage } from '../protocol/routing/messages.ts';
 import { payloadBytesMax } from '../kernel/large-message.ts';
-import { partHeadBytes, readPart, writePart } from './envelope-part.ts';
+import { partFlag, partHeadBytes, readPart, writePart } from './envelope-part.ts';
 import { idAt, idBytes, isSameRun } from './node-id.ts';
 
 /** Largest sequence, boot, passage and wall-clock number: 48 bits. */
@@ -42,7 +42,6 @@ const addressedFlag = 4;
 const floodFlag = 8;
 const channelFlag = 16;
 const shareFlag = 32;
-const partFlag = 64;
 const knownFlags = 127;
 
 /** Longest name of a channel, in characters. */
@@ -268,9 +267,23 @@ function topicStart(raw: Uint8Array): number {
 export function withheldEnvelope(raw: Uint8Array, receiver: NodeId): Uint8Array | undefined {
   const flags = byteAt(raw, flagsAt);
   if ((flags & eventFlag) === 0) return undefined;
-  const isAddressed = (flags & addressedFlag) !== 0;
-  if (isAddressed && idAt(raw, headBytes) !== receiver) return undefined;
-  const bytes = raw.slice(0, headBytes + (isAddressed ? passageBytes : 0));
+  if ((flags & addressedFlag) !== 0 && idAt(raw, headBytes) !== receiver) return undefined;
+  return emptied(raw);
+}
+
+/**
+ * A part as a node of an older version may have it: the same place in its origin's stream, no topic, no payload. Unless it is
+ * addressed nobody passes it on.
+ */
+export function emptiedPart(raw: Uint8Array): Uint8Array {
+  const bytes = emptied(raw);
+  if ((byteAt(raw, flagsAt) & addressedFlag) === 0) writeTtl(bytes, 0);
+  return bytes;
+}
+
+function emptied(raw: Uint8Array): Uint8Array {
+  const flags = byteAt(raw, flagsAt);
+  const bytes = raw.slice(0, headBytes + ((flags & addressedFlag) === 0 ? 0 : passageBytes));
   bytes[flagsAt] = flags & ~(retainFlag | channelFlag | shareFlag | partFlag);
   writeU16(bytes, topicLengthAt, 0);
   return bytes;

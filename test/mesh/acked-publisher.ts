@@ -1,18 +1,17 @@
 /**
  * Publishes numbered events to the broker on this host and prints every number that was acknowledged, as it is. It comes
  * back when the broker does, and repeats nothing: what was not acknowledged is nobody's promise.
- * Arguments: port, topic. The first line of standard input ends it.
+ * Arguments: port, topic, bytes of every other payload (the others are their number), how many may be unacknowledged, events a
+ * second. The first line of standard input ends it.
  */
 
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { rawClient, type } from '../adapters/aedes/raw-client.ts';
+import { payloadOf } from './numbered-payload.ts';
 
-const [port = '1883', topic = 'ev'] = process.argv.slice(2);
-
-/** Events a second, and how many may be unacknowledged. */
-const perSecond = 400;
-const windowMax = 20;
+const [port = '1883', topic = 'ev', bytes = '0', windowMax = '20', perSecond = '400'] =
+  process.argv.slice(2);
 
 let next = 0;
 let isOver = false;
@@ -37,13 +36,13 @@ async function session(): Promise<void> {
   };
   client.socket.on('data', () => setImmediate(takeAcks));
   while (!isOver && !client.isClosed()) {
-    if (numberOf.size < windowMax) {
+    if (numberOf.size < Number(windowMax)) {
       const id = (next % 60_000) + 1;
       numberOf.set(id, next);
-      client.publish(topic, String(next), { qos: 1, id });
+      client.publish(topic, payloadOf(next, Number(bytes)), { qos: 1, id });
       next += 1;
     }
-    await sleep(1000 / perSecond);
+    await sleep(1000 / Number(perSecond));
   }
   // What is on its way may still be acknowledged.
   for (let waited = 0; !client.isClosed() && numberOf.size > 0 && waited < 5_000; waited += 50) {

@@ -70,7 +70,7 @@ interface Heard {
 function heardIn(file: string): Heard[] {
   const lines = readFileSync(file, 'utf8').trimEnd().split('\n');
   return lines.map((line) => {
-    const [life = '', number = ''] = line.split(' ');
+    const [life = '', number = ''] = line.split(' ', 2);
     return { life, number: Number(number) };
   });
 }

@@ -75,6 +75,7 @@ function stage(journal: EventLog, boot = 1): Stage {
     profile: 'wired',
     memberCount: () => 1,
     rttMs: () => undefined,
+    canRead: () => true,
   });
   onTestFinished(() => messaging.stop());
   let letters = 0;

@@ -89,6 +89,7 @@ function stage(): Stage {
     queuedBytes: () => 0,
     announceNeighbours: () => undefined,
     parcel: () => undefined,
+    canRead: () => true,
   });
   onTestFinished(() => messaging.stop());
   let letters = 0;

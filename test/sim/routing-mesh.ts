@@ -8,6 +8,7 @@ import { createRandom } from '../../src/kernel/random.ts';
 import type { Random } from '../../src/kernel/random.ts';
 import type { Envelope, Letter } from '../../src/protocol/routing/messages.ts';
 import { createRouter } from '../../src/protocol/routing/router.ts';
+import { withoutTorn } from '../../src/protocol/routing/parts.ts';
 import type { Leftover } from '../../src/protocol/routing/leftover.ts';
 import type { Router, RouterConfig } from '../../src/protocol/routing/router-world.ts';
 import {
@@ -205,10 +206,11 @@ export class RoutingMesh {
       const envelope = readEnvelope(raw);
       if (envelope !== undefined) events.push({ seq: envelope.seq, owed, raw: raw.slice() });
     });
-    const [first] = events;
+    const whole = withoutTorn(events, ({ raw }) => readEnvelope(raw)?.part);
+    const [first] = whole;
     const boot = readEnvelope(first?.raw ?? new Uint8Array())?.boot ?? 0;
     const nextSeq = node.router.lastSeq() + 2 ** 38;
-    const leftover = first && { boot, nextSeq, at: this.now, events };
+    const leftover = first && { boot, nextSeq, at: this.now, events: whole };
     node.boot += 1;
     node.router = this.#createRouter(at, node.boot, leftover);
     node.log = emptyLog();

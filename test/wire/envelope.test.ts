@@ -1,4 +1,4 @@
-import { payloadBytesMax } from '../../src/kernel/large-message.ts';
+import { messageBytesMax, partBytes, payloadBytesMax } from '../../src/kernel/large-message.ts';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { nodeIdFromHash } from '../../src/kernel/ids.ts';
@@ -6,12 +6,14 @@ import { isReservedTopic, topicProblem } from '../../src/kernel/topic.ts';
 import type { Envelope } from '../../src/protocol/routing/messages.ts';
 import {
   addressEnvelope,
+  emptiedPart,
   encodeEnvelope,
   isEnvelopeUnder,
   readEnvelope,
   withheldEnvelope,
   writeTtl,
 } from '../../src/wire/envelope.ts';
+import { isPartEnvelope } from '../../src/wire/envelope-part.ts';
 
 const u48 = fc.integer({ min: 0, max: 2 ** 48 - 1 });
 const ids = fc.uint8Array({ minLength: 16, maxLength: 16 }).map((hash) => nodeIdFromHash(hash));
@@ -63,6 +65,59 @@ const sample: Envelope = {
   payload: Uint8Array.of(1, 2, 3),
   passage: undefined,
 };
+
+describe('a part of a large message', () => {
+  const part = { index: 1, totalBytes: 2 * partBytes - 3, isSignal: true };
+  const carrier: Envelope = {
+    ...sample,
+    retain: false,
+    channel: 'own',
+    share: '$share/g/#',
+    payload: new Uint8Array(partBytes - 3).fill(7),
+    part,
+  };
+  const passage = { to: nodeIdFromHash(new Uint8Array(16).fill(9)), id: 4, isFlood: true };
+
+  test('is read as it was written, addressed or not', () => {
+    const raw = encodeEnvelope(carrier);
+    expect(isPartEnvelope(raw)).toBe(true);
+    expect(readEnvelope(raw)).toEqual({ ...carrier, passage: undefined });
+    const addressed = addressEnvelope(raw, passage, 16);
+    expect(isPartEnvelope(addressed)).toBe(true);
+    expect(readEnvelope(addressed)).toEqual({ ...carrier, ttl: 16, passage });
+  });
+
+  test('of no size that a sender would cut is refused', () => {
+    const bad = [
+      { ...part, index: 0 },
+      { ...part, index: 2 },
+      { ...part, totalBytes: 2 * partBytes },
+      { index: 0, totalBytes: payloadBytesMax, isSignal: false },
+      { index: 170, totalBytes: messageBytesMax + 1, isSignal: false },
+    ];
+    for (const one of bad) {
+      const raw = encodeEnvelope({ ...carrier, part: one });
+      expect(readEnvelope(raw), JSON.stringify(one)).toBe(undefined);
+    }
+    expect(readEnvelope(encodeEnvelope({ ...carrier, class: 'signal', skipped: 0 }))).toBe(
+      undefined,
+    );
+    expect(readEnvelope(encodeEnvelope({ ...carrier, share: undefined, retain: true }))).toBe(
+      undefined,
+    );
+  });
+
+  test('is an empty place in its stream for a node of an older version, which passes it on only to whom it is for', () => {
+    const raw = encodeEnvelope(carrier);
+    const empty = { ...carrier, channel: undefined, share: undefined, part: undefined, topic: '' };
+    const none = { ...empty, payload: new Uint8Array(0), passage: undefined };
+    expect(readEnvelope(emptiedPart(raw))).toEqual({ ...none, ttl: 0 });
+    const addressed = emptiedPart(addressEnvelope(raw, passage, 16));
+    expect(readEnvelope(addressed)).toEqual({ ...none, ttl: 16, passage });
+    // What earlier versions refuse: the flag they do not know.
+    for (const bytes of [emptiedPart(raw), addressed]) expect((bytes[1] ?? 0) & 0xc0).toBe(0);
+  });
+});
 
 describe('an envelope that its receiver may not read', () => {
   const receiver = nodeIdFromHash(new Uint8Array(16).fill(9));

@@ -36,8 +36,6 @@ export interface Connection {
   refusal: { readonly returnCode: number; readonly reason: string } | undefined;
   willTopic: string | undefined;
   isReady: boolean;
-  /** Bytes of the largest message that waits for it, when that is a large one: its queue may be longer by so many. */
-  largeBytes: number;
   /** The node could not take one of its messages: it is being disconnected. */
   isRefused: boolean;
   /** The QoS granted to each of its filters; bounded by `limits.subscriptions`. */
@@ -79,7 +77,6 @@ export function createConnection(
     willTopic: undefined,
     isReady: false,
     isRefused: false,
-    largeBytes: 0,
     granted: new Map(),
     commonQos: 'unknown',
   };
@@ -128,9 +125,8 @@ export function grantedQos(connection: Connection, topic: string): 0 | 1 | 2 {
 /** Why the client must be disconnected for reading too slowly, or undefined. */
 export function slownessOf(connection: Connection, frozenMs: number): string | undefined {
   const { stream, limits } = connection;
-  const queuedBytes = stream.queuedBytes();
-  if (queuedBytes === 0) connection.largeBytes = 0;
-  if (queuedBytes > limits.queuedBytes + connection.largeBytes)
+  // One message alone may be larger than the bound.
+  if (stream.queuedBytes() > limits.queuedBytes + stream.largestBytes())
     return 'it reads too slowly: its queue is full';
   if (stream.waiterCount > waitersMax) return 'it reads too slowly: too many messages wait for it';
   return stream.isFrozen(frozenMs) ? 'it is frozen: it took nothing for too long' : undefined;

@@ -135,9 +135,6 @@ export async function createLocalBroker(config: LocalBrokerConfig): Promise<Loca
     authorizeForward: (client, packet) => {
       const connection = of(client);
       if (connection === undefined) return null;
-      if (packet.payload.length > limits.largeAboveBytes) {
-        connection.largeBytes = Math.max(connection.largeBytes, packet.payload.length);
-      }
       const forwarded = subscribing.forward(connection, packet as unknown as BrokerPacket);
       return forwarded as unknown as typeof packet | null;
     },

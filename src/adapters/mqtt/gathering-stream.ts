@@ -38,6 +38,7 @@ export class GatheringStream extends Duplex {
   #wayBytes = 0;
   #wayFlushedBytes = 0;
   #socketBytes = 0;
+  #largestBytes = 0;
   #progressAt: number = performance.now();
 
   /** @param congestedBytes how many bytes may wait before `write` says false. */
@@ -71,6 +72,11 @@ export class GatheringStream extends Duplex {
     return this.#throughBytes + this.#wayFlushedBytes - this.#socketBytes;
   }
 
+  /** The largest write since nothing waited the last time. */
+  largestBytes(): number {
+    return this.#largestBytes;
+  }
+
   /** Whether writers should wait. */
   isCongested(): boolean {
     return this.queuedBytes() >= this.#congestedBytes;
@@ -90,6 +96,15 @@ export class GatheringStream extends Duplex {
   /** How many writers wait for relief. */
   get waiterCount(): number {
     return this.#waiters.length;
+  }
+
+  override write(
+    chunk: Buffer | string,
+    encoding?: BufferEncoding | ((error?: Error | null) => void),
+    callback?: (error?: Error | null) => void,
+  ): boolean {
+    this.#largestBytes = Math.max(this.#largestBytes, chunk.length);
+    return super.write(chunk, encoding as BufferEncoding, callback);
   }
 
   override _read(): void {
@@ -149,8 +164,10 @@ export class GatheringStream extends Duplex {
 
   #take(chunks: readonly Buffer[], callback: (error?: Error | null) => void): void {
     for (const chunk of chunks) {
-      this.#outbox.push(chunk);
       this.#wayBytes += chunk.length;
+      for (let at = 0; at < chunk.length; at += sliceBytes) {
+        this.#outbox.push(chunk.length <= sliceBytes ? chunk : chunk.subarray(at, at + sliceBytes));
+      }
     }
     this.#taken = callback;
     if (this.#isFlushPlanned || this.#isSocketFull) return;
@@ -186,6 +203,7 @@ export class GatheringStream extends Duplex {
     const taken = this.#taken;
     this.#taken = undefined;
     taken?.();
+    if (this.writableLength === 0) this.#largestBytes = 0;
     if (!this.isCongested()) this.#relieve();
     this.emit('progress');
   }

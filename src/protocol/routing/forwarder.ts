@@ -21,7 +21,9 @@ export type DropReason =
   | 'ttl'
   | 'held-full'
   | 'parts-full'
+  | 'parts-early'
   | 'parts-torn'
+  | 'parts-put-back'
   | 'evicted-origin'
   | 'retained-clock'
   | 'outbox-dead'
@@ -40,6 +42,8 @@ export interface ForwarderConfig {
     address(raw: Uint8Array, passage: Passage, ttl: number): Uint8Array;
     writeSkipped(raw: Uint8Array, skipped: number): void;
   };
+  /** Whether a linked peer can read a message. @default all can */
+  readonly canRead?: (peer: NodeId, raw: Uint8Array) => boolean;
   readonly queue?: PeerQueueConfig;
   /** Who of those a message is relayed to gets it now. @default all */
   readonly relay?: RelayPolicy;
@@ -143,6 +147,13 @@ export function createForwarder(
     return true;
   }
 
+  /** Of several ways those through peers that can read it, if there are any. */
+  function readable(ways: readonly NodeId[], raw: Uint8Array): readonly NodeId[] {
+    if (config.canRead === undefined || ways.length < 2) return ways;
+    const able = ways.filter((peer) => config.canRead?.(peer, raw) === true);
+    return able.length === 0 ? ways : able;
+  }
+
   /** Whom a first copy goes on to, with a hop less in its bytes. */
   function onward(arrival: NodeId, envelope: Envelope, raw: Uint8Array): readonly NodeId[] {
     if (envelope.ttl === ttlDirect) return nobody;
@@ -162,7 +173,7 @@ export function createForwarder(
     envelope: Envelope,
     raw: Uint8Array,
   ): readonly NodeId[] {
-    const ways = near.ways(to, arrival, isFlood);
+    const ways = readable(near.ways(to, arrival, isFlood), raw);
     if (ways.length > 0) return takeHop(envelope, raw) ? ways : nobody;
     trace.raw('dropped', raw, to, 'no-way', 'no link leads on to its receiver');
     return nobody;
@@ -198,7 +209,7 @@ export function createForwarder(
     },
     isSaturated: (peer, kind) => queues.get(peer)?.isSaturated[kind] ?? false,
     sendAddressed(to, raw, skipped, isFlood) {
-      const ways = near.ways(to, undefined, isFlood);
+      const ways = readable(near.ways(to, undefined, isFlood), raw);
       const passage = nextPassage(to, isFlood || ways.length > 1);
       codec.writeSkipped(raw, skipped);
       const addressed = codec.address(raw, passage, ttlHops);

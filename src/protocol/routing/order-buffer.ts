@@ -52,6 +52,10 @@ export interface OrderBuffer {
   /** The origin is gone for good: it cannot fill a hole. This is so of an unknown one, too. */
   originGone(origin: NodeId): void;
   originHere(origin: NodeId): void;
+  /** Where an event stands in the stream of its origin: `past` will not be delivered, `next` would be at once. */
+  standing(envelope: Envelope): 'past' | 'next' | 'ahead';
+  /** Delivers again from `seq` on: what was delivered since came to nobody. */
+  rewind(now: Millis, origin: NodeId, boot: number, seq: number): void;
   /** Whether this event of the origin may still come: it is ahead of the stream, and the origin is not gone for good. */
   isAwaited(origin: NodeId, boot: number, seq: number): boolean;
   /** Undefined when nothing of the origin is known, or not yet where its stream starts. */
@@ -256,6 +260,18 @@ export function createOrderBuffer(
     originGone: (origin) => void here.delete(origin),
     originHere(origin) {
       if (here.size < originsMax) here.add(origin);
+    },
+    standing({ origin, boot, seq, skipped }) {
+      const stream = streams.get(origin);
+      if (stream === undefined || stream.boot < boot) return 'ahead';
+      if (stream.boot > boot || seq < (stream.next ?? 0)) return 'past';
+      return stream.next !== undefined && seq - skipped <= stream.next ? 'next' : 'ahead';
+    },
+    rewind(now, origin, boot, seq) {
+      const stream = streams.get(origin);
+      if (stream?.boot !== boot || stream.next === undefined || seq >= stream.next) return;
+      stream.next = seq;
+      if (stream.held.size > 0) stream.holeSince = now;
     },
     isAwaited(origin, boot, seq) {
       const stream = streams.get(origin);

@@ -40,6 +40,8 @@ export interface RouterConfig {
   readonly codec: EnvelopeCodec;
   /** Learns a peer's timestamp; false when it is too far ahead to be kept as a retained message's stamp. */
   readonly observeHlc: (hlc: Hlc) => boolean;
+  /** Whether a linked peer can read a message. Where others can, it takes no way through one that cannot. @default all can */
+  readonly canRead?: (peer: NodeId, raw: Uint8Array) => boolean;
   readonly outbox?: OutboxConfig;
   readonly order?: OrderBufferConfig;
   readonly receipts?: ReceiptsConfig;

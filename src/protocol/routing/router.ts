@@ -10,6 +10,7 @@ import { createAudience } from './audience.ts';
 import { createDedupWindow } from './dedup-window.ts';
 import type { Destination } from './destination.ts';
 import { createForwarder } from './forwarder.ts';
+import { createIntake } from './intake.ts';
 import { createInterestGossip } from './interest-gossip.ts';
 import { createInterestTable } from './interest.ts';
 import type { Wish } from './interest.ts';
@@ -19,13 +20,11 @@ import { ttlDirect, ttlHops } from './messages.ts';
 import type { Envelope } from './messages.ts';
 import { createNeighbourhood } from './neighbourhood.ts';
 import { createOwnEnvelopes } from './own-envelopes.ts';
-import { createJoiner, cut } from './parts.ts';
+import { cut } from './parts.ts';
 import { overheadBytes, sizeOf } from './publication-size.ts';
-import { createOrderBuffer, patienceMsDefault } from './order-buffer.ts';
-import type { OrderVerdict } from './order-buffer.ts';
+import { patienceMsDefault } from './order-buffer.ts';
 import { createOutbox } from './outbox.ts';
 import { createRecent } from './recent.ts';
-import { createReceipts } from './receipts.ts';
 import { createRetainedMap, entryOf } from './retained-map.ts';
 import type { Publication, Router, RouterConfig, RouterOutputs } from './router-world.ts';
 import { deafTrace, lossTexts, tellVerdict } from './router-trace.ts';
@@ -41,7 +40,6 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
   const events = createDedupWindow();
   const signals = createDedupWindow();
   const evicted = new Set<NodeId>();
-  const receipts = createReceipts(config.receipts);
   const retained = createRetainedMap(config.retained, (topic) => outputs.forgetRetained(topic));
   const passagesBefore = config.leftover?.nextSeq ?? 0;
   const forwarder = createForwarder({ ...config, passagesBefore }, near, outputs);
@@ -62,20 +60,19 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
   let signalSeq = 0;
   let isFull = false;
 
-  const joiner = createJoiner(() => outputs.drop('parts-torn', 1));
-
-  const order = createOrderBuffer(config.order ?? {}, {
-    deliver(envelope) {
-      const whole = joiner.take(envelope);
-      if (whole !== undefined) deliver(whole);
-    },
+  const intake = createIntake(config, {
+    deliver,
     gap: (origin, from, to) => outputs.gap(origin, from, to),
+    drop: (reason, count) => outputs.drop(reason, count),
+    acknowledge(origin, life, upTo, ranges, isRepeat) {
+      forwarder.mail(origin, { kind: 'ack', boot: life, upTo, ranges }, isRepeat);
+    },
   });
 
   const late = createLateRetained({
     retained,
     patienceMs: config.order?.patienceMs ?? patienceMsDefault,
-    isAwaited: ({ origin, boot: life, seq }) => seq > 0 && order.isAwaited(origin, life, seq),
+    isAwaited: ({ origin, boot: life, seq }) => seq > 0 && intake.isAwaited(origin, life, seq),
     keep: (entry) => outputs.keepRetained(entry),
     show: (entry) => outputs.showRetained(entry),
   });
@@ -184,7 +181,7 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
     const excluded = excludedFrom(publication);
     const isOwed = excluded === undefined || outbox.isOwed(excluded);
     const copies = (isOwed ? 1 : 0) + shares.count(publication.topic);
-    if (copies > 0 && !outbox.admits(copies * sizeOf(publication))) return false;
+    if (copies > 0 && !outbox.admits(sizeOf(publication, copies))) return false;
     if (excluded !== undefined) {
       recent.note(now, publication, excluded, shares.groups(publication.topic));
     }
@@ -204,25 +201,12 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
     outputs.roomAgain();
   }
 
-  function acknowledge(origin: NodeId): void {
-    const isRepeat = receipts.take(origin);
-    const progress = order.progress(origin);
-    if (progress === undefined) return;
-    const { upTo, ranges } = joiner.whole(origin, progress);
-    forwarder.mail(origin, { kind: 'ack', boot: progress.boot, upTo, ranges }, isRepeat);
-  }
-
   function accept(now: Millis, from: NodeId, envelope: Envelope): void {
-    if (!joiner.admits(envelope)) return outputs.drop('parts-full', 1);
-    const verdict: OrderVerdict = order.accept(now, envelope);
+    const verdict = intake.accept(now, envelope);
+    if (verdict === undefined) return;
     late.review(now);
     tellVerdict(trace, verdict, envelope, from);
-    if (verdict === 'stale') return;
-    if (verdict === 'refused') outputs.drop('held-full', 1);
-    // An addressed copy that brings the word about what may be skipped is no sign of a lost acknowledgement.
-    const isResent = envelope.passage !== undefined && envelope.skipped === 0;
-    const isRepeat = verdict === 'duplicate' && isResent;
-    if (receipts.note(now, envelope.origin, isRepeat)) acknowledge(envelope.origin);
+    intake.note(now, envelope, verdict);
   }
 
   function receivedEvent(now: Millis, from: NodeId, envelope: Envelope, raw: Uint8Array): void {
@@ -287,10 +271,9 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
       const { body } = letter;
       if (body.kind === 'parcel') outputs.parcel(letter.from, body.protocol, body.bytes);
       else if (body.kind === 'base') {
-        order.startAt(now, letter.from, body.boot, body.seq, body.isLoss);
-        joiner.startAt(letter.from, body.boot, body.seq);
+        intake.startAt(now, letter.from, body.boot, body.seq, body.isLoss);
         late.review(now);
-        acknowledge(letter.from);
+        intake.acknowledge(letter.from);
       } else if (body.boot === stream) {
         outbox.acknowledged(now, letter.from, letter.fromBoot, body.upTo, body.ranges);
         tellRoom();
@@ -307,7 +290,7 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
       audience.changed();
       gossip.linkUp(peer);
       // What this node has already spares the peer from sending it again.
-      acknowledge(peer);
+      intake.acknowledge(peer);
     },
     linkDown(now, peer) {
       if (!near.remove(peer)) return;
@@ -356,7 +339,7 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
     },
     memberJoined(now, node, memberBoot) {
       if (node === self || evicted.has(node)) return;
-      order.originHere(node);
+      intake.originHere(node);
       interest.joined(node, memberBoot);
       audience.changed();
       if (outbox.joined(now, node, memberBoot) && near.isLinked(node)) outbox.linked(now, node);
@@ -366,8 +349,7 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
       if (reason === 'evicted' && evicted.size < evictedMax) evicted.add(node);
       // A dead one may only be out of reach: when it is back it still fills the holes of its stream.
       if (reason !== 'dead') {
-        order.originGone(node);
-        joiner.forget(node);
+        intake.originGone(node);
         gossip.forget(node);
       }
       audience.changed();
@@ -382,18 +364,16 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
     lastSeq: () => outbox.lastSeq(),
     unsettled: (after, upTo, visit) => outbox.unsettled(after, upTo, visit),
     tick(now) {
-      order.tick(now);
+      intake.tick(now);
       late.review(now);
-      for (const origin of receipts.due(now)) acknowledge(origin);
       outbox.tick(now);
       tellRoom();
     },
-    deadline: () =>
-      Math.min(order.deadline(), receipts.deadline(), outbox.deadline(), late.deadline()),
+    deadline: () => Math.min(intake.deadline(), outbox.deadline(), late.deadline()),
     view: () => ({
       outbox: outbox.view(),
-      held: order.view().held,
-      streams: order.view().streams,
+      held: intake.view().held,
+      streams: intake.view().streams,
       links: forwarder.view(),
       retained: retained.view(),
     }),

@@ -6,13 +6,12 @@
 import type { Millis } from '../../kernel/core.ts';
 import { MycelError } from '../../kernel/errors.ts';
 import type { MeshId } from '../../kernel/ids.ts';
-import { partBytes } from '../../kernel/large-message.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { EventLog } from '../../ports/event-log.ts';
 import type { Log } from '../../ports/log.ts';
 import type { Metrics } from '../../ports/metrics.ts';
-import type { Part } from '../../protocol/routing/messages.ts';
 import type { Leftover } from '../../protocol/routing/leftover.ts';
+import { withoutTorn } from '../../protocol/routing/parts.ts';
 import type { Router } from '../../protocol/routing/router-world.ts';
 import { envelopeShare, readEnvelope } from '../../wire/envelope.ts';
 import {
@@ -101,25 +100,10 @@ export function readLeftover(
     }
   }
   const left = [...events.values()].filter((one) => one.seq > settled && one.owed.length > 0);
-  if (left.length === 0 || last > 2 ** 48 - 2 * resumeAhead) return undefined;
   left.sort((one, other) => one.seq - other.seq);
-  dropTorn(left);
-  if (left.length === 0) return undefined;
-  return { boot, nextSeq: last + resumeAhead, at, events: left };
-}
-
-/** Drops the parts of a large message whose last ones a power cut took: nobody was told that it is safe. */
-function dropTorn(left: Leftover['events'][number][]): void {
-  const part = partOf(left.at(-1));
-  if (part === undefined || (part.index + 1) * partBytes >= part.totalBytes) return;
-  for (let last = partOf(left.at(-1)); last !== undefined; last = partOf(left.at(-1))) {
-    left.pop();
-    if (last.index === 0) return;
-  }
-}
-
-function partOf(event: Leftover['events'][number] | undefined): Part | undefined {
-  return event === undefined ? undefined : readEnvelope(event.raw)?.part;
+  const whole = withoutTorn(left, ({ raw }) => readEnvelope(raw)?.part);
+  if (whole.length === 0 || last > 2 ** 48 - 2 * resumeAhead) return undefined;
+  return { boot, nextSeq: last + resumeAhead, at, events: whole };
 }
 
 /** Builds it. */

@@ -64,7 +64,8 @@ test('a client beyond its packet size is closed at the header, others are not', 
   const other = await join(fixture, 'other');
   const client = await join(fixture, 'large');
   const bytes = brokerLimits.local.packetBytes + 1;
-  client.send(Buffer.from([0x30, (bytes & 127) | 128, ((bytes >> 7) & 127) | 128, bytes >> 14]));
+  const groups = [0, 7, 14, 21].map((shift) => ((bytes >> shift) & 127) | (shift < 21 ? 128 : 0));
+  client.send(Buffer.from([0x30, ...groups]));
   await client.closed();
   await other.ping();
   expect(other.isClosed()).toBe(false);

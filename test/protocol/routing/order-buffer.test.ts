@@ -20,6 +20,29 @@ function watch(config: OrderBufferConfig = {}): Watched {
 }
 
 describe('an order buffer', () => {
+  test('says where an event stands, and delivers again what it is put back to', () => {
+    const { buffer, log } = watch();
+    const standing = (seq: number, boot = 1): string => buffer.standing(eventOf(ann, seq, boot));
+    expect(standing(1)).toBe('ahead');
+    buffer.startAt(0, ann, 1, 1, true);
+    expect([standing(1), standing(2), standing(1, 0), standing(1, 2)]).toEqual([
+      'next',
+      'ahead',
+      'past',
+      'ahead',
+    ]);
+    expect(buffer.standing({ ...eventOf(ann, 3), skipped: 2 })).toBe('next');
+    for (const seq of [1, 2, 3, 6]) buffer.accept(0, eventOf(ann, seq));
+    expect([standing(3), standing(4)]).toEqual(['past', 'next']);
+    buffer.rewind(0, ann, 2, 2);
+    buffer.rewind(0, ann, 1, 9);
+    expect(standing(4)).toBe('next');
+    buffer.rewind(0, ann, 1, 2);
+    expect(buffer.progress(ann)).toEqual({ boot: 1, upTo: 1, ranges: [[6, 6]] });
+    for (const seq of [2, 3, 4, 5]) buffer.accept(0, eventOf(ann, seq));
+    expect(log).toEqual([1, 2, 3, 2, 3, 4, 5, 6].map((seq) => `0:${seq}`));
+  });
+
   test('delivers any arrival with repeats in order and once', () => {
     const arrivals = fc.array(
       fc.tuple(fc.integer({ min: 0, max: 3 }), fc.integer({ min: 1, max: 30 })),
