@@ -1,16 +1,18 @@
 /**
- * Bundles the `mycel` command into one file, all packages inside: nothing is installed on a board.
- * Usage: node device/bundle.mjs [outfile], by default dist/mycel.mjs. docs/decisions/0007 says why ESM.
+ * Bundles the `mycel` command, all packages inside: nothing is installed on a board. What a command does not need is in
+ * files of its own under `parts/`, which are read when something asks for them (docs/decisions/0049).
+ * Usage: node device/bundle.mjs [outfile], by default dist/mycel.mjs; the parts lie beside it. docs/decisions/0007 says why ESM.
  */
 
-import { chmod, readdir, readFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { chmod, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { basename, dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { build } from 'esbuild';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const outfile = resolve(process.argv[2] ?? `${root}/dist/mycel.mjs`);
+const outdir = dirname(outfile);
 const scripts = `${root}/firmware-scripts`;
 const firmware = {};
 for (const name of await readdir(scripts)) {
@@ -18,11 +20,16 @@ for (const name of await readdir(scripts)) {
 }
 const { version } = JSON.parse(await readFile(`${root}/package.json`, 'utf8'));
 
-await build({
+const { metafile } = await build({
   absWorkingDir: root,
-  entryPoints: ['device/main.ts'],
-  outfile,
+  entryPoints: [{ in: 'device/main.ts', out: basename(outfile, '.mjs') }],
+  outdir,
+  outExtension: { '.js': '.mjs' },
   bundle: true,
+  splitting: true,
+  // A name says what is in the file: parts of two versions lie side by side while one replaces the other.
+  chunkNames: 'parts/[hash]',
+  metafile: true,
   minify: true,
   platform: 'node',
   target: 'node20.19',
@@ -39,8 +46,16 @@ await build({
   logLevel: 'warning',
   // CommonJS packages inside an ES module still need a `require` for what Node itself brings.
   banner: {
-    js: `#!/usr/bin/env node
-import{createRequire as mycelCreateRequire}from"node:module";const require=mycelCreateRequire(import.meta.url);`,
+    js: 'import{createRequire as mycelCreateRequire}from"node:module";const require=mycelCreateRequire(import.meta.url);',
   },
 });
+// The entry alone is a command.
+await writeFile(outfile, `#!/usr/bin/env node\n${await readFile(outfile, 'utf8')}`);
 await chmod(outfile, 0o755);
+// Those of an earlier build go last: a node that runs may still ask for them until then.
+const written = new Set(
+  Object.keys(metafile.outputs).map((path) => relative(outdir, resolve(root, path))),
+);
+for (const name of await readdir(join(outdir, 'parts'))) {
+  if (!written.has(join('parts', name))) await rm(join(outdir, 'parts', name), { force: true });
+}

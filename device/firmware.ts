@@ -1,4 +1,4 @@
-/** The scripts and units of firmware-scripts/, which the bundler writes in: one file installs itself. */
+/** The scripts and units of firmware-scripts/, which the bundler writes in: the program installs itself. */
 
 import { spawn } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';

@@ -303,7 +303,7 @@ stage1() {
 check_card() {
   step='checking the card'
   [ -f "$card/SHA256SUMS" ] || fail 'the card is incomplete: SHA256SUMS is missing.' 'Flash the card again.'
-  for name in mycel.mjs install.sh uninstall.sh launch.sh mycel.service; do
+  for name in mycel.tgz install.sh uninstall.sh launch.sh mycel.service; do
     grep -q " [ *]$name\$" "$card/SHA256SUMS" || fail "the card is incomplete: $name is not in SHA256SUMS." 'Flash the card again.'
   done
   broken="$(cd "$card" && sha256sum -c SHA256SUMS 2>/dev/null | sed -n 's/: FAILED.*//p' | tr '\n' ' ')" || true
@@ -341,7 +341,7 @@ node_on_card() {
 install_node() {
   step='installing'
   complaint="$own/complaint"
-  export MYCEL_BUNDLE="$card/mycel.mjs" MYCEL_START=no
+  export MYCEL_BUNDLE="$card/mycel.tgz" MYCEL_START=no
   MYCEL_NODE="$(node_on_card)"
   MYCEL_NAME="$(setting MYCEL_NAME)"
   MYCEL_ARGS="$(setting MYCEL_ARGS)"

@@ -16,7 +16,7 @@
 #   --wifi SSID        the Wi-Fi that the board joins; its password comes from --wifi-password-file
 #   --wifi-password-file FILE   one line, 8 to 63 characters; removed from the card at the first boot
 #   --wifi-country CC  two letters; without it many boards keep their radio off
-#   --bundle FILE      mycel.mjs or the packed npm tarball (default: the one beside this script)
+#   --bundle FILE      the packed npm tarball, or mycel.mjs with its parts beside it (default: the one beside this script)
 #   --format FORMAT    auto (default), cloud-init, firstrun, rpi-preseed, dietpi, armbian, nocloud or generic
 #   --yes              do not ask
 #   --dry-run          say what would be done, change nothing
@@ -385,12 +385,18 @@ gather_payload() {
     done
   fi
   [ -f "$bundle" ] || fail "there is no program to put on the card (${bundle:-mycel.mjs})." 'Give --bundle FILE: mycel.mjs, or the tarball of "npm pack".'
+  dist="$work/pack/package/dist"
+  mkdir -p "$dist"
   if gzip -t "$bundle" 2>/dev/null; then
-    tar -xzOf "$bundle" package/dist/mycel.mjs >"$out/mycel.mjs" 2>/dev/null || fail "$bundle holds no package/dist/mycel.mjs." 'Give the tarball that "npm pack" of mycel makes.'
+    tar -xzf "$bundle" -C "$work/pack" package/dist/mycel.mjs package/dist/parts 2>/dev/null || fail "$bundle holds no package/dist/mycel.mjs with its parts." 'Give the tarball that "npm pack" of mycel makes.'
   else
-    cp "$bundle" "$out/mycel.mjs"
+    cp "$bundle" "$dist/mycel.mjs"
+    [ "$(head -c 19 "$dist/mycel.mjs")" != '#!/usr/bin/env node' ] || cp -R "$(dirname -- "$bundle")/parts" "$dist/parts" 2>/dev/null ||
+      fail "$bundle has no parts beside it." 'Keep the directory parts beside mycel.mjs, or give the tarball of "npm pack".'
   fi
-  [ "$(head -c 19 "$out/mycel.mjs")" = '#!/usr/bin/env node' ] || fail "$bundle is not the mycel program." 'Give mycel.mjs, or the tarball of "npm pack".'
+  [ "$(head -c 19 "$dist/mycel.mjs")" = '#!/usr/bin/env node' ] || fail "$bundle is not the mycel program." 'Give mycel.mjs, or the tarball of "npm pack".'
+  # One file on the card, a quarter of the size, which is read back as a whole.
+  tar -cf - -C "$work/pack" package | gzip -9 >"$out/mycel.tgz"
   [ -z "$offline" ] || [ -n "$node" ] || fail '--offline without Node.js on the card.' 'Give --node FILE, a tarball of nodejs.org: the image may have none, or an old one.'
   if [ -n "$node" ]; then
     case "${node##*/}" in

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs mycel as a system service, from files that are already here. Run it again to update or to repair.
 #
-#   MYCEL_BUNDLE     mycel.mjs or the packed npm tarball; default: the one beside this script
+#   MYCEL_BUNDLE     the packed npm tarball, or mycel.mjs with its parts beside it; default: the one beside this script
 #   MYCEL_URL        fetch it from there instead, only together with
 #   MYCEL_SHA256     the checksum that MYCEL_BUNDLE or the download must have
 #   MYCEL_NODE       a node program, or a nodejs.org tarball; default: the system's node
@@ -56,6 +56,32 @@ put() {
   say "  wrote    $2"
 }
 
+# The parts of another version lie beside those of this one until mycel.mjs, which names its own, has been replaced.
+differing_parts() { LC_ALL=C diff -rq "$work/program/parts" "$root$lib/parts" 2>/dev/null; }
+
+put_parts() {
+  fresh="$(differing_parts | grep -c "$work/program/parts")" || true
+  if [ -d "$root$lib/parts" ] && [ "$fresh" -eq 0 ]; then
+    say "  kept     $lib/parts"
+    return
+  fi
+  changed=yes
+  if [ -n "$dry" ]; then
+    say "  would write $lib/parts"
+    return
+  fi
+  mkdir -p "$root$lib/parts"
+  cp "$work/program/parts"/* "$root$lib/parts/"
+  chmod 644 "$root$lib/parts"/*
+  settle "$root$lib/parts"/* "$root$lib/parts" "$root$lib"
+  say "  wrote    $lib/parts"
+}
+
+remove_old_parts() {
+  [ -z "$dry" ] || return 0
+  differing_parts | sed -n "s|^Only in $root$lib/parts: ||p" | while read -r old; do rm -f "$root$lib/parts/$old"; done
+}
+
 check_place() {
   [ -z "$root" ] || [ -d "$root/etc" ] ||
     fail "$root is not a root file system: it has no etc." 'Give MYCEL_ROOT (--root) the directory the other system is mounted on.'
@@ -71,7 +97,7 @@ check_place() {
 
 sha256_of() { sha256sum "$1" | cut -d ' ' -f 1; }
 
-# Leaves the bundle in $work/mycel.mjs.
+# Leaves mycel.mjs and its parts in $work/program.
 find_bundle() {
   given="${MYCEL_BUNDLE:-}"
   if [ -n "${MYCEL_URL:-}" ]; then
@@ -97,13 +123,19 @@ find_bundle() {
   [ -z "${MYCEL_SHA256:-}" ] || [ "$(sha256_of "$given")" = "$MYCEL_SHA256" ] ||
     fail "$given is not the file that MYCEL_SHA256 names." 'It was cut short or changed: get it again.'
   if gzip -t "$given" 2>/dev/null; then
-    tar -xzf "$given" -C "$work" package/dist/mycel.mjs 2>/dev/null ||
-      fail "$given holds no package/dist/mycel.mjs." 'Give the tarball that "npm pack" of mycel makes.'
-    mv "$work/package/dist/mycel.mjs" "$work/mycel.mjs"
+    tar -xzf "$given" -C "$work" package/dist/mycel.mjs package/dist/parts 2>/dev/null ||
+      fail "$given holds no package/dist/mycel.mjs with its parts." 'Give the tarball that "npm pack" of mycel makes.'
+    mv "$work/package/dist" "$work/program"
   else
-    cp "$given" "$work/mycel.mjs"
+    [ "$(head -c 19 "$given")" = '#!/usr/bin/env node' ] ||
+      fail "$given is not the mycel program." 'Give mycel.mjs, or the tarball of "npm pack".'
+    [ -d "$(dirname -- "$given")/parts" ] ||
+      fail "$given has no parts beside it." 'Keep the directory parts beside mycel.mjs, or give the tarball of "npm pack".'
+    mkdir "$work/program"
+    cp "$given" "$work/program/mycel.mjs"
+    cp -R "$(dirname -- "$given")/parts" "$work/program/parts"
   fi
-  [ "$(head -c 19 "$work/mycel.mjs")" = '#!/usr/bin/env node' ] ||
+  [ "$(head -c 19 "$work/program/mycel.mjs")" = '#!/usr/bin/env node' ] ||
     fail "$given is not the mycel program." 'Give mycel.mjs, or the tarball of "npm pack".'
 }
 
@@ -229,7 +261,7 @@ check_settings() {
 
 # What is installed by hand is what runs: an earlier update over the mesh must not win against it.
 forget_updates() {
-  if [ ! -d "$root$state/versions" ] || cmp -s "$work/mycel.mjs" "$root$lib/mycel.mjs"; then return; fi
+  if [ ! -d "$root$state/versions" ] || cmp -s "$work/program/mycel.mjs" "$root$lib/mycel.mjs"; then return; fi
   if [ -n "$dry" ]; then
     say "  would remove $state/versions"
     return
@@ -330,7 +362,9 @@ choose_node
 make_user
 place_node
 forget_updates
-put "$work/mycel.mjs" "$lib/mycel.mjs" 755
+put_parts
+put "$work/program/mycel.mjs" "$lib/mycel.mjs" 755
+remove_old_parts
 put "$here/launch.sh" "$lib/launch.sh" 755
 cat >"$work/mycel" <<'RUN'
 #!/bin/sh

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
@@ -14,6 +14,18 @@ const read = (name: string): string => readFileSync(join(root, name), 'utf8');
 const matching = (pattern: RegExp): string[] => tracked.filter((name) => pattern.test(name));
 const sources = matching(/^(src|device|gateway)\/.*\.ts$/);
 const tests = matching(/^test\/.*\.ts$/);
+
+/** Whether an import of this name finds a CommonJS module, as Node.js decides it. */
+function isCommonJs(name: string): boolean {
+  const path = fileURLToPath(import.meta.resolve(name));
+  if (/\.[cm]js$/.test(path)) return path.endsWith('.cjs');
+  let directory = dirname(path);
+  while (!existsSync(join(directory, 'package.json'))) directory = dirname(directory);
+  const manifest = JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8')) as {
+    readonly type?: string;
+  };
+  return manifest.type !== 'module';
+}
 
 /** Names the lines that break a rule, so that the failure shows where. */
 function offences(files: readonly string[], isBad: (line: string) => boolean): string[] {
@@ -53,6 +65,16 @@ describe('the house is tidy', () => {
       ),
       'no test is skipped or alone',
     ).toEqual([]);
+  });
+
+  test('of a CommonJS package that is imported when needed, only the default export is taken', () => {
+    const dynamic = /(?:const (\{[^}]*\}|\w+) = )?\(?await import\('([^.'][^']*)'\)\)?(\.default)?/;
+    const named = offences(sources, (line) => {
+      const [, taken, name = '', after] = dynamic.exec(line) ?? [];
+      if (taken === undefined || after !== undefined || /^node:|^mycel/.test(name)) return false;
+      return isCommonJs(name) && taken.startsWith('{') && !/^\{ default: \w+ \}$/.test(taken);
+    });
+    expect(named, 'in the bundle there is no other: its parts are ES modules').toEqual([]);
   });
 
   test('the library writes to its log, never to the console', () => {

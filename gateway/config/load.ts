@@ -121,8 +121,8 @@ export async function loadConfig(
 
 /** YAML 1.2, of which JSON is a part. The parser is loaded here and nowhere else. */
 async function parseYaml(text: string, file: string): Promise<unknown> {
-  const { parseDocument } = await import('yaml');
-  const document = parseDocument(text, { prettyErrors: true, uniqueKeys: true });
+  const { default: yaml } = await import('yaml');
+  const document = yaml.parseDocument(text, { prettyErrors: true, uniqueKeys: true });
   const [problem] = document.errors;
   if (problem !== undefined) {
     const [what = ''] = problem.message.split('\n');

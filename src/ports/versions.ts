@@ -2,10 +2,10 @@
 
 /** What a version consists of, checked by whoever puts it here. */
 export interface VersionFiles {
-  /** The one file that Node.js runs. */
-  readonly program: Uint8Array;
-  /** SHA-256 of it, 64 hex digits: the launcher checks it at every start. */
-  readonly programHash: string;
+  /** What Node.js runs, by path: `mycel.mjs`, and `parts/*.mjs` that it asks for. */
+  readonly program: ReadonlyMap<string, Uint8Array>;
+  /** A line for each of them, as `sha256sum -c` reads it: the launcher checks them at every start. */
+  readonly sums: string;
 }
 
 /** What lies here. */

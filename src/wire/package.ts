@@ -1,4 +1,4 @@
-/** A package of mycel: the tarball that `npm pack` makes. Only two files of it matter: the program and what it says of itself. */
+/** A package of mycel: the tarball that `npm pack` makes. Only the program and what it says of itself matter. */
 
 import * as z from 'zod/mini';
 import { MycelError } from '../kernel/errors.ts';
@@ -6,11 +6,16 @@ import { toHex } from './bytes.ts';
 import { sha256 } from './keys.ts';
 import { readTarball } from './tarball.ts';
 
-/** Largest program, in bytes. */
+/** Largest file of a program, and all its files together, in bytes. */
 export const programBytesMax: number = 16 * 1024 * 1024;
 
+/** Most files of a program. */
+export const programFilesMax = 512;
+
 const manifestBytesMax: number = 64 * 1024;
-const programPath = 'package/dist/mycel.mjs';
+const programFolder = 'package/dist/';
+const entryPath = 'mycel.mjs';
+const partShape = /^parts\/[A-Za-z0-9_-]{1,64}\.mjs$/;
 const manifestPath = 'package/package.json';
 const firstLine = '#!/usr/bin/env node';
 
@@ -23,8 +28,11 @@ const manifestSchema = z.object({
 /** A package that was read. */
 export interface ProgramPackage {
   readonly version: string;
-  readonly program: Uint8Array;
-  /** SHA-256 of the program, 64 hex digits. */
+  /** Its files by path below `dist/`: `mycel.mjs` and `parts/*.mjs`, sorted. */
+  readonly program: ReadonlyMap<string, Uint8Array>;
+  /** `<SHA-256>  <path>` and a line break for each of them. */
+  readonly sums: string;
+  /** SHA-256 of the sums, 64 hex digits: no file of the program can be another one. */
   readonly programHash: string;
   /** Oldest Node.js that runs it, as [major, minor]. */
   readonly nodeFloor: readonly [number, number];
@@ -32,24 +40,37 @@ export interface ProgramPackage {
 
 /** Reads one, whole, into memory (a program has 2 MB). @throws {MycelError} MYCEL_BAD_PACKAGE */
 export async function readPackage(source: AsyncIterable<Uint8Array>): Promise<ProgramPackage> {
-  const files = await readTarball(
-    source,
-    new Map([
-      [programPath, programBytesMax],
-      [manifestPath, manifestBytesMax],
-    ]),
-  );
-  const program = files.get(programPath);
+  let total = 0;
+  let count = 0;
+  const files = await readTarball(source, (path, size) => {
+    if (path === manifestPath) return manifestBytesMax;
+    if (programPathOf(path) === undefined) return undefined;
+    total += size;
+    count += 1;
+    if (count > programFilesMax) throw bad(`It has more than ${programFilesMax} files.`);
+    return programBytesMax - (total - size);
+  });
   const manifest = readManifest(files.get(manifestPath));
   if (manifest === undefined) throw bad('Its package.json is not that of mycel.');
-  if (program === undefined) throw bad(`It holds no ${programPath.slice('package/'.length)}.`);
-  const start = new TextDecoder().decode(program.subarray(0, firstLine.length));
+  const program = new Map(
+    [...files]
+      .flatMap(([path, bytes]) => {
+        const own = programPathOf(path);
+        return own === undefined ? [] : [[own, bytes] as const];
+      })
+      .toSorted(([one], [other]) => (one < other ? -1 : 1)),
+  );
+  const entry = program.get(entryPath);
+  if (entry === undefined) throw bad(`It holds no dist/${entryPath}.`);
+  const start = new TextDecoder().decode(entry.subarray(0, firstLine.length));
   if (start !== firstLine) throw bad('Its program is not that of mycel.');
+  const sums = [...program].map(([path, bytes]) => `${toHex(sha256(bytes))}  ${path}\n`).join('');
   const [major = 0, minor = 0] = manifest.engines.node.slice(2).split('.').map(Number);
   return {
     version: manifest.version,
     program,
-    programHash: toHex(sha256(program)),
+    sums,
+    programHash: toHex(sha256(new TextEncoder().encode(sums))),
     nodeFloor: [major, minor],
   };
 }
@@ -66,6 +87,13 @@ export function doesRun(
 /** What a version with this content is called on disk: two packages of one number do not mix. */
 export function versionName(version: string, programHash: string): string {
   return `${version}-${programHash.slice(0, 12)}`;
+}
+
+/** The path of a file of the program below `dist/`; undefined: it is none. */
+function programPathOf(path: string): string | undefined {
+  if (!path.startsWith(programFolder)) return undefined;
+  const own = path.slice(programFolder.length);
+  return own === entryPath || partShape.test(own) ? own : undefined;
 }
 
 function readManifest(bytes: Uint8Array | undefined): z.infer<typeof manifestSchema> | undefined {

@@ -10,17 +10,22 @@ const blockBytes = 512;
 export const unpackedBytesMax: number = 256 * 1024 * 1024;
 
 /**
- * The wanted files, by name; those that are not there are missing from the result.
- * @param wanted names and the most bytes that each may have
+ * The most bytes that a file of this name may have; undefined: it is not wanted.
+ * @param size what it says it has, in bytes
+ */
+export type Wanted = (name: string, size: number) => number | undefined;
+
+/**
+ * The wanted files, by name; of two with one name it is the second one.
  * @throws {MycelError} MYCEL_BAD_PACKAGE
  */
 export async function readTarball(
   source: AsyncIterable<Uint8Array>,
-  wanted: ReadonlyMap<string, number>,
+  wanted: Wanted,
 ): Promise<ReadonlyMap<string, Uint8Array>> {
   const found = new Map<string, Uint8Array>();
   let head: Uint8Array = new Uint8Array();
-  let entry: { readonly name: string; left: number; padding: number } | undefined;
+  let entry: Entry | undefined;
   let parts: Uint8Array[] = [];
   let total = 0;
 
@@ -40,7 +45,7 @@ export async function readTarball(
       const body = bytes.subarray(at, at + entry.left);
       at += body.length;
       entry.left -= body.length;
-      if (body.length > 0 && wanted.has(entry.name)) parts.push(body.slice());
+      if (body.length > 0 && entry.isWanted) parts.push(body.slice());
       const skipped = Math.min(entry.padding, bytes.length - at);
       at += skipped;
       entry.padding -= skipped;
@@ -50,7 +55,7 @@ export async function readTarball(
 
   function finish(): void {
     if (entry === undefined || entry.padding > 0) return;
-    if (wanted.has(entry.name)) found.set(entry.name, concatBytes(...parts));
+    if (entry.isWanted) found.set(entry.name, concatBytes(...parts));
     parts = [];
     entry = undefined;
   }
@@ -64,11 +69,15 @@ export async function readTarball(
   return found;
 }
 
+interface Entry {
+  readonly name: string;
+  readonly isWanted: boolean;
+  left: number;
+  padding: number;
+}
+
 /** The name and size of what follows; undefined: the empty blocks at the end. */
-function readHeader(
-  head: Uint8Array,
-  wanted: ReadonlyMap<string, number>,
-): { readonly name: string; left: number; padding: number } | undefined {
+function readHeader(head: Uint8Array, wanted: Wanted): Entry | undefined {
   if (head.every((byte) => byte === 0)) return undefined;
   const said = Number.parseInt(textOf(head, 148, 8), 8);
   const sum = head.reduce((before, byte, at) => before + (at >= 148 && at < 156 ? 32 : byte), 0);
@@ -80,9 +89,10 @@ function readHeader(
   const path = prefix === '' ? textOf(head, 0, 100) : `${prefix}/${textOf(head, 0, 100)}`;
   // Only plain files have content that may be wanted; links and extended headers pass by.
   const name = type === '0' || type === '' ? path : '';
-  const most = wanted.get(name);
+  const most = name === '' ? undefined : wanted(name, size);
   if (most !== undefined && size > most) throw bad(`${name} is larger than ${most} bytes.`);
-  return { name, left: size, padding: (blockBytes - (size % blockBytes)) % blockBytes };
+  const padding = (blockBytes - (size % blockBytes)) % blockBytes;
+  return { name, isWanted: most !== undefined, left: size, padding };
 }
 
 function textOf(head: Uint8Array, at: number, length: number): string {

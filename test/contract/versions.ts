@@ -3,7 +3,13 @@
 import { describe, expect, test } from 'vitest';
 import type { VersionFiles, Versions } from '../../src/ports/versions.ts';
 
-const files: VersionFiles = { program: Uint8Array.of(1, 2), programHash: 'ab'.repeat(32) };
+const files: VersionFiles = {
+  program: new Map([
+    ['mycel.mjs', Uint8Array.of(1, 2)],
+    ['parts/A.mjs', Uint8Array.of(3)],
+  ]),
+  sums: `${'ab'.repeat(32)}  mycel.mjs\n${'cd'.repeat(32)}  parts/A.mjs\n`,
+};
 const nothing = {
   current: undefined,
   previous: undefined,

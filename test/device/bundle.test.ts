@@ -1,7 +1,7 @@
-/** The one file that ships: it runs by itself, tells mistakes by exit code, and starts fast. */
+/** What ships: it runs by itself, tells mistakes by exit code, and starts fast. */
 
 import { execFile, spawn } from 'node:child_process';
-import { copyFile, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -15,14 +15,9 @@ let mycel: string;
 
 beforeAll(async () => {
   home = await mkdtemp(join(tmpdir(), 'mycel-bundle-'));
-  await promisify(execFile)(process.execPath, [
-    join(root, 'device/bundle.mjs'),
-    join(home, 'b.mjs'),
-  ]);
   // Alone in a directory without package.json or node_modules, as on a board.
   mycel = join(home, 'board', 'mycel.mjs');
-  await promisify(execFile)('mkdir', [join(home, 'board')]);
-  await copyFile(join(home, 'b.mjs'), mycel);
+  await promisify(execFile)(process.execPath, [join(root, 'device/bundle.mjs'), mycel]);
 }, 60_000);
 afterAll(() => rm(home, { recursive: true, force: true }));
 

@@ -118,7 +118,7 @@ export async function createBoard(): Promise<Board> {
     read: (path) => readFileSync(file(path), 'utf8'),
     async give(from, path) {
       await mkdir(dirname(file(path)), { recursive: true });
-      await cp(from, file(path));
+      await cp(from, file(path), { recursive: true });
     },
     run,
     boot: (options) => boot(home, options),

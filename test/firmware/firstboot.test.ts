@@ -237,16 +237,16 @@ describe('the first boot', () => {
   });
 
   it('names a damaged file, changes nothing, and goes on once the card is whole', async () => {
-    const whole = readFileSync(card('mycel.mjs'));
-    appendFileSync(card('mycel.mjs'), 'x');
+    const whole = readFileSync(card('mycel.tgz'));
+    appendFileSync(card('mycel.tgz'), 'x');
     expect((await work()).code).toBe(1);
     expect(status()).toMatch(
-      /^mycel: FAILED while checking the card: .*damaged or missing: mycel\.mjs/,
+      /^mycel: FAILED while checking the card: .*damaged or missing: mycel\.tgz/,
     );
     expect(status()).toMatch(/\nnext: {2}Flash the card again/);
     expect(board.has('/etc/systemd/system/mycel.service')).toBe(false);
     expect(existsSync(card('invite'))).toBe(true);
-    writeFileSync(card('mycel.mjs'), whole);
+    writeFileSync(card('mycel.tgz'), whole);
     expect((await work()).code).toBe(0);
   });
 

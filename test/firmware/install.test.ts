@@ -1,7 +1,7 @@
 /** The installer in a Debian root file system without a network, from the files that ship. */
 
 import { cp, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
@@ -101,10 +101,24 @@ describe('the installer', () => {
     expect(dry.stdout).toContain('would write /usr/local/lib/mycel/mycel.mjs');
     expect(await filesOf(board)).toEqual(bare);
     await install({ MYCEL_NAME: 'attic' });
+    const parts = (await readdir(board.file('/usr/local/lib/mycel/parts'))).toSorted();
+    expect(parts).toEqual((await readdir(join(dirname(shipped.bundle), 'parts'))).toSorted());
     const installed = await filesOf(board);
     const again = await install();
     expect(again.stdout).not.toMatch(/wrote|made|linked|enabled {2}/);
     expect(await filesOf(board)).toEqual(installed);
+  });
+
+  it('leaves no part of an earlier version, and one that was damaged is mended', async () => {
+    await install();
+    const at = (name: string): string => board.file(`/usr/local/lib/mycel/parts/${name}`);
+    const [part = ''] = await readdir(at(''));
+    await writeFile(at('OLDVERSN.mjs'), 'export {}');
+    await writeFile(at(part), 'cut sh');
+    const { stdout } = await install();
+    expect(stdout).toContain('wrote    /usr/local/lib/mycel/parts');
+    expect(await readFile(at(part), 'utf8')).not.toBe('cut sh');
+    expect(await readdir(at(''))).not.toContain('OLDVERSN.mjs');
   });
 
   it('keeps the invite for the service user alone', async () => {
@@ -196,6 +210,7 @@ describe('the installer refuses', () => {
     ],
     ['a file that is not the one named', { MYCEL_SHA256: '0'.repeat(64) }, /cut short or changed/],
     ['a file that is no mycel', { MYCEL_BUNDLE: '/etc/hostname' }, /not the mycel program/],
+    ['a program without its parts', { MYCEL_BUNDLE: '/opt/alone/mycel.mjs' }, /no parts beside it/],
     ['a file that is not there', { MYCEL_BUNDLE: '/none' }, /no file \/none/],
     ['a node that its service cannot see', { MYCEL_NODE: '/home/me/bin/node' }, /home directory/],
     ['a node that is too old', { MYCEL_NODE: '/opt/old-node' }, /v18\.20\.4, mycel needs 20\.19/],
@@ -205,6 +220,7 @@ describe('the installer refuses', () => {
     ['a directory that is no system', { MYCEL_ROOT: '/opt' }, /has no etc/],
   ];
   it.each(refusals)('%s, with the reason and the next step', async (_, env, reason) => {
+    await board.give(shipped.bundle, '/opt/alone/mycel.mjs');
     await writeFile(board.file('/opt/old-node'), '#!/bin/sh\necho v18.20.4\n', { mode: 0o755 });
     const { code, stderr } = await install(env);
     expect(code).toBe(1);

@@ -1,5 +1,7 @@
 /** The service under a real systemd: it becomes ready, is watched, restarted, left alone when told to, and taken off. */
 
+import { dirname, join } from 'node:path';
+
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import type { Finished } from '../process.ts';
@@ -24,6 +26,7 @@ beforeAll(async () => {
   const shipped = await shipMycel();
   board = await createBoard();
   await board.give(shipped.bundle, '/opt/mycel.mjs');
+  await board.give(join(dirname(shipped.bundle), 'parts'), '/opt/parts');
   await shipped.remove();
   booted = await board.boot();
   await booted.until(['systemctl', 'is-system-running'], /running|degraded/);

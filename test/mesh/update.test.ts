@@ -1,6 +1,6 @@
 /** A new version comes to five real nodes while events flow: taken back everywhere when one is not well, kept when all are. */
 
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
@@ -86,14 +86,22 @@ async function versions(): Promise<{ readonly runs: string[]; readonly told: str
 
 /** This very program under another number. */
 async function nextVersion(version: string): Promise<string> {
-  const program = await readFile(`${root}/dist/mycel.mjs`, 'utf8');
+  const dist = `${root}/dist`;
+  const names = ['mycel.mjs', ...(await readdir(`${dist}/parts`)).map((name) => `parts/${name}`)];
   const { version: own } = JSON.parse(await readFile(`${root}/package.json`, 'utf8')) as {
     version: string;
   };
-  const changed = program.replaceAll(`"${own}"`, `"${version}"`);
-  expect(changed).not.toBe(program);
+  const files: Record<string, string> = {};
+  let changes = 0;
+  for (const name of names) {
+    const text = await readFile(`${dist}/${name}`, 'utf8');
+    const changed = text.replaceAll(`"${own}"`, `"${version}"`);
+    if (changed !== text) changes += 1;
+    files[`dist/${name}`] = changed;
+  }
+  expect(changes).toBeGreaterThan(0);
   const file = `${lab.host(0).dataDir}-${version}.tgz`;
-  await writeFile(file, packPackage({ version, program: changed }));
+  await writeFile(file, packPackage({ version, files }));
   return file;
 }
 

@@ -28,12 +28,25 @@ describe('a package', () => {
       'docs/empty.md': '',
       'docs/a.md': 'a'.repeat(512),
       [`${'d'.repeat(120)}/b`]: 'b',
+      'dist/parts/Q2-_.mjs': 'part',
+      'dist/parts/below/no.mjs': 'no',
+      'dist/parts/no.js': 'no',
+      'dist/src/no.mjs': 'no',
     };
     const read = await readPackage(inPieces(packPackage({ program, files }), size));
-    expect(new TextDecoder().decode(read.program)).toBe(program);
+    const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
+    const hashOf = (text: string): string => toHex(sha256(bytesOf(text)));
+    expect(
+      [...read.program].map(([path, bytes]) => [path, new TextDecoder().decode(bytes)]),
+    ).toEqual([
+      ['mycel.mjs', program],
+      ['parts/Q2-_.mjs', 'part'],
+    ]);
+    const sums = `${hashOf(program)}  mycel.mjs\n${hashOf('part')}  parts/Q2-_.mjs\n`;
     expect(read).toMatchObject({
       version: '0.2.0',
-      programHash: toHex(sha256(new TextEncoder().encode(program))),
+      sums,
+      programHash: hashOf(sums),
       nodeFloor: [20, 19],
     });
     expect(versionName(read.version, read.programHash)).toMatch(/^0\.2\.0-[0-9a-f]{12}$/);
@@ -66,6 +79,29 @@ describe('a package', () => {
       () => gzipSync(tarOf('package/dist/mycel.mjs', 17 * 1024 * 1024)),
       'larger than',
     ],
+    [
+      'with parts beyond all bounds together',
+      () =>
+        packPackage({
+          files: Object.fromEntries(
+            ['a', 'b', 'c'].map((name) => [
+              `dist/parts/${name}.mjs`,
+              Buffer.alloc(6 * 1024 * 1024),
+            ]),
+          ),
+        }),
+      'larger than',
+    ],
+    [
+      'with more files than a program has',
+      () =>
+        packPackage({
+          files: Object.fromEntries(
+            Array.from({ length: 512 }, (_, at) => [`dist/parts/p${at}.mjs`, '']),
+          ),
+        }),
+      'more than 512 files',
+    ],
   ])('%s is refused', async (_, make, words) => {
     expect(await refusal(make())).toContain(words);
   });
@@ -93,7 +129,7 @@ describe('a package', () => {
       const piece = gzipSync(Buffer.alloc(16 * 1024 * 1024));
       for (;;) yield piece;
     }
-    await expect(readTarball(bomb(), new Map())).rejects.toThrow('unpacks to more');
+    await expect(readTarball(bomb(), () => undefined)).rejects.toThrow('unpacks to more');
   });
 
   test('what fails while it comes fails as it did', async () => {

@@ -4,7 +4,7 @@
  */
 
 import { lstat, open, readFile, readdir, readlink, rename, rm, symlink } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { invariant } from '../../kernel/invariant.ts';
 import type { Versions, VersionsView } from '../../ports/versions.ts';
 import { asStoreError, makeDirectory, syncDirectory } from './directory.ts';
@@ -86,7 +86,7 @@ export function createVersions(directory: string): Versions {
         (found) => found.isDirectory(),
         () => false,
       )),
-    install: (name, { program, programHash }) =>
+    install: (name, { program, sums }) =>
       guarded(async () => {
         check(name);
         await makeDirectory(directory);
@@ -95,9 +95,11 @@ export function createVersions(directory: string): Versions {
         await sweep([current, previous]);
         const draft = `${name}.part`;
         await makeDirectory(at(draft));
-        await put(at(draft, 'mycel.mjs'), program);
-        await put(at(draft, 'SHA256SUMS'), `${programHash}  mycel.mjs\n`);
-        await syncDirectory(at(draft));
+        const folders = new Set([...program.keys()].map((path) => dirname(at(draft, path))));
+        for (const folder of folders) await makeDirectory(folder);
+        for (const [path, content] of program) await put(at(draft, path), content);
+        await put(at(draft, 'SHA256SUMS'), sums);
+        for (const folder of folders) await syncDirectory(folder);
         if (name !== current && name !== previous) await rename(at(draft), at(name));
         await syncDirectory(directory);
       }),

@@ -50,7 +50,7 @@ export function createPinoLog(options: PinoLogOptions): PinoLog {
   }
 
   async function load(): Promise<void> {
-    const { pino } = await import('pino');
+    const { default: pino } = await import('pino');
     logger = pino(
       { level: 'debug', base: null, timestamp: () => `,"time":${Date.now()}` },
       openSink(),

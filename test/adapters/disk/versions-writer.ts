@@ -4,7 +4,13 @@ import { createVersions } from '../../../src/adapters/disk/versions.ts';
 
 const [, , directory = ''] = process.argv;
 const versions = createVersions(directory);
-const files = { program: Uint8Array.of(35, 10), programHash: 'cd'.repeat(32) };
+const files = {
+  program: new Map([
+    ['mycel.mjs', Uint8Array.of(35, 10)],
+    ['parts/A.mjs', Uint8Array.of(47, 47)],
+  ]),
+  sums: `${'cd'.repeat(32)}  mycel.mjs\n${'ef'.repeat(32)}  parts/A.mjs\n`,
+};
 for (let number = 1; ; number += 1) {
   const name = `${process.pid}-${number}`;
   await versions.install(name, files);

@@ -18,7 +18,13 @@ async function home(): Promise<string> {
 
 versionsContract('on disk', async () => createVersions(await home()));
 
-const files = { program: Uint8Array.of(35, 10), programHash: 'cd'.repeat(32) };
+const files = {
+  program: new Map([
+    ['mycel.mjs', Uint8Array.of(35, 10)],
+    ['parts/A.mjs', Uint8Array.of(47, 47)],
+  ]),
+  sums: `${'cd'.repeat(32)}  mycel.mjs\n${'ef'.repeat(32)}  parts/A.mjs\n`,
+};
 
 describe('versions on disk', () => {
   test('lie as the launcher reads them', async () => {
@@ -33,7 +39,8 @@ describe('versions on disk', () => {
     expect(await readlink(join(directory, 'previous'))).toBe('1.0.0-aa');
     expect(await readFile(join(directory, 'trial'), 'utf8')).toBe('1.0.0-aa 3\n');
     const sums = await readFile(join(directory, '1.1.0-bb/SHA256SUMS'), 'utf8');
-    expect(sums).toBe(`${files.programHash}  mycel.mjs\n`);
+    expect(sums).toBe(files.sums);
+    expect(await readFile(join(directory, '1.1.0-bb/parts/A.mjs'), 'utf8')).toBe('//');
   });
 
   test('what is no version in there is never taken for one', async () => {
@@ -74,9 +81,10 @@ describe('versions on disk', () => {
       expect(current).toBeDefined();
       seen.add(current ?? '');
       expect(await createVersions(directory).has(current ?? '')).toBe(true);
-      expect(await readFile(join(directory, current ?? '', 'mycel.mjs'))).toEqual(
-        Buffer.from(files.program),
-      );
+      for (const [path, content] of files.program) {
+        const found = await readFile(join(directory, current ?? '', path));
+        expect([path, found]).toEqual([path, Buffer.from(content)]);
+      }
     }
     expect(seen.size, 'it did switch').toBeGreaterThan(1);
   });
