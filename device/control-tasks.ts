@@ -5,6 +5,7 @@ import type {
   AuctionInfo,
   BatchRequest,
   MeshNode,
+  TaskFigures,
   TaskHandle,
   TaskInfo,
   TaskRequest,
@@ -32,6 +33,7 @@ export interface TaskCalls {
   };
   tasks: { args: Readonly<Record<string, never>>; result: readonly TaskInfo[] };
   auctions: { args: { readonly id?: string }; result: readonly AuctionInfo[] };
+  'task-figures': { args: Readonly<Record<string, never>>; result: TaskFigures };
 }
 
 /** Longest task and longest batch on the command line, in characters. */
@@ -60,6 +62,7 @@ export function taskChecks({
     'task-cancel': { id: text(64) },
     tasks: {},
     auctions: { id: optional(text(64)) },
+    'task-figures': {},
   };
 }
 
@@ -76,6 +79,7 @@ const taskOps: ReadonlySet<string> = new Set(
     'task-cancel': true,
     tasks: true,
     auctions: true,
+    'task-figures': true,
   } satisfies Record<keyof TaskCalls, true>),
 );
 
@@ -97,6 +101,8 @@ export async function runTaskCall(
       const { id } = request.args;
       return tasks.auctions().filter(({ task }) => id === undefined || task === id);
     }
+    case 'task-figures':
+      return tasks.figures();
     case 'task-cancel': {
       const { id } = request.args;
       return { id, isCancelled: await tasks.cancel(id) };

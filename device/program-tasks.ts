@@ -44,7 +44,12 @@ export function addTaskCommands(program: Command, withContext: WithContext): voi
     .command('auctions')
     .description('who bid how much for each task, who won, and why')
     .argument('[id]', 'only of this task')
+    .option('--summary', 'how well this node has allotted tasks so far, and won them')
     .action(
-      withContext(async (context, id: string | undefined) => (await tasks()).auctions(context, id)),
+      withContext(async (context, id: string | undefined, flags: { summary?: true }) =>
+        flags.summary === true
+          ? (await tasks()).figures(context)
+          : (await tasks()).auctions(context, id),
+      ),
     );
 }

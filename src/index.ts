@@ -34,6 +34,15 @@ export type { WorkOptions } from './runtime/distribution/work-types.ts';
 export type { BidFacts } from './protocol/agreement/task-cost.ts';
 export { createFence as createTaskFence } from './protocol/agreement/fence.ts';
 export type { Fence as TaskFence, FenceVerdict } from './protocol/agreement/fence.ts';
+export {
+  createAdaptiveShade,
+  createCostBidder,
+  equilibriumShade,
+  fixedShade,
+  truthfulStrategy,
+} from './protocol/agreement/shading.ts';
+export type { BidStrategy, CostBidder } from './protocol/agreement/shading.ts';
+export type { TaskFigures } from './runtime/tasks/figures.ts';
 export type { BatchRequest, TaskRequest } from './runtime/tasks/task-request.ts';
 export type { AuctionInfo, TaskInfo } from './runtime/tasks/task-types.ts';
 export type {

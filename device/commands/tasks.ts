@@ -87,3 +87,30 @@ export async function auctions(context: Context, id: string | undefined): Promis
     ),
   );
 }
+
+/** Prints how well tasks are allotted. */
+export async function figures(context: Context): Promise<void> {
+  const all = await callNode(context.dataDir, 'task-figures', {});
+  const part = (share: number | undefined): string =>
+    share === undefined ? '-' : `${Math.round(share * 1_000) / 10} %`;
+  const ms = (time: number | undefined): string =>
+    time === undefined ? '-' : `${Math.round(time)} ms`;
+  const { welfare, queueMs } = all;
+  print(context, all, () =>
+    formatTable(
+      ['FIGURE', 'VALUE'],
+      [
+        ['submitted', String(all.submitted)],
+        ['done, failed, cancelled', `${all.done}, ${all.failed}, ${all.cancelled}`],
+        ['auctions, again', `${all.auctions}, ${all.reauctions}`],
+        ['bids, late', `${all.bids}, ${all.lateBids}`],
+        ['best bids of what was won', part(welfare.share)],
+        ['bound of what batches cost', part(welfare.batchShare)],
+        ['waited: mean, p50, p95', [queueMs.mean, queueMs.p50, queueMs.p95].map(ms).join(', ')],
+        ['until the end', ms(all.turnaroundMs)],
+        ['won of own bids', `${part(all.winRate)} of ${all.bidsMade}`],
+        ['runs of agents that failed', String(all.agentFailures)],
+      ],
+    ),
+  );
+}

@@ -45,6 +45,8 @@ export interface AgentSelf {
   checkpoint(state: unknown): Promise<void>;
   /** When it ends, `{ type: 'down', instance, reason, ref }` comes once. Resolves with `ref`. */
   monitor(instance: string): Promise<number>;
+  /** Ends a watch. */
+  demonitor(ref: number): Promise<void>;
   /** When it fails, this agent fails too, and the other way round. */
   link(instance: string): Promise<void>;
   /** What is wired to the board it runs on. */
@@ -121,7 +123,7 @@ export interface AgentDefinition<State = unknown, Mail = unknown> {
    * 240 ms (0.6 of the task's `biddingMs`). Without this the node bids for it, from queue, load, heat, battery and round trip.
    */
   bid?(
-    task: Omit<AgentTask, 'fence' | 'signal'> & Pick<TaskOffer, 'rule' | 'held'>,
+    task: Omit<AgentTask, 'fence' | 'signal'> & Pick<TaskOffer, 'rule' | 'costMax' | 'held'>,
     facts: BidFacts,
     state: State,
     self: AgentSelf,

@@ -3,6 +3,7 @@
 import { MycelError } from '../kernel/errors.ts';
 import type { BatchOffer, BidFacts, TaskJob, TaskOffer } from '../runtime/tasks/task-runner.ts';
 import type { BatchRequest, TaskRequest } from '../runtime/tasks/task-request.ts';
+import type { TaskFigures } from '../runtime/tasks/figures.ts';
 import type { AuctionInfo, TaskInfo } from '../runtime/tasks/task-types.ts';
 import type { TakenKind, Tasks } from '../runtime/tasks/tasks.ts';
 
@@ -62,6 +63,8 @@ export interface TasksHandle {
   list(): readonly TaskInfo[];
   /** The last auction of each: bids, winner and why. */
   auctions(): readonly AuctionInfo[];
+  /** How well tasks are allotted, from what this node has counted since its start. */
+  figures(): TaskFigures;
   /** Kinds that some node takes, and which nodes do. */
   kinds(): readonly TakenKind[];
 }
@@ -102,6 +105,7 @@ export function createTasksHandle(tasks: Tasks): TasksHandle {
     cancel: tasks.cancel,
     list: tasks.list,
     auctions: tasks.auctions,
+    figures: tasks.figures,
     kinds: tasks.kinds,
   };
 }

@@ -19,10 +19,20 @@ interface Row {
   readonly state: string;
 }
 
+/** Watches one of them from another node. */
+const watching = fileURLToPath(new URL('./watching-agent.mjs', import.meta.url));
+
+async function json(node: MeshHost, ...args: readonly string[]): Promise<void> {
+  const { code, stderr } = await node.host.cli(...args, '--json');
+  if (code !== 0) throw new Error(stderr);
+}
+
 let nodes: readonly MeshHost[];
 
 shareLab({ hosts: count }, async (lab) => {
-  const mesh = await startMesh(lab, count);
+  const mesh = await startMesh(lab, count, {
+    flags: (at) => (at === 0 ? ['--label', 'watches=yes'] : []),
+  });
   nodes = mesh.nodes;
   await mesh.viewsComplete();
   const deployed = await nodes[0]?.host.cli(
@@ -51,7 +61,8 @@ async function concentrate(on: MeshHost): Promise<void> {
 
 /** What a node says runs. */
 async function rowsOf(node: MeshHost): Promise<readonly Row[]> {
-  return ((await node.host.cli('agents', '--json')).json ?? []) as readonly Row[];
+  const rows = ((await node.host.cli('agents', '--json')).json ?? []) as readonly Row[];
+  return rows.filter(({ instance }) => instance.startsWith('counting#'));
 }
 
 /** Waits until these nodes, and none else, run every instance. */
@@ -133,7 +144,10 @@ test('a killed node: all 50 run within 3 s of the verdict, with what they had co
   const victim = nodes[4] as MeshHost;
   const others = nodes.filter((node) => node !== victim);
   await concentrate(victim);
-  const listener = await listen(others[0] as MeshHost, '-t', 'counted/#', '-q', '1');
+  const watcher = others[0] as MeshHost;
+  const alarms = await listen(watcher, '-t', 'watched/#', '-q', '1');
+  await json(watcher, 'deploy', watching, '--label', 'watches=yes');
+  const listener = await listen(watcher, '-t', 'counted/#', '-q', '1');
   await sleep(2_000);
   const since = performance.now();
   await victim.host.kill();
@@ -143,6 +157,9 @@ test('a killed node: all 50 run within 3 s of the verdict, with what they had co
   const tookMs = performance.now() - verdictAt;
   await sleep(2_000);
   await listener.stop();
+  await alarms.stop();
+  // Who watched one of them heard it once: that its node is gone.
+  expect(alarms.messages().map(({ payload }) => payload)).toEqual(['watching', 'unreachable']);
   console.info(
     `killed: ${replicas} agents run elsewhere ${Math.round(tookMs)} ms after the verdict`,
   );

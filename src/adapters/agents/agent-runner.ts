@@ -96,6 +96,7 @@ export function createRunner(agent: RunnableAgent, say: (word: FromCell) => void
       tellNeighbours: (body: unknown) => ask('tell', body),
       checkpoint: (saving: unknown) => ask('checkpoint', saving),
       monitor: (instance: string) => ask('monitor', instance),
+      demonitor: (ref: number) => ask('demonitor', ref),
       link: (instance: string) => ask('link', instance),
       device: {
         oneWire: () => ask('device', 'oneWire'),

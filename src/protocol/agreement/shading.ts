@@ -3,6 +3,8 @@
  * announced bids would have brought (multiplicative weights: Freund, Schapire 1997; regret O(sqrt(T log k))).
  */
 
+import { BoundedMap } from '../../kernel/bounded-map.ts';
+
 /** How somebody bids for an item it values. */
 export interface BidStrategy {
   /** The bid for this value. */
@@ -75,6 +77,47 @@ export function createAdaptiveShade(config: AdaptiveShadeConfig = {}): AdaptiveS
       for (const [at, one] of shares.entries()) {
         const wins = value * one > bestOther;
         gains[at] = (gains[at] as number) * memory + (wins ? value * (1 - one) : 0);
+      }
+    },
+  };
+}
+
+/** Auctions whose costs a bidder remembers until it hears how they ended; the oldest is forgotten. */
+export const openBidsMax = 256;
+
+/** Whoever bids costs for tasks by a strategy. */
+export interface CostBidder {
+  /** What it asks for work that costs it so much; undefined: it costs more than anybody pays. */
+  bid(task: string, cost: number): number | undefined;
+  /** Hears how auctions it bid in ended. */
+  hear(endings: readonly CostBidEnding[]): void;
+}
+
+/** How one ended. `bestOther` undefined: nobody else bid. */
+export interface CostBidEnding {
+  readonly task: string;
+  readonly bestOther: number | undefined;
+}
+
+/**
+ * Turns a strategy for buying into one for work: what the work is worth to the bidder is how much less than `limit` it
+ * costs, and to ask less is to bid more.
+ * @param limit the most that is paid, `costMax` of the task, or what the dearest bidder would ask
+ */
+export function createCostBidder(strategy: BidStrategy, limit: number): CostBidder {
+  const open = new BoundedMap<string, number>(openBidsMax);
+  return {
+    bid(task, cost) {
+      if (!(cost <= limit)) return undefined;
+      open.set(task, cost);
+      return limit - strategy.bid(limit - cost);
+    },
+    hear(endings) {
+      for (const { task, bestOther } of endings) {
+        const cost = open.get(task);
+        open.delete(task);
+        // Alone it would have got whatever it asked.
+        if (cost !== undefined) strategy.learn?.(limit - cost, limit - (bestOther ?? limit));
       }
     },
   };

@@ -28,6 +28,18 @@ export interface BidFacts {
   /** What the task would like to find and what of it is here: a loaded model, an accelerator. */
   readonly wishes: number;
   readonly wishesMet: number;
+  /** How sealed auctions that this bidder took part in ended since it was last asked, the oldest first. */
+  readonly settled?: readonly SettledBid[];
+}
+
+/** How an auction of a task ended for one who bid in it. */
+export interface SettledBid {
+  readonly task: string;
+  /** What it asked. */
+  readonly asked: number;
+  readonly isWon: boolean;
+  /** The lowest bid of the others; undefined: there was none. */
+  readonly bestOther: number | undefined;
 }
 
 /** A bid and what it is made of. */

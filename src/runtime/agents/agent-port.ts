@@ -36,6 +36,8 @@ export function createAgentPort(parts: {
   deliver(instance: string, message: unknown, mayDropOldest: boolean): boolean;
   send(to: string, body: unknown, from: string): Promise<void>;
   society(agent: string): SocietyShape;
+  /** Links two instances, on the nodes of both. @throws {MycelError} MYCEL_UNKNOWN_AGENT, MYCEL_BAD_OPTION */
+  tie(instance: string, other: string): Promise<void>;
 }): AgentPort {
   const { world, services, checkpoints, claims } = parts;
   const devices = new WeakMap<Asking['endsWith'], AgentDevice>();
@@ -114,10 +116,11 @@ export function createAgentPort(parts: {
           }
           return ref;
         }
+        case 'demonitor':
+          claims.ties.demonitor(Number(first));
+          return undefined;
         case 'link':
-          if (!claims.ties.link(instance, String(first))) {
-            throw new MycelError('MYCEL_BAD_OPTION', { reason: 'Too many links.' });
-          }
+          await parts.tie(instance, String(first));
           return undefined;
         case 'device':
           return deviceOf(asking).perform(String(first), args.slice(1));

@@ -16,6 +16,8 @@ export interface AgentWords {
   serve(): (() => void)[];
   /** @throws {MycelError} MYCEL_UNKNOWN_AGENT, MYCEL_MAILBOX_FULL */
   mailHere(instance: string, from: string, body: unknown): void;
+  /** Links an instance here with another one, on the nodes of both. @throws {MycelError} MYCEL_UNKNOWN_AGENT, MYCEL_BAD_OPTION */
+  tie(instance: string, other: string): Promise<void>;
 }
 
 /** Builds them. */
@@ -36,8 +38,33 @@ export function createAgentWords(parts: {
     throw new MycelError('MYCEL_MAILBOX_FULL', { instance });
   }
 
+  function tieHere(one: string, other: string): void {
+    if (claims.ties.link(one, other)) return;
+    throw new MycelError('MYCEL_BAD_OPTION', { reason: 'This node has too many links.' });
+  }
+
+  /** Each end is on record at both nodes: whichever of them is left passes the other's end on. */
+  async function tie(instance: string, other: string): Promise<void> {
+    const holder = claims.holder(other);
+    if (holder === undefined) {
+      throw new MycelError('MYCEL_UNKNOWN_AGENT', {
+        reason: `No instance '${other.slice(0, 64)}' runs.`,
+      });
+    }
+    tieHere(instance, other);
+    if (holder.node === parts.world.mesh.self) return;
+    try {
+      const body = encodeCbor({ instance: other, linkedTo: instance });
+      await calls.call(holder.node, 'agents/tie', body, { deadlineMs: 5_000 });
+    } catch (error) {
+      claims.ties.unlink(instance, other);
+      throw error;
+    }
+  }
+
   return {
     mailHere,
+    tie,
     serve: () => [
       calls.serve('agents/claims', async () => encodeCbor(claims.all())),
       calls.serve('agents/mail', async (body) => {
@@ -47,6 +74,14 @@ export function createAgentWords(parts: {
           body: mail,
         } = decodeCbor(body) as { instance: string; from: string; body: unknown };
         mailHere(String(instance), String(from), mail);
+        return new Uint8Array(0);
+      }),
+      calls.serve('agents/tie', async (body) => {
+        const { instance, linkedTo } = decodeCbor(body) as { instance: string; linkedTo: string };
+        if (!crew.running.has(String(instance)))
+          throw new MycelError('MYCEL_UNKNOWN_AGENT', { instance });
+        tieHere(String(instance), String(linkedTo));
+        // It may have ended before the page here says that it ever began.
         return new Uint8Array(0);
       }),
       calls.serve('agents/merge', async (body) => {

@@ -118,6 +118,7 @@ export function createAgents(
     deliver: crew.deliver,
     send,
     society: (name) => deployments.get(name)?.society ?? 'mesh',
+    tie: words.tie,
   });
 
   // What is known, and what is told.

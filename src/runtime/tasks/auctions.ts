@@ -20,7 +20,7 @@ import { createOpenAuction } from './pricing.ts';
 import type { Pricing, PricingOutcome } from './pricing.ts';
 import type { Entered, TaskLedger } from './task-ledger.ts';
 import type { TaskShelf } from './task-shelf.ts';
-import { batchRules, bidsShownMax, isOpenRule } from './task-types.ts';
+import { batchRules, bidsShownMax, isOpenRule, queueTimesMax } from './task-types.ts';
 import type { ShownBid, TaskBody, TaskRecord } from './task-types.ts';
 import type { TaskWord } from './task-words.ts';
 
@@ -77,6 +77,8 @@ export interface Auctions {
   has(task: string): boolean;
   /** Tasks that are not over. */
   liveCount(): number;
+  /** How long the tasks that began last had waited, in ms. */
+  waitsMs(): readonly number[];
   /** Takes a contractor's word; false when the task is not conducted here. */
   hear(from: NodeId, word: TaskWord): boolean;
   cancel(task: string, reason: string): boolean;
@@ -92,6 +94,7 @@ export function createAuctions(parts: AuctionsWorld): Auctions {
   const { world, shelf, ledger } = parts;
   const { clock, log, metrics } = world;
   const live = new Map<string, Auction>();
+  const waits: number[] = [];
   const over = new BoundedMap<string, Auction>(overMax, (_, one) => one.driver.stop());
 
   function drop(id: string, auction: Auction): void {
@@ -196,7 +199,10 @@ export function createAuctions(parts: AuctionsWorld): Auctions {
     if (next.state === 'awarded') metrics.count('tasks.awards');
     if (next.state === 'running' && next.attempts === 1) {
       metrics.count('tasks.started');
-      metrics.count('tasks.queue_ms', Math.max(0, clock.wallMs() - next.spec.body.at));
+      const waitedMs = Math.max(0, clock.wallMs() - next.spec.body.at);
+      metrics.count('tasks.queue_ms', waitedMs);
+      waits.push(waitedMs);
+      if (waits.length > queueTimesMax) waits.shift();
     }
     if (next.state === 'open' && last.ledger.attempts > 0) metrics.count('tasks.reauctions');
     if (!isOver(next.state)) return;
@@ -234,10 +240,24 @@ export function createAuctions(parts: AuctionsWorld): Auctions {
         parts.send(to, { t: 'renewal', task, epoch, turn, isHeld });
         return undefined;
       }
+      case 'award':
+      case 'reject': {
+        const { type: t, task, epoch } = effect;
+        parts.send(to, { t, task, epoch, bestOther: bestOther(auction, to, epoch) });
+        return undefined;
+      }
       default:
         parts.send(to, { t: effect.type, task: effect.task, epoch: effect.epoch });
         return undefined;
     }
+  }
+
+  /** Told to those whose bids were compared: not to one that came too late, and not in the open, where all know. */
+  function bestOther(auction: Auction, bidder: NodeId, epoch: number): number | undefined {
+    const isCompared = auction.bids.has(bidder) && epoch === auction.record.ledger.epoch;
+    if (!isCompared || auction.outcome !== undefined) return undefined;
+    const others = [...auction.bids.values()].filter((bid) => bid.bidder !== bidder);
+    return others.length === 0 ? undefined : Math.min(...others.map(({ cost }) => cost));
   }
 
   function choose(auction: Auction, task: string, bids: readonly TaskBid[]): string | undefined {
@@ -248,6 +268,7 @@ export function createAuctions(parts: AuctionsWorld): Auctions {
       auction.price = auction.outcome.price;
       auction.wonAt = auction.price;
       metrics.count('tasks.cost_won_ms', auction.price);
+      if (!isOpenRule(rule)) metrics.count('tasks.cost_batch_won_ms', auction.price);
       return auction.outcome.winner;
     }
     const sale = settleSealed(
@@ -326,6 +347,7 @@ export function createAuctions(parts: AuctionsWorld): Auctions {
     open,
     has: (task) => live.has(task),
     liveCount: () => live.size,
+    waitsMs: () => waits,
     hear(from, word) {
       if (!('task' in word)) return false;
       const auction = live.get(word.task) ?? over.get(word.task);

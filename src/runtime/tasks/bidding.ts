@@ -10,7 +10,7 @@ import { createContractor } from '../../protocol/agreement/contractor.ts';
 import type { ContractorEffect, ContractorInput } from '../../protocol/agreement/contractor.ts';
 import type { TaskSpec } from '../../protocol/agreement/ledger.ts';
 import { taskCost } from '../../protocol/agreement/task-cost.ts';
-import type { BidFacts, TaskCost } from '../../protocol/agreement/task-cost.ts';
+import type { BidFacts, SettledBid, TaskCost } from '../../protocol/agreement/task-cost.ts';
 import { drive } from '../drive.ts';
 import type { Driver } from '../drive.ts';
 import type { PartWorld } from '../parts.ts';
@@ -35,6 +35,9 @@ const meanShare = 0.2;
 
 /** Bids that wait for their award. */
 const quotesMax = 1_024;
+
+/** Endings of auctions kept for one bidder until it is asked again; the oldest goes. */
+const settledMax = 16;
 
 /** What bidding needs. */
 export interface BiddingWorld {
@@ -66,6 +69,8 @@ interface Quote extends TaskCost {
   readonly runner: TaskRunner;
   /** Its auctioneer has the offer already. */
   readonly isTold?: boolean;
+  /** The award it was made for, while it is not known how that ended. */
+  readonly epoch?: number | undefined;
 }
 
 /** Builds it. */
@@ -75,6 +80,7 @@ export function createBidding(parts: BiddingWorld): Bidding {
   const runners = new Map<string, Set<TaskRunner>>();
   const quotes = new BoundedMap<string, Quote>(quotesMax);
   const means = new BoundedMap<string, number>(64);
+  const endings = new WeakMap<TaskRunner, readonly SettledBid[]>();
   const jobs = new Map<string, { readonly control: AbortController }>();
   let facts: { readonly at: Millis; readonly board: DeviceFacts } | undefined;
 
@@ -118,7 +124,9 @@ export function createBidding(parts: BiddingWorld): Bidding {
       [...able].map(async (runner): Promise<Quote | undefined> => {
         if (runner.bid === undefined) return { ...usual, runner };
         try {
-          const cost = await runner.bid(job, known, withinMs);
+          const heard = endings.get(runner) ?? [];
+          endings.delete(runner);
+          const cost = await runner.bid(job, { ...known, settled: heard }, withinMs);
           if (cost === undefined || !Number.isFinite(cost)) return undefined;
           return { cost, parts: { own: cost }, runner };
         } catch (error) {
@@ -139,7 +147,7 @@ export function createBidding(parts: BiddingWorld): Bidding {
     }
     const best = await quote(from, spec, closesInMs * 0.6);
     if (best === undefined) quotes.delete(spec.id);
-    else quotes.set(spec.id, best);
+    else quotes.set(spec.id, { ...best, epoch });
     driver.feed({ type: 'called', from, epoch, spec });
   }
 
@@ -156,6 +164,21 @@ export function createBidding(parts: BiddingWorld): Bidding {
       feedCall(call);
     },
   });
+
+  /** Keeps how it ended for whoever made the bid, until it is asked for the next one. */
+  function settled(
+    { task, epoch, bestOther }: TaskWord & { t: 'award' | 'reject' },
+    isWon: boolean,
+  ): void {
+    const quote = quotes.get(task);
+    if (quote?.epoch !== epoch) return;
+    quotes.set(task, { ...quote, epoch: undefined });
+    const all = endings.get(quote.runner) ?? [];
+    endings.set(quote.runner, [
+      ...all.slice(1 - settledMax),
+      { task, asked: quote.cost, isWon, bestOther },
+    ]);
+  }
 
   function feedCall({ from, epoch, spec }: Pick<OpenCall, 'from' | 'epoch' | 'spec'>): void {
     driver.feed({ type: 'called', from, epoch, spec });
@@ -305,7 +328,11 @@ export function createBidding(parts: BiddingWorld): Bidding {
         case 'ask':
           open.asked(from, word.task, word.epoch, word.ask, word.leader);
           break;
+        case 'reject':
+          settled(word, false);
+          break;
         case 'award':
+          settled(word, true);
           driver.feed({ type: 'awarded', from, task: word.task, epoch: word.epoch });
           break;
         case 'revoke':
@@ -356,7 +383,7 @@ export function createBidding(parts: BiddingWorld): Bidding {
 const idle: Driver<ContractorInput<TaskBody>> = { feed: () => {}, stop: () => {} };
 
 function offerOf({ id, body }: TaskSpec<TaskBody>, held: readonly TaskSpec<TaskBody>[]): TaskOffer {
-  const { kind, input, by, rule } = body;
+  const { kind, input, by, rule, costMax } = body;
   const inHand = held.map((one) => ({ id: one.id, kind: one.body.kind, input: one.body.input }));
-  return { id, kind, input, by, rule, held: inHand };
+  return { id, kind, input, by, rule, costMax, held: inHand };
 }

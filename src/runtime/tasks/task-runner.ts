@@ -3,10 +3,10 @@
 import type { Millis } from '../../kernel/core.ts';
 import type { NodeId } from '../../kernel/ids.ts';
 import type { BatchOffer } from '../../protocol/agreement/batch.ts';
-import type { BidFacts } from '../../protocol/agreement/task-cost.ts';
+import type { BidFacts, SettledBid } from '../../protocol/agreement/task-cost.ts';
 import type { AuctionRule } from './task-types.ts';
 
-export type { BatchOffer, BidFacts };
+export type { BatchOffer, BidFacts, SettledBid };
 
 /** What a runner is told of a task. */
 export interface TaskJob {
@@ -23,6 +23,8 @@ export interface TaskJob {
 export interface TaskOffer extends Omit<TaskJob, 'fence'> {
   /** How its winner is found: under `first-price` one's own bid is the price. */
   readonly rule: AuctionRule;
+  /** Bids above this are none. */
+  readonly costMax: number | undefined;
   /** Tasks of the same batch that the bidder has in hand already, in the order it got them. */
   readonly held: readonly Pick<TaskJob, 'id' | 'kind' | 'input'>[];
 }

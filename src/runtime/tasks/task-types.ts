@@ -39,6 +39,9 @@ export const batchRules = ['single-item', 'assignment', 'combinatorial'] as cons
  */
 export type AuctionRule = (typeof taskRules)[number] | (typeof batchRules)[number];
 
+/** Times of starts that percentiles are taken of: the last ones. */
+export const queueTimesMax = 256;
+
 /** Whether it is an auction in the open. */
 export function isOpenRule(rule: AuctionRule): rule is OpenRule {
   return rule === 'english' || rule === 'dutch';

@@ -30,7 +30,9 @@ export type TaskWord =
     }
   /** The price of an open auction that is called already. */
   | (About & { readonly t: 'ask'; readonly ask: number; readonly leader?: string | undefined })
-  | (About & { readonly t: 'award' | 'reject' | 'revoke' | 'acknowledge' })
+  | (About & { readonly t: 'revoke' | 'acknowledge' })
+  /** `bestOther`: the lowest bid but the hearer's own, for those who learn from it. */
+  | (About & { readonly t: 'award' | 'reject'; readonly bestOther?: number | undefined })
   | (About & { readonly t: 'start'; readonly leaseMs: number })
   | (About & { readonly t: 'renewal'; readonly turn: number; readonly isHeld: boolean })
   /** Another node conducts the auctions of this task now. */
@@ -62,8 +64,13 @@ const wordSchema: z.ZodMiniType<TaskWord> = z.discriminatedUnion('t', [
   }),
   z.object({ t: z.literal('ask'), ...about, ask: z.number(), leader }),
   z.object({
-    t: z.enum(['award', 'reject', 'revoke', 'acknowledge', 'decline', 'accept']),
+    t: z.enum(['revoke', 'acknowledge', 'decline', 'accept']),
     ...about,
+  }),
+  z.object({
+    t: z.enum(['award', 'reject']),
+    ...about,
+    bestOther: z.optional(z.union([z.number(), z.undefined()])),
   }),
   z.object({ t: z.literal('start'), ...about, leaseMs: count }),
   z.object({ t: z.literal('renewal'), ...about, turn: count, isHeld: z.boolean() }),

@@ -16,6 +16,8 @@ import { createBatchAuction, offersMethod } from './batches.ts';
 import { createBidding } from './bidding.ts';
 import type { TaskRunner } from './task-runner.ts';
 import { createTakeover } from './takeover.ts';
+import { figuresOf } from './figures.ts';
+import type { TaskFigures } from './figures.ts';
 import { createTaskLedger } from './task-ledger.ts';
 import type { Entered } from './task-ledger.ts';
 import { batchOf, specOf } from './task-request.ts';
@@ -50,6 +52,7 @@ export interface Tasks extends NodePart {
   /** What is known here, the youngest last. */
   list(): readonly TaskInfo[];
   auctions(): readonly AuctionInfo[];
+  figures(): TaskFigures;
   kinds(): readonly TakenKind[];
 }
 
@@ -334,6 +337,7 @@ export function createTasks(
     },
     list: () => shelf.all().map(taskInfo),
     auctions: () => shelf.all().map(auctionInfo),
+    figures: () => figuresOf(metrics.snapshot().counters, auctions.waitsMs()),
     kinds() {
       const nodes = new Map<string, NodeId[]>();
       for (const { node, kinds } of takers()) {

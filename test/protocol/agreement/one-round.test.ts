@@ -9,6 +9,7 @@ import { settleSealed } from '../../../src/protocol/agreement/sealed.ts';
 import type { Bid, SealedRule } from '../../../src/protocol/agreement/sealed.ts';
 import {
   createAdaptiveShade,
+  createCostBidder,
   equilibriumShade,
   fixedShade,
   truthfulStrategy,
@@ -235,6 +236,59 @@ describe('learning how to bid', () => {
     for (const share of [0.5, 0.67, 0.8, 0.9, 1]) {
       expect(learned, `share ${share}`).toBeGreaterThan(score(() => fixedShade(share)));
     }
+  });
+});
+
+describe('bidding for work', () => {
+  /** Mean gain an auction, in the last half, of one bidder with costs from U[0,100] against others in equilibrium. */
+  function gain(n: number, me: BidStrategy, runs = 6_000): number {
+    const random = createRandom(n * 31);
+    const bidder = createCostBidder(me, 100);
+    const others = createCostBidder(equilibriumShade(n), 100);
+    let sum = 0;
+    for (let run = 0; run < runs; run += 1) {
+      const task = String(run);
+      const cost = random.unit() * 100;
+      const asked = bidder.bid(task, cost) ?? Infinity;
+      let bestOther = Infinity;
+      for (let other = 1; other < n; other += 1) {
+        bestOther = Math.min(bestOther, others.bid('', random.unit() * 100) ?? Infinity);
+      }
+      if (run >= runs / 2 && asked < bestOther) sum += asked - cost;
+      bidder.hear([{ task, bestOther }]);
+    }
+    return sum / (runs / 2);
+  }
+
+  test('who learns gains more than any fixed shade over all sizes of auction, the truth nothing', () => {
+    const sizes = [2, 3, 5, 10];
+    const best = new Map(sizes.map((n) => [n, gain(n, equilibriumShade(n))]));
+    const score = (make: () => BidStrategy): number =>
+      sizes.reduce((sum, n) => sum + gain(n, make()) / (best.get(n) ?? 1), 0) / sizes.length;
+    const learned = score(() => createAdaptiveShade());
+    expect(learned).toBeGreaterThan(0.9);
+    for (const share of [0.5, 0.67, 0.8, 0.9, 1]) {
+      const fixed = score(() => fixedShade(share));
+      console.info(
+        `share ${share}: ${fixed.toFixed(3)} of the equilibrium's gain, learned ${learned.toFixed(3)}`,
+      );
+      expect(learned, `share ${share}`).toBeGreaterThan(fixed);
+    }
+    expect(gain(3, truthfulStrategy)).toBe(0);
+  });
+
+  test('what costs more than anybody pays is not bid for; alone one learns to ask for all of it', () => {
+    const shade = createAdaptiveShade();
+    const bidder = createCostBidder(shade, 100);
+    expect(bidder.bid('a', 101)).toBeUndefined();
+    for (let run = 0; run < 500; run += 1) {
+      bidder.bid(String(run), 40);
+      bidder.hear([{ task: String(run), bestOther: undefined }]);
+    }
+    expect(bidder.bid('b', 40)).toBeGreaterThan(90);
+    const before = shade.share();
+    bidder.hear([{ task: 'never bid', bestOther: 1 }]);
+    expect(shade.share()).toBe(before);
   });
 });
 

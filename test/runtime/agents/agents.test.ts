@@ -222,6 +222,68 @@ test('one that is at home on a node waits for it, and moves with a migration onl
   });
 }, 40_000);
 
+test('links and monitors reach across nodes: a failure there, a failure here, and a node that is gone', async () => {
+  const [ann, bob, cyd] = (await mesh('ann', 'bob', 'cyd')) as [Node, Node, Node];
+  const downs: { instance: string; reason: string }[] = [];
+  ann.subscribe('ties/down', (message) => void downs.push(JSON.parse(textOf(message))));
+  const plain = (name: string): string => `export const agent = { name: '${name}',
+    isolation: 'in-process', init: () => ({}),
+    async handle(state, message, self) {
+      if (message.type === 'mail' && message.body === 'fail') throw new Error('told to');
+      if (message.type === 'mail' && message.body.monitor) await self.monitor(message.body.monitor);
+      if (message.type === 'mail' && message.body.link) await self.link(message.body.link);
+      if (message.type === 'mail') await self.publish('ties/tied', self.instance);
+      if (message.type === 'down') await self.publish('ties/down', JSON.stringify(message));
+    } };`;
+  let tied = 0;
+  ann.subscribe('ties/tied', () => void (tied += 1));
+  const all = [
+    [ann, 'near'],
+    [ann, 'eye'],
+    [bob, 'far'],
+    [cyd, 'lost'],
+  ] as const;
+  for (const [node, name] of all) await ann.agents.deploy(plain(name), { node: node.id });
+  const restarts = (node: Node, name: string): number =>
+    node.agents.list().find(({ agent }) => agent === name)?.restarts ?? -1;
+  const isUp = (name: string): boolean =>
+    [ann, bob, cyd].every((node) =>
+      node.agents.list().some(({ agent, state }) => agent === name && state === 'running'),
+    );
+  await until(() => all.every(([, name]) => isUp(name)));
+
+  // The one that asked for the link fails: so does the other, on its own node.
+  await ann.agents.send('near#0', { link: 'far#0' });
+  await until(() => tied === 1);
+  await ann.agents.send('near#0', 'fail');
+  await until(() => restarts(bob, 'far') === 1 && restarts(ann, 'near') === 1);
+  await until(() => isUp('near') && isUp('far'));
+  // And the other way round; a link is used up by the failure it passed on.
+  await ann.agents.send('near#0', { link: 'far#0' });
+  await until(() => tied === 2);
+  await ann.agents.send('far#0', 'fail');
+  await until(() => restarts(bob, 'far') === 2 && restarts(ann, 'near') === 2);
+  await until(() => isUp('near') && isUp('far'));
+
+  // A node that is gone counts as the end of what ran there, for monitors and for links.
+  await ann.agents.send('near#0', { link: 'lost#0' });
+  await until(() => tied === 3);
+  await ann.agents.send('eye#0', { monitor: 'lost#0' });
+  await until(() => tied === 4);
+  await cyd.stop();
+  await until(() => downs.length === 1 && restarts(ann, 'near') === 3);
+  expect(downs).toMatchObject([{ instance: 'lost#0', reason: 'unreachable' }]);
+  expect(restarts(ann, 'eye')).toBe(0);
+  // A link with nobody is refused: the agent that asked for it fails by that, and alone.
+  await until(() => isUp2());
+  await ann.agents.send('near#0', { link: 'nobody#0' });
+  await until(() => restarts(ann, 'near') === 4);
+  expect(restarts(bob, 'far')).toBe(2);
+  function isUp2(): boolean {
+    return ann.agents.list().some(({ agent, state }) => agent === 'near' && state === 'running');
+  }
+}, 60_000);
+
 test('replicas are spread over the values of a label first', async () => {
   const home = await createLoopback();
   onTestFinished(() => home[Symbol.asyncDispose]());
