@@ -43,9 +43,12 @@ export interface ReplicaLog {
   close(): Promise<void>;
 }
 
-/** What opening gives. `rotten`: something that was durable is damaged; whatever this replica promised must not be relied on. */
+/**
+ * What opening gives. `mended`: stretches that had rotted and were written anew from their copies. `rotten`: something
+ * that was durable is damaged beyond that; whatever this replica promised must not be relied on.
+ */
 export type ReplicaOpening =
-  | { readonly type: 'whole'; readonly log: ReplicaLog }
+  | { readonly type: 'whole'; readonly log: ReplicaLog; readonly mended: number }
   | { readonly type: 'rotten'; readonly reason: string };
 
 /** Where replicas keep themselves. */

@@ -2,7 +2,7 @@
 
 import type { Random } from '../../src/kernel/random.ts';
 import type { Seat } from '../../src/protocol/consensus/messages.ts';
-import type { RaftTiming } from '../../src/protocol/consensus/raft-types.ts';
+import type { RaftTiming, RaftView } from '../../src/protocol/consensus/raft-types.ts';
 import type { RaftSubject } from './checkers/raft.ts';
 import { harshMenu } from './draw-faults.ts';
 import type { FaultMenu } from './draw-faults.ts';
@@ -23,6 +23,8 @@ export interface StormOptions {
   readonly name?: string;
   readonly knobs?: Partial<GroupKnobs>;
   readonly disk?: Partial<DiskKnobs>;
+  /** As many bad disks as a group can bear; otherwise as many are drawn, or fewer. */
+  readonly isMinorityFragile?: boolean;
   /** Every disk, not only those of the few that a group can lose. */
   readonly isEveryDisk?: boolean;
   readonly safetyMs?: number;
@@ -43,6 +45,15 @@ export const crashes: StormOptions = {
   isEveryDisk: true,
   knobs: { timing: { electionMsMin: 200, electionMsMax: 400, heartbeatMs: 50, hintStepMs: 40 } },
   clients: { count: 6, thinkMs: 20, guessRate: 0.3 },
+};
+
+/** The weather for disks that rot where it hurts most: in what was promised last, and everybody crashes all the time. */
+export const rot: StormOptions = {
+  ...crashes,
+  name: 'consensus rot',
+  isEveryDisk: false,
+  isMinorityFragile: true,
+  disk: { writeMsMin: 1, writeMsMean: 4, rotRate: 0.5, isRotAtEnd: true, lossRate: 0 },
 };
 
 /** The weather in which an old leader is asked: it is stopped or cut off, and clients ask anybody. */
@@ -74,7 +85,9 @@ export function raftStorm(options: StormOptions = {}): Scenario<RaftLetter, Raft
       const ids = Array.from({ length: hostCount }, (_, at) => `host-${at + 1}`);
       const voters = hostCount >= 5 && random.below(2) === 0 ? 5 : hostCount >= 3 ? 3 : 1;
       // A group survives the loss of a minority; which hosts may lose their disks is drawn once.
-      const fragile = voters === 1 ? 0 : random.below((voters - 1) / 2 + 1);
+      const minority = (voters - 1) / 2;
+      const drawn = voters === 1 ? 0 : random.below(minority + 1);
+      const fragile = options.isMinorityFragile === true ? minority : drawn;
       const knobs: GroupKnobs = {
         timing: drawTiming(random),
         limits: drawLimits(random),
@@ -132,7 +145,13 @@ function drawDisk(random: Random, isFragile: boolean): DiskKnobs {
     stallMsMean: 150,
   };
   if (!isFragile) return base;
-  return { ...base, misdirectRate: share(0.02), rotRate: share(0.3), lossRate: share(0.3) };
+  return {
+    ...base,
+    misdirectRate: share(0.02),
+    rotRate: share(0.3),
+    lossRate: share(0.3),
+    stretchRate: 0.5,
+  };
 }
 
 /** Replaces seats that lost their disks, moves the group to other hosts now and then, and hands leadership around. */
@@ -177,9 +196,15 @@ function keepGroup(
         voters,
         learners.filter((seat) => seat !== gone),
       );
-    const empty = [...group.hosts.values()].find(
-      (one) => one.seat === 0 && one.host.phase() !== 'down',
-    );
+    const isNamed = ({ config }: RaftView, seat: Seat): boolean =>
+      config.members.some((one) => one.seat === seat);
+    // Also whoever was given a seat by a leader whose change was never decided.
+    const empty = [...group.hosts.values()].find((one) => {
+      if (one.host.phase() === 'down') return false;
+      const own = one.host.view();
+      if (one.seat === 0 || own === undefined) return true;
+      return !isNamed(view, one.seat) && !(own.isConfigCommitted && isNamed(own, one.seat));
+    });
     if (empty !== undefined && learners.length === 0 && (lost !== undefined || isRestless)) {
       const seat = Math.max(view.config.lastSeat, ...group.seats.keys()) + 1;
       group.seatAt(empty.id, seat);

@@ -18,7 +18,7 @@ import { loadMutant } from './mutants.ts';
 import type { Mutation } from './mutants.ts';
 import { withoutLease, withoutPreVote } from './paper-core.ts';
 import type { GroupKnobs, RaftLetter } from './raft.ts';
-import { crashes, deposals, raftStorm } from './raft-storm.ts';
+import { crashes, deposals, raftStorm, rot } from './raft-storm.ts';
 import type { StormOptions } from './raft-storm.ts';
 import { swarm } from './swarm.ts';
 
@@ -153,6 +153,20 @@ const mutants: readonly Mutant[] = [
     from: '(config.outgoing.length === 0 || isMajority(config.outgoing, holds))',
     to: 'true',
   },
+  {
+    name: 'whoever refuses what it had acknowledged is asked again at once',
+    oracle: 'stories',
+    file: 'consensus/progress.ts',
+    from: "if (this.mode === 'probe' && prevIndex <= this.match) return 'stuck';",
+    to: '',
+  },
+  {
+    name: 'a replica does not notice that it lost what it had acknowledged',
+    oracle: 'stories',
+    file: 'consensus/raft.ts',
+    from: 'if (message.commit > state.log.lastIndex) return giveUp(state);',
+    to: 'void giveUp;',
+  },
   { name: 'no pre-vote', oracle: 'stories', ...withoutPreVote },
   { name: 'nobody sticks to a leader that is heard', oracle: 'stories', ...withoutLease },
   {
@@ -225,6 +239,10 @@ test('a machine that does a repeated request again is noticed', async () => {
 
 test('a disk that says "done" before it is, is noticed', () => {
   expect(hunt(crashes, { isBarrierDropped: true })).toBeDefined();
+}, 60_000);
+
+test('a log that is written once only, on a disk that rots where it was written last, is noticed', () => {
+  expect(hunt({ ...rot, disk: { ...rot.disk, isSingle: true } }, {})).toBeDefined();
 }, 60_000);
 
 test('without any of these the same hunt finds nothing', () => {

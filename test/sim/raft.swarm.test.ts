@@ -13,7 +13,7 @@ import {
 import type { RaftSubject } from './checkers/raft.ts';
 import { silentWhenDown } from './checkers/silent-when-down.ts';
 import type { RaftLetter } from './raft.ts';
-import { crashes, deposals, raftStorm } from './raft-storm.ts';
+import { crashes, deposals, raftStorm, rot } from './raft-storm.ts';
 import { keptSeeds } from './seeds.ts';
 import { expectNoFailures, seedsFor, swarm } from './swarm.ts';
 
@@ -39,7 +39,7 @@ test('whatever happens, a group decides one history, and goes on when it can', (
 }, 120_000);
 
 // Where promises are broken most easily; the same weather shows what is wrong with cores that do one thing wrong.
-test.each([crashes, deposals])(
+test.each([crashes, deposals, rot])(
   '$name: what was promised is kept',
   (options) => {
     const scenario = raftStorm(options);

@@ -289,6 +289,10 @@ function adapterOf(
         case 'readable':
           reads.push({ ref: effect.ref, index: effect.index });
           return answerReads();
+        case 'giveUp':
+          // As when its disk is found rotten: whoever lives here has no seat from now on.
+          replica.seat = 0;
+          return;
         case 'note':
           return tools.note(effect.code);
         case 'announce':

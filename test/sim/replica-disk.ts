@@ -11,12 +11,14 @@ import {
   recordOfEntry,
 } from '../../src/wire/raft-codec.ts';
 import {
+  encodeBatch,
   encodeRecords,
   encodeSlot,
   readSlots,
   scanLog,
   slotBytes,
 } from '../../src/wire/replica-file.ts';
+import type { LogScan } from '../../src/wire/replica-file.ts';
 import { exponential } from './network.ts';
 
 /** Bytes that a disk writes whole or not at all. */
@@ -33,6 +35,12 @@ export interface DiskKnobs {
   readonly misdirectRate: number;
   /** Share of restarts before which a durable byte has rotted. */
   readonly rotRate: number;
+  /** Share of those in which a whole stretch has, with both copies of what was in it. */
+  readonly stretchRate: number;
+  /** It is the last thing written that rots, if anything does. */
+  readonly isRotAtEnd: boolean;
+  /** Batches are written once only, as if a log needed no copies. */
+  readonly isSingle: boolean;
   /** Share of restarts that find an empty disk. */
   readonly lossRate: number;
   /** It says that writes are durable when they are not: a crash loses some of the last ones. */
@@ -47,6 +55,9 @@ export const goodDisk: DiskKnobs = {
   stallMsMean: 0,
   misdirectRate: 0,
   rotRate: 0,
+  stretchRate: 0,
+  isRotAtEnd: false,
+  isSingle: false,
   lossRate: 0,
   isLiar: false,
 };
@@ -65,6 +76,8 @@ interface Image {
   slots: Uint8Array;
   snapshot: Uint8Array | undefined;
   slotSeq: number;
+  /** Where the last durable batch begins. */
+  lastStart: number;
 }
 
 /** One disk. It is driven by whoever owns the world's time: `write` says how long it takes, `done` ends it. */
@@ -89,14 +102,14 @@ export class ReplicaDisk {
     this.#image.slotSeq = 1;
     this.#image.slots.set(encodeSlot({ seq: 1, ...hard }), slotBytes);
     if (snapshot !== undefined) this.#image.snapshot = encodeSnapshot(snapshot);
-    this.#image.log = encodeRecords(entries.map(recordOfEntry), 0);
+    this.#image.log = encodeBatch(entries.map(recordOfEntry), 0);
   }
 
   /** Begins to write a group. @returns how long it takes */
   begin(writes: readonly Persist[]): Millis {
     const { writeMsMin, writeMsMean, stallRate, stallMsMean } = this.knobs;
     const image = copyOf(this.#image);
-    for (const write of writes) applyWrite(image, write);
+    for (const write of writes) this.#apply(image, write);
     this.#running = { writes, image };
     const stall = this.#random.unit() < stallRate ? exponential(this.#random, stallMsMean) : 0;
     return writeMsMin + exponential(this.#random, Math.max(1e-3, writeMsMean)) + stall;
@@ -136,12 +149,48 @@ export class ReplicaDisk {
     const hasSnapshot = running.writes.some(({ snapshot }) => snapshot !== undefined);
     if (hasSnapshot) {
       const count = this.#random.below(running.writes.length + 1);
-      for (const write of running.writes.slice(0, count)) applyWrite(this.#image, write);
+      for (const write of running.writes.slice(0, count)) this.#apply(this.#image, write);
       return;
     }
     this.#image.log = this.#tear(this.#image.log, running.image.log);
     this.#image.slots = this.#tear(this.#image.slots, running.image.slots);
     this.#image.slotSeq = running.image.slotSeq;
+  }
+
+  #apply(image: Image, write: Persist): void {
+    const encode = this.knobs.isSingle ? encodeRecords : encodeBatch;
+    if (write.hard !== undefined) {
+      image.slotSeq += 1;
+      const slot = encodeSlot({ seq: image.slotSeq, ...write.hard });
+      image.slots.set(slot, (image.slotSeq % 2) * slotBytes);
+    }
+    if (write.snapshot !== undefined) {
+      const { snapshot, keepFrom, isForeign } = write.snapshot;
+      image.snapshot = encodeSnapshot(snapshot);
+      const { records, end, verdict } = scanLog(image.log);
+      // What does not read as it was written stays as it is, to be found when it is opened.
+      const isWhole = verdict !== 'rotten' && end === image.log.length;
+      if (isForeign || isWhole) image.log = new Uint8Array();
+      if (isForeign || isWhole) image.lastStart = 0;
+      const kept = records.filter(({ index }) => !isForeign && isWhole && index >= keepFrom);
+      for (const record of kept) appendTo(image, encode([record], image.log.length));
+    }
+    if (write.entries.length > 0) {
+      appendTo(image, encode(write.entries.map(recordOfEntry), image.log.length));
+    }
+  }
+
+  /** A bit anywhere, or both copies of a stretch: never of the last batch, for there nothing can tell it from a torn end. */
+  #rot({ log, lastStart }: Image): void {
+    const isStretch = lastStart > 0 && this.#random.unit() < this.knobs.stretchRate;
+    const from = this.knobs.isRotAtEnd ? Math.min(lastStart, log.length - 1) : 0;
+    const at = isStretch
+      ? this.#random.below(lastStart)
+      : from + this.#random.below(log.length - from);
+    const end = isStretch ? at + 1 + this.#random.below(lastStart - at) : at + 1;
+    for (let place = at; place < end; place += 1) {
+      log[place] = (log[place] as number) ^ (1 << this.#random.below(8));
+    }
   }
 
   #tear(before: Uint8Array, after: Uint8Array): Uint8Array {
@@ -160,17 +209,14 @@ export class ReplicaDisk {
   open(): Found | 'lost' | 'rotten' {
     if (this.#random.unit() < this.knobs.lossRate) this.#image = emptyImage();
     const image = this.#image;
-    if (this.#random.unit() < this.knobs.rotRate && image.log.length > 0) {
-      const at = this.#random.below(image.log.length);
-      image.log[at] = (image.log[at] as number) ^ (1 << this.#random.below(8));
-    }
+    if (this.#random.unit() < this.knobs.rotRate && image.log.length > 0) this.#rot(image);
     const slot = readSlots(image.slots);
     const scan = scanLog(image.log);
     if (slot === 'rotten' || scan.verdict === 'rotten') return 'rotten';
     if (slot === 'empty') return 'lost';
     const snapshot = image.snapshot === undefined ? undefined : decodeSnapshot(image.snapshot);
     if (snapshot === 'newer') return 'rotten';
-    image.log = image.log.slice(0, scan.end);
+    image.log = mended(image.log, scan);
     const entries = scan.records.map(entryOfRecord).filter((entry) => entry !== undefined);
     return { hard: { term: slot.term, vote: slot.vote }, snapshot, entries };
   }
@@ -182,36 +228,25 @@ function emptyImage(): Image {
     slots: new Uint8Array(2 * slotBytes),
     snapshot: undefined,
     slotSeq: 0,
+    lastStart: 0,
   };
 }
 
-function copyOf({ log, slots, snapshot, slotSeq }: Image): Image {
-  return { log: log.slice(), slots: slots.slice(), snapshot, slotSeq };
+function copyOf(image: Image): Image {
+  return { ...image, log: image.log.slice(), slots: image.slots.slice() };
 }
 
-function applyWrite(image: Image, write: Persist): void {
-  if (write.hard !== undefined) {
-    image.slotSeq += 1;
-    const slot = encodeSlot({ seq: image.slotSeq, ...write.hard });
-    image.slots.set(slot, (image.slotSeq % 2) * slotBytes);
-  }
-  if (write.snapshot !== undefined) {
-    const { snapshot, keepFrom, isForeign } = write.snapshot;
-    image.snapshot = encodeSnapshot(snapshot);
-    const kept = isForeign
-      ? []
-      : scanLog(image.log).records.filter(({ index }) => index >= keepFrom);
-    image.log = new Uint8Array();
-    for (const record of kept) appendTo(image, encodeRecords([record], image.log.length));
-  }
-  if (write.entries.length > 0) {
-    appendTo(image, encodeRecords(write.entries.map(recordOfEntry), image.log.length));
-  }
+function mended(log: Uint8Array, { end, repairs }: LogScan): Uint8Array {
+  const whole = new Uint8Array(end);
+  whole.set(log.subarray(0, end));
+  for (const { at, bytes } of repairs) whole.set(bytes, at);
+  return whole;
 }
 
 function appendTo(image: Image, bytes: Uint8Array): void {
   const log = new Uint8Array(image.log.length + bytes.length);
   log.set(image.log);
   log.set(bytes, image.log.length);
+  image.lastStart = image.log.length;
   image.log = log;
 }

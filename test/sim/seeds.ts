@@ -10,6 +10,16 @@ export interface KeptSeed {
 const kept: Readonly<Record<string, readonly KeptSeed[]>> = {
   'consensus storm': [
     { seed: 1043, why: 'repeated answers to pieces of a snapshot multiplied without end' },
+    { seed: 92, why: 'a host that a deposed leader had seated was never seated again' },
+    {
+      seed: 1001503,
+      why: 'a follower that lost what it had acknowledged was asked without a pause',
+    },
+    { seed: 1006801, why: 'the same' },
+  ],
+  'consensus rot': [
+    { seed: 2, why: 'damage to what was promised last was taken for a torn end' },
+    { seed: 4, why: 'the same' },
   ],
 };
 

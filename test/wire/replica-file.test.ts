@@ -1,7 +1,8 @@
 import fc from 'fast-check';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { crc32c } from '../../src/wire/crc32c.ts';
 import {
+  encodeBatch,
   encodeRecords,
   encodeSlot,
   readSlots,
@@ -10,6 +11,16 @@ import {
 } from '../../src/wire/replica-file.ts';
 
 const text = (words: string): Uint8Array => new TextEncoder().encode(words);
+
+const byte = fc.integer({ min: 1, max: 255 });
+
+/** The file once what is to be written is written. */
+function mended(bytes: Uint8Array, { end, repairs }: ReturnType<typeof scanLog>): Uint8Array {
+  const whole = new Uint8Array(end);
+  whole.set(bytes.subarray(0, end));
+  for (const repair of repairs) whole.set(repair.bytes, repair.at);
+  return whole;
+}
 
 test('the checksum is that of RFC 3720', () => {
   expect(crc32c(text('123456789'))).toBe(0xe3069283);
@@ -26,7 +37,18 @@ const batches = fc.array(
   },
 );
 
-function fileOf(payloads: readonly (readonly Uint8Array[])[]): {
+type Encode = (records: Parameters<typeof encodeBatch>[0], batchStart: number) => Uint8Array;
+
+/** How logs are written, and how they were by versions that kept everything once. */
+const encodings = [
+  ['twice', encodeBatch],
+  ['once', encodeRecords],
+] as const;
+
+function fileOf(
+  payloads: readonly (readonly Uint8Array[])[],
+  encode: Encode,
+): {
   bytes: Uint8Array;
   starts: number[];
 } {
@@ -37,55 +59,139 @@ function fileOf(payloads: readonly (readonly Uint8Array[])[]): {
   for (const batch of payloads) {
     const records = batch.map((payload) => ({ index: index++, term: 7, type: 1, payload }));
     starts.push(end);
-    parts.push(encodeRecords(records, end));
+    parts.push(encode(records, end));
     end += parts.at(-1)?.length ?? 0;
   }
   return { bytes: Uint8Array.from(Buffer.concat(parts)), starts };
 }
 
-test('what is written is read', () => {
-  fc.assert(
-    fc.property(batches, (payloads) => {
-      const scan = scanLog(fileOf(payloads).bytes);
-      expect(scan.verdict).toBe('whole');
-      expect(scan.records.map(({ payload }) => payload)).toEqual(payloads.flat());
-      expect(scan.records.map(({ index }) => index)).toEqual(
-        payloads.flat().map((_, at) => at + 1),
-      );
-    }),
-  );
-});
-
-test('whatever part of the last batch is lost, the end is torn and nothing before it is touched', () => {
-  fc.assert(
-    fc.property(
-      batches,
-      fc.array(fc.nat(400)),
-      fc.constantFrom(0, 0xff, 0x5a),
-      (payloads, holes, junk) => {
-        const { bytes, starts } = fileOf(payloads);
-        const last = starts.at(-1) as number;
-        const before = payloads.slice(0, -1).flat().length;
-        for (const hole of holes) if (last + hole < bytes.length) bytes[last + hole] = junk;
+describe.each(encodings)('a log kept %s', (_, encode) => {
+  test('what is written is read', () => {
+    fc.assert(
+      fc.property(batches, (payloads) => {
+        const { bytes } = fileOf(payloads, encode);
         const scan = scanLog(bytes);
-        expect(scan.verdict).not.toBe('rotten');
-        expect(scan.records.length).toBeGreaterThanOrEqual(before);
-        expect(scan.end).toBeGreaterThanOrEqual(last);
-      },
-    ),
-  );
+        expect(scan).toMatchObject({ verdict: 'whole', repairs: [], end: bytes.length });
+        expect(scan.records.map(({ payload }) => payload)).toEqual(payloads.flat());
+        expect(scan.records.map(({ index }) => index)).toEqual(
+          payloads.flat().map((_payload, at) => at + 1),
+        );
+      }),
+    );
+  });
+
+  test('whatever part of the last batch is lost, the end is torn and nothing before it is touched', () => {
+    fc.assert(
+      fc.property(
+        batches,
+        fc.array(fc.nat(400)),
+        fc.constantFrom(0, 0xff, 0x5a),
+        fc.nat(400),
+        (payloads, holes, junk, cut) => {
+          const { bytes: whole, starts } = fileOf(payloads, encode);
+          const last = starts.at(-1) as number;
+          const bytes = whole.slice(0, Math.max(last, whole.length - cut));
+          const before = payloads.slice(0, -1).flat().length;
+          for (const hole of holes) if (last + hole < bytes.length) bytes[last + hole] = junk;
+          const scan = scanLog(bytes);
+          expect(scan.verdict).not.toBe('rotten');
+          expect(scan.records.length).toBeGreaterThanOrEqual(before);
+          expect(scan.records.map(({ payload }) => payload)).toEqual(
+            payloads.flat().slice(0, scan.records.length),
+          );
+          expect(scan.end).toBeGreaterThanOrEqual(last);
+          // Mended, it reads the same, and nothing is missing of it.
+          const again = scanLog(mended(bytes, scan));
+          expect(again).toEqual({ ...scan, verdict: 'whole', repairs: [] });
+        },
+      ),
+    );
+  });
 });
 
-test('damage to any earlier batch is rot', () => {
+test('in a log kept once, damage to any earlier batch is rot', () => {
   fc.assert(
     fc.property(batches, fc.nat(), fc.integer({ min: 1, max: 255 }), (payloads, place, change) => {
       fc.pre(payloads.length > 1);
-      const { bytes, starts } = fileOf(payloads);
+      const { bytes, starts } = fileOf(payloads, encodeRecords);
       const at = place % (starts.at(-1) as number);
       bytes[at] = (bytes[at] as number) ^ change;
       expect(scanLog(bytes).verdict).toBe('rotten');
     }),
   );
+});
+
+test('in a log kept twice, no damage to one copy of each batch loses anything, the last one included', () => {
+  fc.assert(
+    fc.property(
+      batches,
+      fc.array(fc.record({ copy: fc.nat(1), from: fc.nat(), length: fc.nat(), change: byte }), {
+        minLength: 6,
+        maxLength: 6,
+      }),
+      (payloads, wounds) => {
+        const { bytes: whole, starts } = fileOf(payloads, encodeBatch);
+        const bytes = whole.slice();
+        starts.forEach((start, at) => {
+          const size = ((starts[at + 1] ?? whole.length) - start) / 2;
+          const { copy, from, length, change } = wounds[at] as (typeof wounds)[0];
+          const begin = start + copy * size + (from % size);
+          const end = Math.min(begin + (length % size), start + (copy + 1) * size);
+          for (let place = begin; place < end; place += 1) {
+            bytes[place] = (bytes[place] as number) ^ change;
+          }
+        });
+        const scan = scanLog(bytes);
+        expect(scan.records.map(({ payload }) => payload)).toEqual(payloads.flat());
+        expect(mended(bytes, scan)).toEqual(whole);
+      },
+    ),
+  );
+});
+
+test('in a log kept twice, damage to both copies of an earlier batch is rot', () => {
+  fc.assert(
+    fc.property(batches, fc.nat(), fc.nat(), byte, (payloads, which, place, change) => {
+      fc.pre(payloads.length > 1);
+      const { bytes, starts } = fileOf(payloads, encodeBatch);
+      const batch = which % (starts.length - 1);
+      const start = starts[batch] as number;
+      const size = ((starts[batch + 1] as number) - start) / 2;
+      for (const at of [start + (place % size), start + size + (place % size)]) {
+        bytes[at] = (bytes[at] as number) ^ change;
+      }
+      expect(scanLog(bytes).verdict).toBe('rotten');
+    }),
+  );
+});
+
+test('a last write that landed in an earlier place is rot, though copies could mend that place', () => {
+  const payloads = Array.from({ length: 4 }, () => [new Uint8Array(40).fill(7)]);
+  const { bytes, starts } = fileOf(payloads, encodeBatch);
+  const last = starts.at(-1) as number;
+  const [, second = 0] = starts;
+  const astray = bytes.slice(last);
+  bytes.fill(0, last);
+  bytes.set(astray.subarray(0, astray.length / 2), second);
+  expect(scanLog(bytes).verdict).toBe('rotten');
+});
+
+test('what a later write of the same batch replaces is left out', () => {
+  const record = (index: number, term: number) => {
+    return { index, term, type: 1, payload: new Uint8Array(3) };
+  };
+  const batch = [record(3, 1), record(4, 1), record(4, 2), record(5, 2), record(3, 3)];
+  expect(scanLog(encodeBatch(batch, 0)).records).toEqual([record(3, 3)]);
+  const { length } = encodeBatch([record(3, 3)], 0);
+  expect(encodeBatch(batch, 0)).toHaveLength(length);
+});
+
+test('a version that kept everything once goes on with what a later one has written', () => {
+  const first = { index: 1, term: 1, type: 1, payload: text('once') };
+  const second = { index: 2, term: 1, type: 1, payload: text('twice') };
+  const once = encodeRecords([first], 0);
+  const bytes = Uint8Array.from(Buffer.concat([once, encodeBatch([second], once.length)]));
+  expect(scanLog(bytes)).toMatchObject({ verdict: 'whole', records: [first, second] });
 });
 
 test('any bytes give a verdict', () => {

@@ -16,13 +16,7 @@ import type {
   ReplicaWrite,
 } from '../../ports/replica-log.ts';
 import { concatBytes, plainBytes } from '../../wire/bytes.ts';
-import {
-  encodeRecords,
-  encodeSlot,
-  readSlots,
-  scanLog,
-  slotBytes,
-} from '../../wire/replica-file.ts';
+import { encodeBatch, encodeSlot, readSlots, scanLog, slotBytes } from '../../wire/replica-file.ts';
 import type { Slot } from '../../wire/replica-file.ts';
 import { decodeRecord, encodeRecord } from './record.ts';
 import { asStoreError, makeDirectory, syncDirectory } from './directory.ts';
@@ -80,7 +74,8 @@ async function openReplica(root: string): Promise<ReplicaOpening> {
   }
   if (verdict?.type === 'damaged') return rotten(`its snapshot: ${verdict.reason}`);
   const slotsFile = (await readMaybe(join(root, 'slots'))) ?? new Uint8Array();
-  const logFile = (await readMaybe(join(root, 'log'))) ?? new Uint8Array();
+  const kept = await readMaybe(join(root, 'log'));
+  const logFile = kept ?? new Uint8Array();
   const slot = readSlots(slotsFile);
   if (slot === 'rotten') return rotten('its term and vote are damaged');
   const scan = scanLog(logFile);
@@ -88,10 +83,13 @@ async function openReplica(root: string): Promise<ReplicaOpening> {
   if (slot === 'empty' && (scan.records.length > 0 || verdict !== undefined)) {
     return rotten('its term and vote are missing');
   }
+  // The log is made before the first slot is written.
+  if (slot !== 'empty' && kept === undefined) return rotten('its log is missing');
   const log = await openSynced(join(root, 'log'));
   const slots = await openSynced(join(root, 'slots'));
   // What lies behind the end must not come back to life when new records happen to end where it begins.
   await log.truncate(scan.end);
+  for (const { at, bytes } of scan.repairs) await writeAll(log, bytes, at);
   await log.datasync();
   await syncDirectory(root);
   const last = slot === 'empty' ? { seq: 1, term: 0, vote: 0 } : slot;
@@ -104,7 +102,9 @@ async function openReplica(root: string): Promise<ReplicaOpening> {
     snapshot: verdict?.payload,
     records: scan.records,
   };
-  return { type: 'whole', log: new DiskReplicaLog(root, { log, slots }, scan.end, last, restored) };
+  const mended = scan.repairs.filter(({ isRot }) => isRot).length;
+  const replica = new DiskReplicaLog(root, { log, slots }, scan.end, last, restored);
+  return { type: 'whole', log: replica, mended };
 }
 
 interface Waiting {
@@ -199,7 +199,7 @@ class DiskReplicaLog implements ReplicaLog {
     const writing: Promise<void>[] = [];
     const began = performance.now();
     if (records.length > 0) {
-      const bytes = encodeRecords(records, this.#end);
+      const bytes = encodeBatch(records, this.#end);
       writing.push(writeAll(this.#log, bytes, this.#end));
       this.#end += bytes.length;
     }
@@ -220,12 +220,18 @@ class DiskReplicaLog implements ReplicaLog {
     const file = snapshot.isForeign
       ? new Uint8Array()
       : plainBytes(await readFile(join(this.#root, 'log')));
-    const kept = scanLog(file).records.filter(({ index }) => index >= snapshot.keepFrom);
+    const { records, end: fileEnd, verdict } = scanLog(file);
+    if (!snapshot.isForeign && (verdict === 'rotten' || fileEnd !== this.#end)) {
+      // To go on with what can be read would be to forget the rest.
+      const reason = `${this.#root}/log does not hold what was written to it.`;
+      throw new MycelError('MYCEL_STORE_FAILED', { directory: this.#root, reason });
+    }
+    const kept = records.filter(({ index }) => index >= snapshot.keepFrom);
     const parts: Uint8Array[] = [];
     let end = 0;
     // Each is its own batch: all of them are durable, so damage to any of them is damage.
     for (const record of kept) {
-      const part = encodeRecords([record], end);
+      const part = encodeBatch([record], end);
       parts.push(part);
       end += part.length;
     }

@@ -40,7 +40,7 @@ export function createMemoryReplicaLogs(): MemoryReplicaLogs {
       };
       all.set(name, files);
       if (files.isRotten) return { type: 'rotten', reason: 'it was damaged on purpose' };
-      return { type: 'whole', log: openLog(files, () => isBroken) };
+      return { type: 'whole', log: openLog(files, () => isBroken), mended: 0 };
     },
     async setAside(name) {
       all.delete(name);

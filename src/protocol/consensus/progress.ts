@@ -50,14 +50,18 @@ export class Progress {
     return isNews;
   }
 
-  /** The logs do not agree at `prevIndex`. @returns whether this is about what was sent last. */
-  refused(prevIndex: number, next: number): boolean {
+  /**
+   * The logs do not agree at `prevIndex`. @returns `stale`: that is not about what was sent last. `moved`: there is an
+   * earlier place to try at once. `stuck`: there is none, for the follower has acknowledged everything before it.
+   */
+  refused(prevIndex: number, next: number): 'stale' | 'moved' | 'stuck' {
     if (this.mode === 'replicate') {
-      if (prevIndex <= this.match) return false;
-    } else if (prevIndex !== this.next - 1) return false;
+      if (prevIndex <= this.match) return 'stale';
+    } else if (prevIndex !== this.next - 1) return 'stale';
+    if (this.mode === 'probe' && prevIndex <= this.match) return 'stuck';
     this.next = Math.max(this.match + 1, Math.min(next, prevIndex));
     this.becomeProbe();
-    return true;
+    return 'moved';
   }
 
   becomeProbe(): void {

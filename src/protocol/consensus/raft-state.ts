@@ -88,6 +88,9 @@ export interface RaftState {
   owedVote: Seat | undefined;
   owedCampaign: { readonly isTransfer: boolean } | undefined;
 
+  /** It forgot what it had promised: it says nothing any more. */
+  isSpent: boolean;
+
   effects: RaftEffect[];
 }
 
@@ -132,6 +135,7 @@ export function createRaftState(config: RaftConfig, random: Random): RaftState {
     owedMatch: undefined,
     owedVote: undefined,
     owedCampaign: undefined,
+    isSpent: false,
     effects: [],
   };
 }

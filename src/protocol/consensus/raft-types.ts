@@ -117,6 +117,11 @@ export type RaftEffect =
       readonly term: number;
       readonly leader: Seat | undefined;
     }
+  /**
+   * This replica has lost what it acknowledged, and is silent from now on: its seat is to be given up, because whoever
+   * counted on it would be deceived. Always the last order.
+   */
+  | { readonly type: 'giveUp' }
   | { readonly type: 'note'; readonly code: RaftNote };
 
 /** What a replica is. */
@@ -132,6 +137,10 @@ export type RaftNote =
   | 'raft.lagging'
   | 'raft.removed'
   | 'raft.conflict-with-committed'
+  /** A follower refuses what it had acknowledged. One may be an old refusal that came late; many are a lossy disk. */
+  | 'raft.refused-acknowledged'
+  /** This replica's disk has lost what it had acknowledged. */
+  | 'raft.forgot'
   | 'raft.snapshot-sent'
   | 'raft.snapshot-received';
 

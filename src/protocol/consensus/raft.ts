@@ -19,7 +19,7 @@ import {
 } from './election.ts';
 import { askChange, finishChange } from './membership.ts';
 import type { RaftMessage, Seat } from './messages.ts';
-import { becomeFollower, createRaftState, resetElection, send } from './raft-state.ts';
+import { becomeFollower, createRaftState, note, resetElection, send } from './raft-state.ts';
 import type { RaftState } from './raft-state.ts';
 import type { RaftConfig, RaftEffect, RaftInput, RaftView } from './raft-types.ts';
 import { askRead, broadcastHeartbeat, confirmRound, isSettled } from './read-index.ts';
@@ -50,8 +50,9 @@ export function createRaft(config: RaftConfig, random: Random): Raft {
       now = Math.max(now, at);
       if (state.electionAt === -Infinity) resetElection(state, now);
       state.effects = [];
+      if (state.isSpent) return state.effects;
       take(state, now, input);
-      settle(state, now, input.type === 'persisted');
+      if (!state.isSpent) settle(state, now, input.type === 'persisted');
       return state.effects;
     },
     deadline() {
@@ -205,6 +206,7 @@ function dispatch(state: RaftState, now: Millis, from: Seat, message: RaftMessag
       return follow(state, now, from) ? takeAppend(state, from, message) : undefined;
     case 'heartbeat':
       if (!follow(state, now, from)) return;
+      if (message.commit > state.log.lastIndex) return giveUp(state);
       learnCommit(state, message.commit);
       send(state, from, { type: 'heartbeatReply', term: state.term, round: message.round });
       return;
@@ -233,6 +235,20 @@ function follow(state: RaftState, now: Millis, from: Seat): boolean {
   if (state.role === 'leader') return false;
   becomeFollower(state, now, state.term, from);
   return true;
+}
+
+/**
+ * A leader's heartbeat names nothing as decided that this follower has not acknowledged to it, in this term, and no log
+ * gets shorter within a term. So what is missing was lost here, by a disk that had called it durable. Whoever counted on
+ * it must not be outvoted with this replica's help: it ends, and the group gives its node a new seat.
+ */
+function giveUp(state: RaftState): void {
+  state.isSpent = true;
+  state.electionAt = Infinity;
+  // Nothing that this step has ordered before may leave any more.
+  state.effects = [];
+  note(state, 'raft.forgot');
+  state.effects.push({ type: 'giveUp' });
 }
 
 function heartbeatAnswered(state: RaftState, now: Millis, from: Seat, round: number): void {

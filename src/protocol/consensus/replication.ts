@@ -127,7 +127,11 @@ export function refusedAppend(
   if (state.role !== 'leader' || progress === undefined) return;
   // Skips whole terms: the last own entry that is not newer than the follower's.
   const hint = state.log.hintFor(message.hintIndex, message.hintTerm);
-  if (progress.refused(message.prevIndex, hint.index + 1)) sendAppend(state, progress, true);
+  const refusal = progress.refused(message.prevIndex, hint.index + 1);
+  if (refusal === 'moved') return sendAppend(state, progress, true);
+  // An old refusal come late, or a follower that lost what it had acknowledged: then it would refuse for ever, and as
+  // fast as it is asked. It is asked again at the pace of heartbeats, and by one of them it finds out itself.
+  if (refusal === 'stuck') note(state, 'raft.refused-acknowledged');
 }
 
 /** Decides what a majority has on disk, if it is of the own term: older entries never by counting (Raft figure 8). */

@@ -3,11 +3,9 @@
 import { BoundedMap } from '../../kernel/bounded-map.ts';
 import type { NodeId } from '../../kernel/ids.ts';
 import type { PeerChange } from '../../ports/mesh.ts';
-import { Machine } from '../../protocol/consensus/machine.ts';
 import type { Seat } from '../../protocol/consensus/messages.ts';
 import type { ProfileName } from '../../protocol/membership/profiles.ts';
-import { encodeMachineState } from '../../wire/machine-codec.ts';
-import { decodeRaftLetter, encodeRaftLetter, encodeSnapshot } from '../../wire/raft-codec.ts';
+import { decodeRaftLetter, encodeRaftLetter } from '../../wire/raft-codec.ts';
 import { decodeHint, encodeHint } from '../../wire/consensus-calls.ts';
 import type { GroupHint } from '../../wire/consensus-calls.ts';
 import type { PartWorld } from '../parts.ts';
@@ -19,6 +17,7 @@ import {
   writeGroupRecord,
 } from './group-record.ts';
 import type { GroupRecord } from './group-record.ts';
+import { layFirstReplica } from './first-replica.ts';
 import { handOver } from './hand-over.ts';
 import { startReplica } from './replica.ts';
 import type { Replica } from './replica.ts';
@@ -144,6 +143,10 @@ export async function openGroup(world: PartWorld): Promise<Group> {
       return;
     }
     const files = opening.log;
+    if (opening.mended > 0) {
+      metrics.count('consensus.log-mended', opening.mended);
+      log.warn({ seat: at.seat, stretches: opening.mended }, 'damage to its log was mended');
+    }
     syncMs = () => files.syncMs().p99;
     try {
       replica = startReplica({
@@ -167,6 +170,11 @@ export async function openGroup(world: PartWorld): Promise<Group> {
           replica = undefined;
           changed();
         },
+        forgot() {
+          inTurn(() => forgot(at)).catch((error: unknown) =>
+            log.error({ error }, 'a seat could not be given up'),
+          );
+        },
       });
       record = at;
     } catch (error) {
@@ -183,6 +191,13 @@ export async function openGroup(world: PartWorld): Promise<Group> {
     await leave(at);
   }
 
+  async function forgot(at: GroupRecord): Promise<void> {
+    if (record !== at) return;
+    await replica?.stop();
+    await giveUp(at, 'The disk has lost what this node had acknowledged to its group.');
+    changed();
+  }
+
   async function leave(at: GroupRecord): Promise<void> {
     await logs.setAside(replicaName(at));
     await removeGroupRecord(store);
@@ -197,15 +212,7 @@ export async function openGroup(world: PartWorld): Promise<Group> {
     const lowest = [mesh.self, ...mesh.peers()].sort()[0];
     if ((founder ?? lowest) !== mesh.self) return false;
     const first: GroupRecord = { mesh: meshId, group: newGroupId(), seat: 1 };
-    const opening = await logs.open(replicaName(first));
-    if (opening.type !== 'whole') return false;
-    const members = [{ seat: 1, node: mesh.self }];
-    const config = { voters: [1], outgoing: [], learners: [], members, lastSeat: 1 };
-    const data = encodeMachineState(new Machine().state());
-    await opening.log.write({ hard: { term: 1, vote: 0 }, records: [] });
-    const bytes = encodeSnapshot({ index: 1, term: 1, config, data });
-    await opening.log.write({ snapshot: { bytes, keepFrom: 2, isForeign: true }, records: [] });
-    await opening.log.close();
+    if (!(await layFirstReplica(logs, first, mesh.self))) return false;
     // The record comes last: a group without it was never begun.
     await writeGroupRecord(store, first);
     await openReplica(first);
@@ -289,6 +296,11 @@ export async function openGroup(world: PartWorld): Promise<Group> {
       throw new RangeError('this node has a seat in another group of this mesh');
     }
     if (record?.seat === seat) return;
+    const view = replica?.view();
+    // What a leader of the past offers is taken by somebody else; to take it would be to leave the seat that is held.
+    if (view !== undefined && view.isConfigCommitted && view.config.lastSeat >= seat) {
+      throw new RangeError(`seat ${seat} of this group has been given`);
+    }
     const old = record;
     if (old !== undefined) {
       await replica?.stop();

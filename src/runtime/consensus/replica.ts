@@ -68,6 +68,8 @@ export interface ReplicaWorld {
   touched(things: readonly string[]): void;
   /** Its disk failed, or holds what this version does not know: it has stopped for good. */
   failed(error: unknown): void;
+  /** Its disk has lost what it had acknowledged: it has stopped for good, and its seat is to be given up. */
+  forgot(): void;
 }
 
 /** A replica. */
@@ -180,6 +182,9 @@ export function startReplica(world: ReplicaWorld): Replica {
         if (effect.role !== 'leader' && wasLeader) deposed();
         wasLeader = effect.role === 'leader';
         return world.changed();
+      case 'giveUp':
+        end();
+        return world.forgot();
       case 'note':
         return metrics.count(effect.code);
     }

@@ -23,6 +23,10 @@ export function readRestored({
       throw new RangeError(`its entry ${record.index} is of another version`);
     return entry;
   });
+  const first = entries[0]?.index;
+  if (first !== undefined && first > (snapshot?.index ?? 0) + 1) {
+    throw new RangeError(`its snapshot is missing: its log begins at ${first}`);
+  }
   // An entry may be on disk whose term was not yet: nothing was promised in that term.
   const term = Math.max(hard.term, entries.at(-1)?.term ?? 0);
   return { hard: { term, vote: term === hard.term ? hard.vote : 0 }, snapshot, entries };

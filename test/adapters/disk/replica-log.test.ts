@@ -47,14 +47,16 @@ test('power cut: wherever the file ends, all that was synced before is there and
   for (let length = synced; length < whole.length; length += 3) {
     await writeFile(file, whole.subarray(0, length));
     const opened = await openWhole(directory);
-    const count = length >= whole.length ? 4 : length >= synced + 69 ? 3 : 2;
+    // A record of 69 bytes, two of them, and then both again.
+    const count = 2 + Math.min(2, Math.floor((length - synced) / 69));
     expect(opened.restored.records).toHaveLength(count);
     await opened.close();
-    expect((await readFile(file)).length).toBeLessThanOrEqual(length);
+    // What is left is there twice from now on, and nothing else is.
+    expect((await readFile(file)).length).toBe(synced + (count - 2) * 2 * 69);
   }
 });
 
-test('bit rot: a changed byte in front of something durable opens as rotten, wherever it is', async () => {
+test('bit rot: a changed byte is mended from the copy, wherever it is, also in what was written last', async () => {
   const directory = await makeDirectory();
   const log = await openWhole(directory);
   for (let index = 1; index <= 4; index += 1) await log.write({ records: [record(index)] });
@@ -62,13 +64,48 @@ test('bit rot: a changed byte in front of something durable opens as rotten, whe
   const file = join(directory, 'one', 'log');
   const whole = await readFile(file);
   const lastBegins = (whole.length / 4) * 3;
-  for (let at = 0; at < lastBegins; at += 7) {
+  for (let at = 0; at < whole.length; at += 5) {
     const bytes = Uint8Array.from(whole);
     bytes[at] = (bytes[at] as number) ^ 0x10;
     await writeFile(file, bytes);
     const opening = await createDiskReplicaLogs(directory).open('one');
+    if (opening.type !== 'whole') throw new Error(`byte ${at}: ${opening.reason}`);
+    expect(opening.log.restored.records).toEqual([1, 2, 3, 4].map((index) => record(index)));
+    expect(opening.mended, `byte ${at}`).toBe(at < lastBegins ? 1 : 0);
+    await opening.log.close();
+    expect(Uint8Array.from(await readFile(file))).toEqual(Uint8Array.from(whole));
+  }
+});
+
+test('bit rot: both copies changed in front of something durable opens as rotten', async () => {
+  const directory = await makeDirectory();
+  const log = await openWhole(directory);
+  for (let index = 1; index <= 4; index += 1) await log.write({ records: [record(index)] });
+  await log.close();
+  const file = join(directory, 'one', 'log');
+  const whole = await readFile(file);
+  const batch = whole.length / 4;
+  for (let at = 0; at < 3 * batch; at += 7) {
+    const bytes = Uint8Array.from(whole);
+    const other = Math.floor(at / batch) * batch + ((at + batch / 2) % batch);
+    for (const place of [at, other]) bytes[place] = (bytes[place] as number) ^ 0x10;
+    await writeFile(file, bytes);
+    const opening = await createDiskReplicaLogs(directory).open('one');
     expect(opening.type, `byte ${at}`).toBe('rotten');
   }
+});
+
+test('a log that does not hold what was written to it fails when a snapshot is to shorten it', async () => {
+  const directory = await makeDirectory();
+  const log = await openWhole(directory);
+  for (let index = 1; index <= 4; index += 1) await log.write({ records: [record(index)] });
+  const file = join(directory, 'one', 'log');
+  const whole = await readFile(file);
+  await writeFile(file, whole.subarray(0, whole.length / 2));
+  const snapshot = { bytes: new Uint8Array(9), keepFrom: 2, isForeign: false };
+  await expect(log.write({ snapshot, records: [] })).rejects.toMatchObject({
+    code: 'MYCEL_STORE_FAILED',
+  });
 });
 
 test('rot is found in what a snapshot left, in the snapshot, and in term and vote', async () => {
@@ -78,22 +115,27 @@ test('rot is found in what a snapshot left, in the snapshot, and in term and vot
   const bytes = new Uint8Array(100).fill(5);
   await log.write({ snapshot: { bytes, keepFrom: 2, isForeign: false }, records: [] });
   await log.close();
-  for (const [file, at] of [
-    ['log', 30],
-    ['snapshot', 40],
-    ['slots', 10],
+  for (const [file, ...choices] of [
+    // Both copies of the first batch.
+    ['log', [20, 20 + 32]],
+    ['snapshot', [40]],
+    ['slots', [10], [4096 + 10]],
   ] as const) {
     const path = join(directory, 'one', file);
     const whole = await readFile(path);
-    for (const place of file === 'slots' ? [at, 4096 + at] : [at]) {
+    for (const places of choices) {
       const changed = Uint8Array.from(whole);
-      changed[place] = (changed[place] as number) ^ 1;
+      for (const place of places) changed[place] = (changed[place] as number) ^ 1;
       await writeFile(path, changed);
       const opening = await createDiskReplicaLogs(directory).open('one');
-      expect(opening.type, `${file} ${place}`).toBe('rotten');
+      expect(opening.type, `${file} ${places.join()}`).toBe('rotten');
     }
     await writeFile(path, whole);
   }
+  const kept = await readFile(join(directory, 'one', 'log'));
+  await rm(join(directory, 'one', 'log'));
+  expect((await createDiskReplicaLogs(directory).open('one')).type).toBe('rotten');
+  await writeFile(join(directory, 'one', 'log'), kept);
   await rm(join(directory, 'one', 'slots'));
   expect((await createDiskReplicaLogs(directory).open('one')).type).toBe('rotten');
 });

@@ -372,6 +372,59 @@ export const bugScripts: Readonly<Record<string, () => void>> = {
     expect(sent).toEqual([1, 0, 0]);
   },
 
+  'a follower that lost what it had acknowledged is asked at the pace of heartbeats, and gives its seat up':
+    () => {
+      const stage = new Stage([1, 2, 3]);
+      stage.elect(1);
+      for (const text of ['one', 'two', 'three']) stage.propose(1, text);
+      stage.stabilize();
+      expect(stage.view(1).progress.find(({ seat }) => seat === 3)?.match).toBe(
+        stage.view(1).lastIndex,
+      );
+      // Its disk had called the last entry durable.
+      stage.at(3).disk.entries.pop();
+      stage.restart(3);
+      // Heartbeats come late, so that all there is are refusals.
+      const asked = { count: 0 };
+      stage.passes = ({ from, to, message }) => {
+        if (from === 1 && to === 3 && message.type === 'append') asked.count += 1;
+        return !(to === 3 && message.type === 'heartbeat');
+      };
+      for (const text of ['four', 'five', 'six']) stage.propose(1, text);
+      stage.stabilize();
+      expect(asked.count).toBeLessThan(10);
+      expect(noteCount(stage, 1, 'raft.refused-acknowledged')).toBeGreaterThan(0);
+      expect(stage.view(1).role).toBe('leader');
+      expect(noteCount(stage, 3, 'raft.forgot')).toBe(0);
+      stage.passes = () => true;
+      stage.run(40);
+      expect(noteCount(stage, 3, 'raft.forgot')).toBe(1);
+      expect(stage.at(3).effects.at(-1)).toEqual({ type: 'giveUp' });
+      // From now on it is silent, whoever asks for its vote.
+      const vote = voteOf(stage.view(3).term + 1);
+      expect(stage.feed(3, { type: 'received', from: 2, message: vote })).toEqual([]);
+      expect(stage.at(3).core.deadline()).toBe(Infinity);
+    },
+
+  'a refusal that comes late makes nobody give anything up': () => {
+    const stage = new Stage([1, 2, 3]);
+    stage.elect(1);
+    stage.propose(1, 'one');
+    stage.stabilize();
+    const { term, lastIndex } = stage.view(1);
+    const late = { type: 'appendRefused', term, prevIndex: lastIndex, hintIndex: 1, hintTerm: 1 };
+    for (let times = 0; times < 3; times += 1) {
+      stage.feed(1, { type: 'received', from: 3, message: late as RaftMessage });
+      stage.stabilize();
+    }
+    stage.run(500);
+    stage.propose(1, 'two');
+    stage.stabilize();
+    stage.run(100);
+    expect(stage.texts(3)).toEqual(['one', 'two']);
+    expect(noteCount(stage, 3, 'raft.forgot')).toBe(0);
+  },
+
   'what is decided is never overwritten, whoever asks for it': () => {
     const stage = new Stage([1, 2, 3]);
     stage.elect(1);
@@ -400,6 +453,10 @@ export const bugScripts: Readonly<Record<string, () => void>> = {
     expect(stage.texts(2)).toEqual(['decided']);
   },
 };
+
+function noteCount(stage: Stage, seat: number, code: string): number {
+  return stage.at(seat).effects.filter((one) => one.type === 'note' && one.code === code).length;
+}
 
 function voteOf(term: number): RaftMessage {
   return { type: 'vote', term, lastIndex: 10, lastTerm: 10, isTransfer: true };
