@@ -4,8 +4,8 @@
  * Usage: node device/bundle.mjs [outfile], by default dist/mycel.mjs; the parts lie beside it. docs/decisions/0007 says why ESM.
  */
 
-import { chmod, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { basename, dirname, join, relative, resolve } from 'node:path';
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { build } from 'esbuild';
@@ -20,7 +20,7 @@ for (const name of await readdir(scripts)) {
 }
 const { version } = JSON.parse(await readFile(`${root}/package.json`, 'utf8'));
 
-const { metafile } = await build({
+const { outputFiles } = await build({
   absWorkingDir: root,
   entryPoints: [{ in: 'device/main.ts', out: basename(outfile, '.mjs') }],
   outdir,
@@ -29,7 +29,7 @@ const { metafile } = await build({
   splitting: true,
   // A name says what is in the file: parts of two versions lie side by side while one replaces the other.
   chunkNames: 'parts/[hash]',
-  metafile: true,
+  write: false,
   minify: true,
   platform: 'node',
   target: 'node20.19',
@@ -49,13 +49,20 @@ const { metafile } = await build({
     js: 'import{createRequire as mycelCreateRequire}from"node:module";const require=mycelCreateRequire(import.meta.url);',
   },
 });
-// The entry alone is a command.
-await writeFile(outfile, `#!/usr/bin/env node\n${await readFile(outfile, 'utf8')}`);
-await chmod(outfile, 0o755);
-// Those of an earlier build go last: a node that runs may still ask for them until then.
-const written = new Set(
-  Object.keys(metafile.outputs).map((path) => relative(outdir, resolve(root, path))),
-);
-for (const name of await readdir(join(outdir, 'parts'))) {
-  if (!written.has(join('parts', name))) await rm(join(outdir, 'parts', name), { force: true });
+const parts = join(outdir, 'parts');
+await mkdir(parts, { recursive: true });
+// The parts first, then the entry that names them; those of an earlier build go last: a node that runs may ask for them
+// until then. What has not changed is not touched, so a second build disturbs nobody who reads.
+for (const { path, contents } of outputFiles.toSorted(({ path }) => (path === outfile ? 1 : -1))) {
+  // The entry alone is a command.
+  const text =
+    path === outfile ? Buffer.concat([Buffer.from('#!/usr/bin/env node\n'), contents]) : contents;
+  const old = await readFile(path).catch(() => undefined);
+  if (old?.equals(text)) continue;
+  await writeFile(`${path}.new`, text, { mode: path === outfile ? 0o755 : 0o644 });
+  await rename(`${path}.new`, path);
+}
+const written = new Set(outputFiles.map(({ path }) => path));
+for (const name of await readdir(parts)) {
+  if (!written.has(join(parts, name))) await rm(join(parts, name), { force: true });
 }
