@@ -103,7 +103,7 @@ export async function createNode(options: NodeOptions = {}): Promise<MeshNode & 
   return createMeshNode(checked, createSystemAdapters(checked), furnish);
 }
 
-export type { LlmAnswer } from './agent/llm-answer.ts';
+export type { LlmAnswer } from './runtime/llm/answer.ts';
 export type { LlmChatRequest, LlmHandle, LlmOptions } from './agent/llm.ts';
 export type {
   LlmAdvert,

@@ -3,11 +3,11 @@
 import { MycelError } from '../kernel/errors.ts';
 import type { NodeId } from '../kernel/ids.ts';
 import type { LlmAdvert, LlmEvent, LlmProvider, LlmUsage } from '../ports/language-model.ts';
+import { createAnswer } from '../runtime/llm/answer.ts';
+import type { LlmAnswer } from '../runtime/llm/answer.ts';
 import type { Asker } from '../runtime/llm/asking.ts';
 import type { Claimer } from '../runtime/llm/claiming.ts';
 import type { NodePart, PartWorld } from '../runtime/parts.ts';
-import { createAnswer } from './llm-answer.ts';
-import type { LlmAnswer } from './llm-answer.ts';
 
 /** An OpenAI chat request; a text is one message of a user. Without a model it is the first that a gateway has. */
 export type LlmChatRequest = string | Readonly<Record<string, unknown>>;

@@ -1,7 +1,7 @@
 /** An answer of a language model, put together from its steps. */
 
-import { MycelError } from '../kernel/errors.ts';
-import type { LlmEvent, LlmUsage } from '../ports/language-model.ts';
+import { MycelError } from '../../kernel/errors.ts';
+import type { LlmEvent, LlmUsage } from '../../ports/language-model.ts';
 
 /** A whole answer. */
 export interface LlmAnswer {
