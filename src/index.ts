@@ -62,6 +62,7 @@ export type {
 } from './agent/service.ts';
 export type { ServiceCallOptions } from './runtime/services/caller.ts';
 export type { ActionContext } from './runtime/services/host.ts';
+export type { ActionDescription } from './runtime/services/describing.ts';
 export type { ServiceInfo } from './runtime/services/services.ts';
 export type { Cache, CacheHandle, CacheOptions, CacheStats } from './agent/cache.ts';
 export type { MergeReport, PartitionsHandle } from './agent/partitions.ts';

@@ -1,8 +1,7 @@
 /** Actions of the mesh's services as tools: which ones, with what schemas, and who may have them carried out. */
 
-import { LRUCache } from 'lru-cache';
 import { MycelError } from 'mycel';
-import type { AgentHandles, ServiceInfo } from 'mycel';
+import type { AgentHandles } from 'mycel';
 
 import { toolName } from '../config/load.ts';
 import type { PrincipalConfig, ToolConfig } from '../config/load.ts';
@@ -12,17 +11,11 @@ import type { JsonObject } from '../events.ts';
 /** Calls of tools under way at once. */
 export const toolCallsMax = 256;
 
-/** Schemas of actions that are remembered. */
-export const toolSchemasMax = 1024;
-
 /** How long an action may take, in ms: MCP clients give up after a minute. */
 const callMs = 55_000;
 
-/** How long a node may take to tell its schemas, in ms. */
-const schemaMs = 3_000;
-
 /** What the toolbox needs of its node. */
-export type ToolNode = Pick<AgentHandles, 'call' | 'services'>;
+export type ToolNode = Pick<AgentHandles, 'call' | 'describe'>;
 
 /** An action as a tool. */
 export interface Tool {
@@ -34,7 +27,6 @@ export interface Tool {
   /** The same of what comes back; undefined when that is no object. */
   readonly outputSchema: JsonObject | undefined;
   readonly hasEffect: boolean;
-  readonly isIdempotent: boolean;
 }
 
 /** A wish to call a tool that has an effect. */
@@ -69,49 +61,27 @@ export function createToolbox(
   node: ToolNode,
   mayCall: MayCall | undefined,
 ): Toolbox {
-  const schemas = new LRUCache<string, JsonObject>({ max: toolSchemasMax });
   const byName = new Map(tools.map((tool) => [toolName(tool.action), tool]));
   let underWay = 0;
 
-  /** Asks the node that offers it; what it told counts until the shape of the action is another one. */
-  async function schemasOf(info: ServiceInfo, action: string): Promise<JsonObject | undefined> {
-    const hash = info.actions.find(({ name }) => name === action)?.hash;
-    const key = JSON.stringify([info.node, info.namespace, info.service, action, hash]);
-    const known = schemas.get(key);
-    if (known !== undefined) return known;
-    const told = await node.call('$SRV.info', {}, { node: info.node, timeoutMs: schemaMs });
-    const service = (Array.isArray(told) ? (told as unknown[]) : []).find(
-      (one) =>
-        isObject(one) && one['service'] === info.service && one['namespace'] === info.namespace,
-    );
-    const all = isObject(service) ? service['schemas'] : undefined;
-    const found = isObject(all) ? all[action] : undefined;
-    if (!isObject(found)) return undefined;
-    schemas.set(key, found);
-    return found;
-  }
-
-  async function toolOf(tool: ToolConfig, all: readonly ServiceInfo[]): Promise<Tool | undefined> {
-    const { service, action } = split(tool.action);
-    const info = all.find(
-      (one) =>
-        one.service === service &&
-        one.namespace === tool.namespace &&
-        one.actions.some(({ name, isStream }) => name === action && !isStream),
-    );
-    if (info === undefined) return undefined;
-    const told = await schemasOf(info, action).catch(() => undefined);
-    const input = objectSchema(told?.['input']);
-    const output = told?.['output'];
+  async function toolOf(tool: ToolConfig): Promise<Tool | undefined> {
+    const { action, namespace } = tool;
+    const told = await node.describe(action, { namespace }).catch((error: unknown) => {
+      // Nobody offers it now.
+      if (MycelError.is(error)) return undefined;
+      throw error;
+    });
+    if (told === undefined || told.isStream) return undefined;
     return {
-      name: toolName(tool.action),
-      action: tool.action,
+      name: toolName(action),
+      action,
       description:
-        tool.description ?? `Calls '${action}' of the service '${service}' (${info.version}).`,
-      inputSchema: input ?? { type: 'object' },
-      outputSchema: objectSchema(output),
+        tool.description ??
+        told.description ??
+        `Calls '${told.action}' of the service '${told.service}' (${told.version}).`,
+      inputSchema: objectSchema(told.input) ?? { type: 'object' },
+      outputSchema: objectSchema(told.output),
       hasEffect: tool.effect,
-      isIdempotent: !tool.effect,
     };
   }
 
@@ -134,9 +104,8 @@ export function createToolbox(
 
   return {
     async list(principal) {
-      const all = node.services();
       const found = await Promise.all(
-        tools.filter((tool) => isVisible(tool, principal)).map((tool) => toolOf(tool, all)),
+        tools.filter((tool) => isVisible(tool, principal)).map(toolOf),
       );
       return found.flatMap((tool) => tool ?? []);
     },
@@ -160,7 +129,7 @@ export function createToolbox(
       try {
         const { namespace } = tool;
         const value = await node.call(tool.action, input, { namespace, timeoutMs: callMs, signal });
-        const shown = await toolOf(tool, node.services());
+        const shown = await toolOf(tool);
         return { value, hasSchema: shown?.outputSchema !== undefined };
       } finally {
         underWay -= 1;
@@ -173,14 +142,7 @@ function isVisible({ principals }: ToolConfig, { name }: PrincipalConfig): boole
   return principals === undefined || principals.includes(name);
 }
 
-function split(action: string): { readonly service: string; readonly action: string } {
-  const dot = action.lastIndexOf('.');
-  return { service: action.slice(0, dot), action: action.slice(dot + 1) };
-}
-
-/** A schema of an object, without the name of its dialect: some clients look that up. */
-function objectSchema(schema: unknown): JsonObject | undefined {
-  if (!isObject(schema) || schema['type'] !== 'object') return undefined;
-  const { $schema: _dialect, ...rest } = schema;
-  return rest;
+/** Tools take objects and give objects; what is none has no schema there. */
+function objectSchema(schema: JsonObject | undefined): JsonObject | undefined {
+  return schema?.['type'] === 'object' ? schema : undefined;
 }

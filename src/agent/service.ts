@@ -4,6 +4,7 @@ import type * as z from 'zod/mini';
 import type { NodeId } from '../kernel/ids.ts';
 import type { ActionContext, RawAction } from '../runtime/services/host.ts';
 import type { Gathered, ServiceCallOptions } from '../runtime/services/caller.ts';
+import type { ActionDescription } from '../runtime/services/describing.ts';
 import type { Schema } from '../runtime/services/schema.ts';
 import type { ServiceInfo, Services } from '../runtime/services/services.ts';
 
@@ -35,6 +36,10 @@ export interface ActionSchemas<Input extends Schema, Output extends Schema> {
   readonly output: Output;
   /** Whether it does no harm to carry it out twice: then a failed call may be made again elsewhere. @default false */
   readonly idempotent?: boolean;
+  /** Whether carrying it out changes anything: a language model may call one that does only when a policy lets it. @default true */
+  readonly effect?: boolean;
+  /** What it does, for people and for language models that choose among actions; 1024 characters at most. */
+  readonly description?: string;
 }
 
 /** An action that answers once. What the handler gets is checked, and what it gives. */
@@ -54,11 +59,19 @@ export function streamAction<Input extends Schema, Output extends Schema>(
 }
 
 function rawOf(
-  { input, output, idempotent }: ActionSchemas<Schema, Schema>,
+  { input, output, idempotent, effect, description }: ActionSchemas<Schema, Schema>,
   isStream: boolean,
   run: RawAction['run'],
 ): RawAction {
-  return { input, output, isStream, isIdempotent: idempotent === true, run };
+  return {
+    input,
+    output,
+    isStream,
+    isIdempotent: idempotent === true,
+    hasEffect: effect !== false,
+    ...(description === undefined ? {} : { description }),
+    run,
+  };
 }
 
 /** A service. */
@@ -125,6 +138,14 @@ export interface ServiceHandles {
   stream(name: string, input?: unknown, options?: ServiceCallOptions): AsyncIterable<unknown>;
   /** Every service of every member. */
   services(): readonly ServiceInfo[];
+  /**
+   * What an action takes and gives, as JSON Schema, asked of a node that offers it.
+   * @throws {MycelError} MYCEL_UNKNOWN_SERVICE, MYCEL_UNKNOWN_ACTION, MYCEL_BAD_OPTION
+   */
+  describe(
+    name: string,
+    options?: Pick<ServiceCallOptions, 'namespace' | 'node' | 'select' | 'version'>,
+  ): Promise<ActionDescription>;
 }
 
 /** Builds the handles. */
@@ -163,5 +184,6 @@ export function createServiceHandles(services: Services): ServiceHandles {
     callAll: (name, input, options) => services.callAll(name, input, options),
     stream: (name, input, options) => services.stream(name, input, options),
     services: services.list,
+    describe: (name, options) => services.describe(name, options),
   };
 }

@@ -98,6 +98,8 @@ export type Gathered =
 
 /** The asking half. */
 export interface ServiceCaller {
+  /** Every instance that a call would be offered to. @throws as `call` does when there is none */
+  find(name: string, options?: ServiceCallOptions): readonly OfferOf[];
   call(name: string, input: unknown, options?: ServiceCallOptions): Promise<unknown>;
   callAll(name: string, input: unknown, options?: ServiceCallOptions): Promise<readonly Gathered[]>;
   stream(name: string, input: unknown, options?: ServiceCallOptions): AsyncIterable<unknown>;
@@ -283,6 +285,7 @@ export function createServiceCaller(world: CallerWorld): ServiceCaller {
   }
 
   return {
+    find: (name, options = {}) => find(parseTarget(name, options.namespace), options),
     async call(name, input, options = {}) {
       if (options.fallback === undefined) return protectedCall(name, input, options);
       try {

@@ -37,6 +37,8 @@ export interface RawAction {
   readonly output: Schema;
   readonly isStream: boolean;
   readonly isIdempotent: boolean;
+  readonly hasEffect: boolean;
+  readonly description?: string;
   run(input: unknown, context: ActionContext): unknown;
 }
 
@@ -173,7 +175,12 @@ export function hostService(service: RawService, now: () => Millis): Hosted {
       a: Object.fromEntries(
         Object.entries(service.actions).map(([name, one]) => [
           name,
-          { h: hashes.get(name) ?? '-', s: one.isStream, i: one.isIdempotent },
+          {
+            h: hashes.get(name) ?? '-',
+            s: one.isStream,
+            i: one.isIdempotent,
+            ...(one.hasEffect ? {} : { e: false }),
+          },
         ]),
       ),
     }),

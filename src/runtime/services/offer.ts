@@ -9,7 +9,22 @@ export const servicesMax = 64;
 /** Actions of one service. */
 export const actionsMax = 64;
 
+/** Characters of the description of an action. */
+export const descriptionLengthMax = 1024;
+
 const text = z.string().check(z.maxLength(128));
+
+/** An action as a page tells it. */
+export interface OfferedAction {
+  /** The hash of its schemas. */
+  readonly h: string;
+  /** Whether it is a stream. */
+  readonly s: boolean;
+  /** Whether it may be repeated. */
+  readonly i: boolean;
+  /** Whether it changes anything; one that does not say so does. */
+  readonly e?: boolean | undefined;
+}
 
 /** A service as a page tells it. */
 export interface Offer {
@@ -19,10 +34,7 @@ export interface Offer {
   readonly l: Readonly<Record<string, string>>;
   readonly ok: boolean;
   readonly w: number;
-  /** `h` is the schema hash of an action, `s` whether it is a stream, `i` whether it may be repeated. */
-  readonly a: Readonly<
-    Record<string, { readonly h: string; readonly s: boolean; readonly i: boolean }>
-  >;
+  readonly a: Readonly<Record<string, OfferedAction>>;
 }
 
 const offerSchema: z.ZodMiniType<Offer> = z.object({
@@ -32,7 +44,7 @@ const offerSchema: z.ZodMiniType<Offer> = z.object({
   l: z.record(text, text),
   ok: z.boolean(),
   w: z.number(),
-  a: z.record(text, z.object({ h: text, s: z.boolean(), i: z.boolean() })),
+  a: z.record(text, z.object({ h: text, s: z.boolean(), i: z.boolean(), e: z.optional(z.boolean()) })),
 });
 
 /** A service of one node. */

@@ -37,10 +37,19 @@ export function schemaHash(input: Schema, output: Schema): string {
   }
 }
 
-/** The JSON schema of one side, for people; undefined when it cannot be written down. */
-export function jsonSchema(schema: Schema): unknown {
+/**
+ * The JSON schema of what goes in or what comes out; undefined when it cannot be written down. A field with a default may
+ * be left out of what goes in. Objects are closed, although a further field would be ignored: whoever reads the schema is
+ * to know that there is none.
+ */
+export function jsonSchema(schema: Schema, io: 'input' | 'output'): unknown {
   try {
-    return z.toJSONSchema(schema);
+    return z.toJSONSchema(schema, {
+      io,
+      override({ jsonSchema: one }) {
+        if (one.type === 'object' && one.properties !== undefined) one.additionalProperties ??= false;
+      },
+    });
   } catch {
     return undefined;
   }

@@ -10,10 +10,12 @@ import type { MemberInfo } from '../mesh-node.ts';
 import type { NodePart, PartWorld } from '../parts.ts';
 import { callBodyBytesMax } from '../../kernel/call.ts';
 import { createServiceCaller } from './caller.ts';
-import type { Ask, ServiceCaller, Target } from './caller.ts';
+import type { Ask, ServiceCaller, ServiceCallOptions, Target } from './caller.ts';
+import { createDescriber } from './describing.ts';
+import type { ActionDescription } from './describing.ts';
 import { hostService, signalOf } from './host.ts';
 import type { Hosted, RawService, Request, ServiceStats } from './host.ts';
-import { actionsMax, servicesMax } from './offer.ts';
+import { actionsMax, descriptionLengthMax, servicesMax } from './offer.ts';
 import type { Offer } from './offer.ts';
 import { createOfferBook } from './offer-book.ts';
 import type { Pages } from './pages.ts';
@@ -40,6 +42,9 @@ export interface ServiceInfo {
     readonly name: string;
     readonly hash: string;
     readonly isStream: boolean;
+    readonly isIdempotent: boolean;
+    /** Whether it changes anything. */
+    readonly hasEffect: boolean;
   }[];
 }
 
@@ -48,6 +53,8 @@ export interface Services extends NodePart, ServiceCaller {
   /** Offers one; returns the function that withdraws it. @throws {MycelError} MYCEL_BAD_OPTION */
   provide(service: RawService): () => void;
   list(): readonly ServiceInfo[];
+  /** What an action takes and gives. @throws {MycelError} MYCEL_UNKNOWN_SERVICE, MYCEL_UNKNOWN_ACTION, MYCEL_BAD_OPTION */
+  describe(name: string, options?: ServiceCallOptions): Promise<ActionDescription>;
   stats(): readonly ServiceStats[];
 }
 
@@ -227,6 +234,7 @@ export function createServices(world: PartWorld, pages: Pages): Services {
       output: any,
       isStream: false,
       isIdempotent: true,
+      hasEffect: false,
       run,
     });
     const every = (): Hosted[] => [...hosted.values()];
@@ -250,7 +258,11 @@ export function createServices(world: PartWorld, pages: Pages): Services {
             schemas: Object.fromEntries(
               Object.entries(one.service.actions).map(([name, action]) => [
                 name,
-                { input: jsonSchema(action.input), output: jsonSchema(action.output) },
+                {
+                  input: jsonSchema(action.input, 'input'),
+                  output: jsonSchema(action.output, 'output'),
+                  ...(action.description === undefined ? {} : { description: action.description }),
+                },
               ]),
             ),
           })),
@@ -303,6 +315,7 @@ export function createServices(world: PartWorld, pages: Pages): Services {
         .all()
         .filter(({ offer }) => offer.n !== '$SRV')
         .map(({ node, offer }) => infoOf(node, offer)),
+    describe: createDescriber(caller),
     stats: () => [...hosted.values()].map((one) => one.stats()),
   };
 }
@@ -315,7 +328,13 @@ function infoOf(node: NodeId, offer: Offer): ServiceInfo {
     node,
     labels: offer.l,
     isHealthy: offer.ok,
-    actions: Object.entries(offer.a).map(([name, { h, s }]) => ({ name, hash: h, isStream: s })),
+    actions: Object.entries(offer.a).map(([name, { h, s, i, e }]) => ({
+      name,
+      hash: h,
+      isStream: s,
+      isIdempotent: i,
+      hasEffect: e !== false,
+    })),
   };
 }
 
@@ -330,6 +349,10 @@ function callOptions({ deadlineMs, key, signal }: Ask) {
 function checkService(service: RawService, count: number): void {
   const bad = (reason: string): MycelError =>
     new MycelError('MYCEL_BAD_OPTION', { reason, fix: 'Correct the definition of the service.' });
+  for (const { description = '' } of Object.values(service.actions)) {
+    if (description.length > descriptionLengthMax)
+      throw bad(`The description of an action has ${descriptionLengthMax} characters at most.`);
+  }
   for (const [what, name] of [
     ['service', service.name],
     ['namespace', service.namespace],
