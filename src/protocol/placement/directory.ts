@@ -1,6 +1,7 @@
 /**
  * What every node says about itself (services, agents, load), known everywhere: each node owns one page, numbered by
- * its boot and a count; news goes to every peer at once, and a digest to one peer a period repairs what was lost.
+ * its boot and a count; news goes to every peer at once, and a digest to one peer a period repairs what was lost. A peer
+ * that has just come up and told nothing is asked sooner: its page may have come before this node took it for a peer.
  */
 
 import type { Core, Millis } from '../../kernel/core.ts';
@@ -19,6 +20,8 @@ export interface DirectoryConfig {
   readonly boot: number;
   /** Time between two digests of a node, in ms. @default 15_000 */
   readonly periodMs?: Millis;
+  /** How long a peer that has come up may take to tell its page before it is asked, in ms. @default 500 */
+  readonly unheardMs?: Millis;
 }
 
 /** One node's page. */
@@ -75,8 +78,11 @@ export function createDirectory<Content>(
 ): Core<DirectoryInput<Content>, DirectoryEffect<Content>, DirectoryView<Content>> {
   const { self, boot } = config;
   const periodMs = Math.max(1, config.periodMs ?? 15_000);
+  const unheardMs = Math.max(1, config.unheardMs ?? 500);
   const peers = new Set<string>();
   const pages = new Map<string, Page<Content>>();
+  /** Peers that came up and whose page has not come. */
+  const unheard = new Set<string>();
   let own: Page<Content> | undefined;
   let count = 0;
   let digestAt: Millis = Infinity;
@@ -109,6 +115,7 @@ export function createDirectory<Content>(
     if (!isNewer(page, known)) return [];
     if (known === undefined && pages.size >= directoryPagesMax) return [];
     pages.set(page.node, page);
+    unheard.delete(page.node);
     return [{ type: 'changed', node: page.node }];
   }
 
@@ -145,8 +152,10 @@ export function createDirectory<Content>(
 
   function digest(now: Millis): Effects {
     if (now < digestAt) return [];
-    digestAt = peers.size > 0 ? now + periodMs : Infinity;
-    const to = [...peers][random.below(peers.size)];
+    const [silent] = unheard;
+    const to = silent ?? [...peers][random.below(peers.size)];
+    if (silent !== undefined) unheard.delete(silent);
+    digestAt = peers.size === 0 ? Infinity : now + (unheard.size > 0 ? unheardMs : periodMs);
     if (to === undefined) return [];
     return [digestTo(to, false)];
   }
@@ -160,10 +169,12 @@ export function createDirectory<Content>(
       case 'peer-up':
         if (input.node === self || peers.size >= directoryPagesMax) return [];
         peers.add(input.node);
-        if (digestAt === Infinity) digestAt = now + periodMs * (0.5 + random.unit() / 2);
+        if (!pages.has(input.node)) unheard.add(input.node);
+        digestAt = Math.min(digestAt, now + unheardMs * (1 + random.unit()));
         return own === undefined ? [] : [pageFor(input.node, own)];
       case 'peer-down':
         peers.delete(input.node);
+        unheard.delete(input.node);
         return pages.delete(input.node) ? [{ type: 'changed', node: input.node }] : [];
       case 'received':
         if (!peers.has(input.from)) return [];

@@ -45,6 +45,26 @@ test('a later count or boot wins, an older one never; a page goes with its node'
   expect(content()).toEqual([]);
 });
 
+test('a peer whose page did not come is asked for it soon, and only once', () => {
+  const core = createDirectory<string>({ self: 'ann', boot: 1 }, createRandom(1));
+  // Too early: bob takes ann for a peer before ann does bob.
+  core.step(0, page('bob', 1, 1, 'lost'));
+  core.step(10, { type: 'peer-up', node: 'bob' });
+  core.step(10, { type: 'peer-up', node: 'cyd' });
+  core.step(20, page('cyd', 1, 1, 'came'));
+  const at = core.deadline();
+  expect(at).toBeLessThanOrEqual(1_010);
+  expect(core.step(at, { type: 'tick' })).toEqual([
+    {
+      type: 'send',
+      to: 'bob',
+      message: { type: 'digest', isReply: false, known: [{ node: 'cyd', boot: 1, count: 1 }] },
+    },
+  ]);
+  // It may have none; from here on it is one among others.
+  expect(core.deadline()).toBe(at + 15_000);
+});
+
 test('half of all messages lost: everybody knows everything within some periods', () => {
   const ids = Array.from({ length: 8 }, (_, index) => `n${index}`);
   const random = createRandom(3);
