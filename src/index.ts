@@ -21,6 +21,7 @@ export type { AgentHandles } from './agent/furniture.ts';
 export { defineAgent } from './agent/agent.ts';
 export type {
   AgentDefinition,
+  AgentLlmHandle,
   AgentMessage,
   AgentSelf,
   AgentsHandle,
@@ -105,6 +106,8 @@ export async function createNode(options: NodeOptions = {}): Promise<MeshNode & 
 }
 
 export type { LlmAnswer } from './runtime/llm/answer.ts';
+export type { LlmRound, LlmStep } from './runtime/llm/tool-loop.ts';
+export type { LlmTool, LlmToolStep, ToolPolicy, ToolWish } from './runtime/llm/tools.ts';
 export type { LlmChatRequest, LlmHandle, LlmOptions } from './agent/llm.ts';
 export type {
   LlmAdvert,

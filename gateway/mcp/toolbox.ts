@@ -5,7 +5,6 @@ import type { AgentHandles } from 'mycel';
 
 import { toolName } from '../config/load.ts';
 import type { PrincipalConfig, ToolConfig } from '../config/load.ts';
-import { isObject } from '../events.ts';
 import type { JsonObject } from '../events.ts';
 
 /** Calls of tools under way at once. */

@@ -1,15 +1,19 @@
 /** Agents as programs write them, and what a node offers to deploy them. */
 
 import type { NodeId } from '../kernel/ids.ts';
+import type { LlmEvent } from '../ports/language-model.ts';
 import type { Peripherals, SerialOptions } from '../ports/peripherals.ts';
 import type { BidFacts, TaskJob, TaskOffer } from '../runtime/tasks/task-runner.ts';
 import type { Agents } from '../runtime/agents/agents.ts';
+import type { LlmAnswer } from '../runtime/llm/answer.ts';
+import type { LlmStep } from '../runtime/llm/tool-loop.ts';
 import type {
   AgentHealth,
   AgentInfo,
   Deployed,
   DeployOptions,
 } from '../runtime/agents/deploy-options.ts';
+import type { LlmChatRequest, LlmHandle, LlmOptions, NoTools } from './llm.ts';
 
 /** What an agent knows of itself and may ask of its node. Whatever it asks for is refused once it has lost its fence. */
 export interface AgentSelf {
@@ -51,7 +55,28 @@ export interface AgentSelf {
   link(instance: string): Promise<void>;
   /** What is wired to the board it runs on. */
   readonly device: AgentBoard;
+  /**
+   * Language models, asked through the mesh: the gateway holds the keys, and what is used is booked to this agent. With
+   * `tools` the model may call actions of the mesh's services; one that changes something is asked of the `toolPolicy` of
+   * the node that the agent runs on. Failures are those of `node.llm`; up to 16 answers at once, given up when the run ends.
+   */
+  readonly llm: AgentLlmHandle;
   log(text: string): void;
+}
+
+/** Language models for an agent. */
+export interface AgentLlmHandle {
+  chat(request: LlmChatRequest, options?: Omit<LlmOptions, 'agent'>): Promise<LlmAnswer>;
+  /** Gives the steps of an answer as they come. Breaking out cancels it. */
+  stream(
+    request: LlmChatRequest,
+    options?: Omit<LlmOptions, 'agent'> & NoTools,
+  ): AsyncIterable<LlmEvent>;
+  stream(request: LlmChatRequest, options: Omit<LlmOptions, 'agent'>): AsyncIterable<LlmStep>;
+  embed(
+    texts: readonly string[],
+    options: Omit<LlmOptions, 'agent' | 'tools'> & { readonly model: string },
+  ): ReturnType<LlmHandle['embed']>;
 }
 
 /** The board of an agent. Failures are those of `node.device.io`. */

@@ -4,8 +4,6 @@ import { createDecisions } from './decisions.ts';
 import type { DecisionHandles } from './decisions.ts';
 import { createDeviceHandle } from './device.ts';
 import type { DeviceHandle } from './device.ts';
-import { createLlm } from './llm.ts';
-import type { LlmHandle } from './llm.ts';
 import { furnishShared } from './shared.ts';
 import type { SharedHandles } from './shared.ts';
 import { furnishWork } from './work.ts';
@@ -31,8 +29,6 @@ export interface AgentHandles extends SharedHandles, WorkHandles, DecisionHandle
   readonly device: DeviceHandle;
   /** What happens, or happened, to messages, hop by hop. */
   readonly explain: ExplainHandle;
-  /** Language models, asked through the mesh. */
-  readonly llm: LlmHandle;
 }
 
 /** Furnishes a node. Parts start in this order. */
@@ -41,7 +37,6 @@ export function furnish(world: PartWorld): Furniture<AgentHandles> {
   const shared = furnishShared(world);
   const decisions = createDecisions(world);
   const work = furnishWork(world, decisions.consensus, hardware, decisions.handles.lock);
-  const llm = createLlm(world);
   const blobs = createBlobs({ ...world, files: world.adapters.blobFiles(world.dataDir) });
   const device = createDeviceHandle(hardware, world.adapters.peripherals);
   const explain = createExplain(world);
@@ -53,7 +48,6 @@ export function furnish(world: PartWorld): Furniture<AgentHandles> {
       ...shared.parts,
       ...work.parts,
       decisions.part,
-      llm.part,
       updates.part,
       ...boardParts(world, hardware),
     ],
@@ -61,7 +55,6 @@ export function furnish(world: PartWorld): Furniture<AgentHandles> {
       device,
       updates: updates.handle,
       explain: explain.handle,
-      llm: llm.handle,
       blobs: blobs.handle,
       ...shared.handles,
       ...work.handles,

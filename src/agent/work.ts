@@ -12,6 +12,8 @@ import { createTasks } from '../runtime/tasks/tasks.ts';
 import { createWork } from '../runtime/distribution/work.ts';
 import { createAgentsHandle } from './agent.ts';
 import type { AgentsHandle } from './agent.ts';
+import { createLlm } from './llm.ts';
+import type { LlmHandle } from './llm.ts';
 import { createServiceHandles } from './service.ts';
 import type { ServiceHandles } from './service.ts';
 import { createWorkHandle } from './spread-work.ts';
@@ -26,6 +28,8 @@ export interface WorkHandles extends ServiceHandles {
   readonly tasks: TasksHandle;
   /** One function on many items, on many nodes. */
   readonly work: WorkHandle;
+  /** Language models, asked through the mesh. */
+  readonly llm: LlmHandle;
 }
 
 /** Builds them. */
@@ -39,12 +43,14 @@ export function furnishWork(
   const services = createServices(world, pages);
   const tasks = createTasks(world, pages, consensus, hardware);
   const work = createWork(world, world.adapters.cells, hardware);
-  const agents = createAgents(world, pages, services, tasks, hold);
+  const llm = createLlm(world, services);
+  const agents = createAgents(world, { pages, services, tasks, hold, modelsFor: llm.modelsFor });
   const handles = {
     ...createServiceHandles(services),
     agents: createAgentsHandle(agents),
     tasks: createTasksHandle(tasks),
     work: createWorkHandle(work, world.clock),
+    llm: llm.handle,
   };
-  return { parts: [pages, services, tasks, work, agents], handles };
+  return { parts: [pages, services, tasks, work, llm.part, agents], handles };
 }

@@ -11,6 +11,7 @@ import type { TopologyHint } from '../protocol/overlay/topology.ts';
 import type { MeshMessage, Published, PublishOptions, SubscribeOptions } from './message-types.ts';
 import type { ListenersReport } from './routing/listeners.ts';
 import type { TopologyOptions, TopologyReport } from './topology.ts';
+import type { ToolPolicy } from './llm/tools.ts';
 import type { Launch } from './update/launch.ts';
 
 export type { MeshMessage, Published, PublishOptions, SubscribeOptions } from './message-types.ts';
@@ -363,4 +364,9 @@ export interface NodeOptions {
   readonly probe?: () => Promise<string | undefined>;
   /** Another board than the one under this process: a simulated one. @default what Linux shows */
   readonly peripherals?: Peripherals;
+  /**
+   * Who may have a language model call actions that change something: a function that says true or why not, or a table
+   * like `{ 'lamp.set': ['keeper'], 'radio.*': ['*'] }` of actions and agents. @default nobody
+   */
+  readonly toolPolicy?: ToolPolicy;
 }

@@ -133,6 +133,20 @@ const schema = z.strictObject({
       'must be a board',
     ),
   ),
+  toolPolicy: z.optional(
+    z.union(
+      [
+        z.custom<Extract<NodeOptions['toolPolicy'], (...given: never[]) => unknown>>(
+          (value) => typeof value === 'function',
+        ),
+        z.record(
+          z.string().check(z.regex(/^[A-Za-z][A-Za-z0-9_$/-]*\.([A-Za-z][A-Za-z0-9_$/-]*|\*)$/)),
+          z.array(z.string().check(z.maxLength(nameLengthMax))).check(z.maxLength(64)),
+        ),
+      ],
+      'must be a function, or a table like { "lamp.set": ["keeper"] } of actions and agents',
+    ),
+  ),
   probe: z.optional(
     z.custom<NonNullable<NodeOptions['probe']>>(
       (value) => typeof value === 'function',

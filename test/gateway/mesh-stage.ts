@@ -11,6 +11,8 @@ import type { NodeId } from '../../src/kernel/ids.ts';
 import { createRandom } from '../../src/kernel/random.ts';
 import { createCalls } from '../../src/runtime/calls/calls.ts';
 import type { PartWorld } from '../../src/runtime/parts.ts';
+import { createPages } from '../../src/runtime/services/pages.ts';
+import { createServices } from '../../src/runtime/services/services.ts';
 import { resolveConfig } from '../../gateway/config/load.ts';
 import type { ConfigFile } from '../../gateway/config/schema.ts';
 import { openGateway } from '../../gateway/gateway.ts';
@@ -92,7 +94,7 @@ export async function createMeshStage(
       id: port.self,
       name: `n${at}`,
       node,
-      llm: createLlm(world).handle,
+      llm: createLlm({ ...world, options: {} }, createServices(world, createPages(world))).handle,
       sentCount: () => sent,
     };
   });

@@ -69,6 +69,8 @@ export interface Provider {
   alwaysFor(model: string, fault: Fault): void;
   /** The fault of every request that the script says nothing about. */
   always(fault: Fault | undefined): void;
+  /** Answers instead of the fixed rules where it gives something. */
+  think: ((body: Record<string, unknown>) => Partial<Rule> | undefined) | undefined;
   /** Time before each piece, in ms. */
   pieceMs: number;
   /** Time before an answer, in ms. */
@@ -100,6 +102,7 @@ export async function startProvider(
     always(fault) {
       standing = fault;
     },
+    think: undefined,
     pieceMs: 0,
     answerMs: 0,
     hold() {
@@ -194,9 +197,11 @@ function send(
 }
 
 /** What the rules answer: a text of words, or calls of the tools that the prompt names. */
-interface Rule {
+export interface Rule {
   readonly words: readonly string[];
   readonly calls: readonly { readonly name: string; readonly input: string }[];
+  /** @default what fits */
+  readonly finish?: string;
 }
 
 /** The text of the last message from a user or a tool. */
@@ -250,16 +255,17 @@ async function chat(
   provider: Provider,
 ): Promise<void> {
   const { body } = entry;
-  const rule = answerOf(body);
+  const rule: Rule = { words: [], calls: [], ...(provider.think?.(body) ?? answerOf(body)) };
   const limit = (body['max_tokens'] ?? body['max_completion_tokens']) as number | undefined;
   const isLong = limit !== undefined && rule.words.length > limit;
   const words = isLong ? rule.words.slice(0, limit) : rule.words;
-  const finish =
+  const fitting =
     rule.calls.length > 0 && fault?.kind !== 'stop-with-tools'
       ? 'tool_calls'
       : isLong
         ? 'length'
         : 'stop';
+  const finish = rule.finish ?? fitting;
   const usage = {
     prompt_tokens: tokensOf(body),
     completion_tokens: Math.max(1, words.length + rule.calls.length),

@@ -40,6 +40,9 @@ describe('node options', () => {
     [{ backbone: 'http://broker' }, /'backbone' must be like mqtt:\/\/user:password@host/],
     [{ dev: true, join: 'mycel:1:x' }, /exclude each other/],
     [{ mdns: 'no' }, /'mdns' must be true or false/],
+    [{ toolPolicy: 'yes' }, /'toolPolicy' must be a function, or a table like/],
+    [{ toolPolicy: { lamp: ['keeper'] } }, /'toolPolicy[^']*' /],
+    [{ toolPolicy: { 'lamp.set': ['keeper'], 'radio.*': ['*'] } }, /accepted/],
     ['text', /MYCEL_BAD_OPTION/],
     [null, /accepted/],
   ])('%j is answered with the field and the fix', (given, expected) => {

@@ -22,6 +22,7 @@ export function createRunner(agent: RunnableAgent, say: (word: FromCell) => void
   const asks = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
   const timers = new Set<ReturnType<typeof setTimeout>>();
   let nextAsk = 1;
+  let nextAnswer = 1;
   let state: unknown;
   let isOver = false;
   let turn: Promise<unknown> = Promise.resolve();
@@ -82,6 +83,54 @@ export function createRunner(agent: RunnableAgent, say: (word: FromCell) => void
         timers.delete(timer);
       };
     };
+    // An answer has a number: what goes over the port is plain, so a signal is told as a word of its own.
+    const answering = async (
+      what: string,
+      given: unknown,
+      options: Readonly<Record<string, unknown>> | undefined,
+    ): Promise<{
+      readonly call: number;
+      readonly value: unknown;
+      cancel(): void;
+      done(): void;
+    }> => {
+      const { signal, ...plain } = (options ?? {}) as { signal?: AbortSignal };
+      signal?.throwIfAborted();
+      const call = nextAnswer;
+      nextAnswer += 1;
+      const cancel = (): void => void ask('llm', 'cancel', call).catch(() => {});
+      const done = (): void => signal?.removeEventListener('abort', cancel);
+      signal?.addEventListener('abort', cancel, { once: true });
+      try {
+        return { call, value: await ask('llm', what, call, given, plain), cancel, done };
+      } catch (error) {
+        done();
+        throw signal?.aborted === true ? signal.reason : error;
+      }
+    };
+    const once = async (what: string, given: unknown, options?: object): Promise<unknown> => {
+      const { value, done } = await answering(what, given, options as Record<string, unknown>);
+      done();
+      return value;
+    };
+    const stream = async function* (given: unknown, options?: object): AsyncGenerator<unknown> {
+      const { call, cancel, done } = await answering(
+        'open',
+        given,
+        options as Record<string, unknown>,
+      );
+      let isWhole = false;
+      try {
+        while (!isWhole) {
+          const lot = (await ask('llm', 'next', call)) as { steps: unknown[]; isOver: boolean };
+          isWhole = lot.isOver;
+          yield* lot.steps;
+        }
+      } finally {
+        done();
+        if (!isWhole) cancel();
+      }
+    };
     const self = {
       ...info,
       every,
@@ -109,6 +158,11 @@ export function createRunner(agent: RunnableAgent, say: (word: FromCell) => void
           ask('device', 'writeI2c', at, register, bytes),
         openSerial: (path: string, options?: unknown) => ask('device', 'openSerial', path, options),
         writeSerial: (path: string, bytes: unknown) => ask('device', 'writeSerial', path, bytes),
+      },
+      llm: {
+        chat: (request: unknown, options?: object) => once('chat', request, options),
+        embed: (texts: unknown, options?: object) => once('embed', texts, options),
+        stream,
       },
       log: (text: string) => void ask('log', String(text)).catch(() => {}),
     };

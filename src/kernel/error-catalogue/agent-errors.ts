@@ -71,10 +71,15 @@ export const agentErrors = {
     text: 'The task ended without having been done.',
     fix: 'Read the reason; "mycel auctions" shows who bid and what came of it.',
   },
+  MYCEL_TOOL_LIMIT: {
+    retryable: false,
+    text: 'The model wants more of its tools than this answer may use.',
+    fix: 'Ask for less at once, or raise toolRounds or toolCalls. What was called before has been carried out.',
+  },
   MYCEL_TOOL_REFUSED: {
     retryable: false,
     text: 'The tool may not be called.',
-    fix: 'Read the reason; the policy for tools with an effect is where the tool was allowed.',
+    fix: 'Read the reason; for agents it is toolPolicy of their node that lets a model change something, for MCP clients mcp.tools.',
   },
   MYCEL_UNKNOWN_ACTION: {
     retryable: false,

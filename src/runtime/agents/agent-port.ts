@@ -1,4 +1,4 @@
-/** What an agent may ask of its node: publish, subscribe, call, send, checkpoint, watch others, use its board, log. */
+/** What an agent may ask of its node: publish, call, send, checkpoint, watch others, use its board and language models. */
 
 import { MycelError } from '../../kernel/errors.ts';
 import { neighboursOf } from '../../protocol/placement/society.ts';
@@ -8,6 +8,8 @@ import type { ServiceCallOptions } from '../services/caller.ts';
 import type { Services } from '../services/services.ts';
 import { createAgentDevice } from './agent-device.ts';
 import type { AgentDevice } from './agent-device.ts';
+import { createAgentLlm } from './agent-llm.ts';
+import type { AgentLlm, ModelsFor } from './agent-llm.ts';
 import type { Checkpoints } from './checkpoints.ts';
 import type { Claims } from './claims.ts';
 
@@ -33,6 +35,9 @@ export function createAgentPort(parts: {
   readonly services: Services;
   readonly checkpoints: Checkpoints;
   readonly claims: Claims;
+  readonly modelsFor: ModelsFor;
+  /** Resolves when agents here may act; undefined: there is no doubt. */
+  pass(): Promise<void> | undefined;
   deliver(instance: string, message: unknown, mayDropOldest: boolean): boolean;
   send(to: string, body: unknown, from: string): Promise<void>;
   society(agent: string): SocietyShape;
@@ -41,6 +46,7 @@ export function createAgentPort(parts: {
 }): AgentPort {
   const { world, services, checkpoints, claims } = parts;
   const devices = new WeakMap<Asking['endsWith'], AgentDevice>();
+  const asked = new WeakMap<Asking['endsWith'], AgentLlm>();
 
   /** What this run has open at the board ends with it. */
   function deviceOf({ instance, endsWith }: Asking): AgentDevice {
@@ -55,6 +61,19 @@ export function createAgentPort(parts: {
       device.end();
     });
     return device;
+  }
+
+  /** What this run has asked of language models is given up with it. */
+  function llmOf({ agent, endsWith }: Asking): AgentLlm {
+    const known = asked.get(endsWith);
+    if (known !== undefined) return known;
+    const llm = createAgentLlm(parts.modelsFor(agent, parts.pass));
+    asked.set(endsWith, llm);
+    endsWith.push(() => {
+      asked.delete(endsWith);
+      llm.end();
+    });
+    return llm;
   }
 
   const neighbours = (agent: string, instance: string): readonly string[] => {
@@ -124,6 +143,8 @@ export function createAgentPort(parts: {
           return undefined;
         case 'device':
           return deviceOf(asking).perform(String(first), args.slice(1));
+        case 'llm':
+          return llmOf(asking).perform(String(first), args.slice(1));
         case 'log':
           world.log.info({ agent, instance }, String(first).slice(0, 2_000));
           return undefined;

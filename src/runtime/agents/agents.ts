@@ -9,6 +9,7 @@ import type { NodePart, PartWorld } from '../parts.ts';
 import type { Pages } from '../services/pages.ts';
 import type { Services } from '../services/services.ts';
 import type { Tasks } from '../tasks/tasks.ts';
+import type { ModelsFor } from './agent-llm.ts';
 import { createAgentPort } from './agent-port.ts';
 import { createAgentWords } from './agent-words.ts';
 import { agentCodeBytesMax, packBundle, standAlone } from './bundle.ts';
@@ -24,11 +25,11 @@ import type { Deployment } from './deployment.ts';
 import { instancesMax, readAgentsPage, writeAgentsPage } from './agents-page.ts';
 import type { AgentsPage } from './agents-page.ts';
 import type { AgentHealth, AgentInfo, Deployed, DeployOptions } from './deploy-options.ts';
-import { healthOf } from './health.ts';
+import { healthOf, listOf } from './health.ts';
 import { createGate } from './gate.ts';
 import { place } from './placing.ts';
 
-/** How long a change waits for others of the same moment before it is told, in ms. */
+/** How long a change waits for others of its moment before it is told, in ms. */
 const tellMs = 10;
 
 /** After a start, how long a node listens before it runs what it remembers, in ms: others may have it by now. */
@@ -48,14 +49,18 @@ export interface Agents extends NodePart {
   send(to: string, body: unknown, from?: string): Promise<void>;
 }
 
+/** The parts of the node that they use. */
+interface AgentsParts {
+  readonly pages: Pages;
+  readonly services: Services;
+  readonly tasks: Tasks;
+  readonly hold: Hold;
+  readonly modelsFor: ModelsFor;
+}
+
 /** Builds them. */
-export function createAgents(
-  world: PartWorld,
-  pages: Pages,
-  services: Services,
-  tasks: Tasks,
-  hold: Hold,
-): Agents {
+export function createAgents(world: PartWorld, parts: AgentsParts): Agents {
+  const { pages, services, tasks, hold, modelsFor } = parts;
   const { cells } = world.adapters;
   const { calls, clock, log, mesh, store } = world;
   const random = world.random();
@@ -115,6 +120,8 @@ export function createAgents(
     services,
     checkpoints,
     claims,
+    modelsFor,
+    pass: () => gate?.pass(),
     deliver: crew.deliver,
     send,
     society: (name) => deployments.get(name)?.society ?? 'mesh',
@@ -362,15 +369,7 @@ export function createAgents(
       tell();
       reconcile();
     },
-    list: () =>
-      claims.all().map(({ agent, instance, node, state, restarts, since }) => ({
-        agent,
-        instance,
-        node,
-        state,
-        restarts,
-        since,
-      })),
+    list: () => listOf(claims.all()),
     health: () =>
       healthOf([...deployments.values()], claims.all(), (wanted) =>
         place(world, wanted, livePages(), claims),

@@ -2,7 +2,7 @@
 
 import type { NodeId } from '../../kernel/ids.ts';
 import type { HeldClaim } from './claims.ts';
-import type { AgentHealth } from './deploy-options.ts';
+import type { AgentHealth, AgentInfo } from './deploy-options.ts';
 import type { Deployment } from './deployment.ts';
 
 /** Takes all instances of each deployed agent together. @param place where its instances belong now */
@@ -26,4 +26,16 @@ export function healthOf(
       isWhole: running >= count,
     };
   });
+}
+
+/** The instances as people see them. */
+export function listOf(claims: readonly HeldClaim[]): AgentInfo[] {
+  return claims.map(({ agent, instance, node, state, restarts, since }) => ({
+    agent,
+    instance,
+    node,
+    state,
+    restarts,
+    since,
+  }));
 }

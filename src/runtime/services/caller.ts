@@ -1,6 +1,5 @@
 /** The asking half of services: finds who offers it, chooses, protects, and asks again elsewhere where that is safe. */
 
-import { setMaxListeners } from 'node:events';
 import type { Millis } from '../../kernel/core.ts';
 import { MycelError } from '../../kernel/errors.ts';
 import type { NodeId } from '../../kernel/ids.ts';
@@ -11,7 +10,7 @@ import type { Balance } from '../../protocol/placement/balance.ts';
 import { createBreaker } from '../../protocol/placement/breaker.ts';
 import type { Breaker } from '../../protocol/placement/breaker.ts';
 import { parseSelector } from '../../protocol/placement/selector.ts';
-import { currentContext, nextContext } from './context.ts';
+import { currentContext, joinSignals, nextContext } from './context.ts';
 import type { RequestContext } from './context.ts';
 import { unknownAction } from './host.ts';
 import { nearest, versionFits } from './offer.ts';
@@ -360,15 +359,4 @@ function unknownService(service: string, namespace: string, all: readonly OfferO
 function drawTrace(random: Random): string {
   const half = (): string => random.below(0x1_0000_0000).toString(16).padStart(8, '0');
   return half() + half();
-}
-
-function joinSignals(
-  one: AbortSignal | undefined,
-  other: AbortSignal | undefined,
-): AbortSignal | undefined {
-  const joined =
-    one === undefined || other === undefined ? (one ?? other) : AbortSignal.any([one, other]);
-  // A handler may have many calls open at once, all under the signal of its own request.
-  if (joined !== undefined) setMaxListeners(0, joined);
-  return joined;
 }

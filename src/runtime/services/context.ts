@@ -1,6 +1,7 @@
 /** What travels with a request through every call it causes: its trace, correlation, user fields, and what is left of its time. */
 
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { setMaxListeners } from 'node:events';
 import type { Millis } from '../../kernel/core.ts';
 import { MycelError } from '../../kernel/errors.ts';
 
@@ -60,6 +61,18 @@ export function nextContext(
   const depth = (current?.depth ?? 0) + 1;
   if (depth > callDepthMax) throw new MycelError('MYCEL_CALL_LOOP', { trace });
   return { trace, correlation: given.correlation ?? current?.correlation ?? trace, user, depth };
+}
+
+/** Aborts when one of the two does. */
+export function joinSignals(
+  one: AbortSignal | undefined,
+  other: AbortSignal | undefined,
+): AbortSignal | undefined {
+  const joined =
+    one === undefined || other === undefined ? (one ?? other) : AbortSignal.any([one, other]);
+  // A handler may have many calls open at once, all under the signal of its own request.
+  if (joined !== undefined) setMaxListeners(0, joined);
+  return joined;
 }
 
 function lengthOf(fields: Readonly<Record<string, string>>): number {

@@ -49,9 +49,7 @@ export function createDescriber(
     if (before !== undefined) return before;
     const all = await caller.call('$SRV.info', {}, { node, timeoutMs: describeMs });
     const services = Array.isArray(all) ? (all as Readonly<Record<string, unknown>>[]) : [];
-    const own = services.find(
-      (one) => one['service'] === offer.n && one['namespace'] === offer.ns,
-    );
+    const own = services.find((one) => one['service'] === offer.n && one['namespace'] === offer.ns);
     const schemas = objectOf(objectOf(own?.['schemas'])?.[action]);
     if (schemas === undefined) return unknown;
     const { description } = schemas;

@@ -44,7 +44,10 @@ const offerSchema: z.ZodMiniType<Offer> = z.object({
   l: z.record(text, text),
   ok: z.boolean(),
   w: z.number(),
-  a: z.record(text, z.object({ h: text, s: z.boolean(), i: z.boolean(), e: z.optional(z.boolean()) })),
+  a: z.record(
+    text,
+    z.object({ h: text, s: z.boolean(), i: z.boolean(), e: z.optional(z.boolean()) }),
+  ),
 });
 
 /** A service of one node. */

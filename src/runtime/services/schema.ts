@@ -47,7 +47,8 @@ export function jsonSchema(schema: Schema, io: 'input' | 'output'): unknown {
     return z.toJSONSchema(schema, {
       io,
       override({ jsonSchema: one }) {
-        if (one.type === 'object' && one.properties !== undefined) one.additionalProperties ??= false;
+        if (one.type === 'object' && one.properties !== undefined)
+          one.additionalProperties ??= false;
       },
     });
   } catch {
