@@ -73,10 +73,10 @@ export function statedOutput(body: JsonObject): number | undefined {
 }
 
 /** What a partial answer has used so far, when nobody will report it. */
-export function countedUsage(ask: Ask, inputTokens: number, outputPieces: number): Usage {
+export function countedUsage(ask: Ask, inputTokens: number, outputTokens: number): Usage {
   return {
     inputTokens,
-    outputTokens: ask.kind === 'embeddings' ? 0 : outputPieces,
+    outputTokens: ask.kind === 'embeddings' ? 0 : outputTokens,
     cachedTokens: 0,
     reasoningTokens: 0,
   };
@@ -101,7 +101,8 @@ export function countTokens(body: JsonObject): number {
   return tokens;
 }
 
-function textTokens(value: unknown): number {
+/** Tokens of a text, or of what holds texts, as its characters and words tell. */
+export function textTokens(value: unknown): number {
   if (typeof value === 'string') {
     let words = 1;
     // A token never spans two words; short words make many tokens of few characters.

@@ -97,7 +97,7 @@ async function fly(
   const [first] = candidates;
   const counted = countTokens(ask.body);
   const meter: Meter = {
-    pieces: 0,
+    outputTokens: 0,
     inputTokens: counted,
     reported: undefined,
     lost: countedUsage(ask, 0, 0),
@@ -248,7 +248,7 @@ async function attempt(
         desk.began(performance.now() - at);
         began(performance.now() - startedAt);
       }
-      measure(meter, batch);
+      measure(meter, batch, ask);
       tape.write(batch);
       await tape.room();
     }
@@ -257,7 +257,7 @@ async function attempt(
     desk.ended(performance.now() - at);
   } catch (error) {
     const failure = toLlmFailure(error);
-    if (!failure.wasDispatched && failure.kind !== 'cancelled' && meter.pieces === 0)
+    if (!failure.wasDispatched && failure.kind !== 'cancelled' && meter.outputTokens === 0)
       meter.isDispatched = false;
     isJudged = judge(desk, model.as, failure);
     throw error;

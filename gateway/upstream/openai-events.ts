@@ -128,17 +128,28 @@ export function decodeChatAnswer(body: unknown, targetName: string): Batch {
   return events;
 }
 
-/** Usage in OpenAI's words; undefined when there is none. */
+/** More tokens than any answer can have used: a target that says so does not know. */
+const usageMax = 1e9;
+
+/** Usage in OpenAI's words; undefined when there is none, or it says what cannot be. */
 export function decodeUsage(value: unknown): Usage | undefined {
   if (!isObject(value)) return undefined;
+  const input = value['prompt_tokens'] ?? value['input_tokens'];
+  // Embeddings have no output to report.
+  const output = value['completion_tokens'] ?? value['output_tokens'] ?? 0;
+  if (!isCount(input) || !isCount(output)) return undefined;
   const inner = (field: string, name: string): number =>
     isObject(value[field]) ? countOf((value[field] as JsonObject)[name]) : 0;
   return {
-    inputTokens: countOf(value['prompt_tokens'] ?? value['input_tokens']),
-    outputTokens: countOf(value['completion_tokens'] ?? value['output_tokens']),
+    inputTokens: countOf(input),
+    outputTokens: countOf(output),
     cachedTokens: inner('prompt_tokens_details', 'cached_tokens'),
     reasoningTokens: inner('completion_tokens_details', 'reasoning_tokens'),
   };
+}
+
+function isCount(value: unknown): boolean {
+  return typeof value === 'number' && value >= 0 && value <= usageMax;
 }
 
 interface Calls {

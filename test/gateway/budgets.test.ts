@@ -82,3 +82,24 @@ describe.each(owners)('a budget of %s', (_, config, whose, inside, outside) => {
     expect(live.providers[0]?.seen).toHaveLength(1 + outside.length);
   });
 });
+
+test('usage that cannot be is counted instead, in a stream and in one piece', async () => {
+  live = await startGateway();
+  const [provider] = live.providers;
+  provider?.always({ kind: 'wrong-usage' });
+  // Three ways of being wrong, one after the other: by the tokens of the prompt.
+  for (const isStream of [true, false]) {
+    for (const prompt of ['say 40 words', 'please say 40 words', 'please do say 40 words']) {
+      const answer = await live.post('/v1/chat/completions', chatOf(prompt, { stream: isStream }));
+      expect((await answer.text()).length).toBeGreaterThan(400);
+    }
+  }
+  const [line] = live.gateway.engine.usage.lines();
+  // 40 words each: a token a piece in a stream; by its characters what comes in one piece, never less than its words.
+  expect(line?.requests).toBe(6);
+  expect(line?.outputTokens).toBeGreaterThanOrEqual(240);
+  expect(line?.outputTokens).toBeLessThan(240 * 4);
+  const asked = provider?.seen.map(({ billed }) => billed?.prompt_tokens ?? 0) ?? [];
+  expect(new Set(asked.map((tokens) => tokens % 3)).size).toBe(3);
+  expect(line?.inputTokens).toBeGreaterThanOrEqual(asked.reduce((sum, one) => sum + one, 0));
+});

@@ -138,6 +138,8 @@ describe('an answer', () => {
     'no-usage',
     'huge',
     'http-1.0',
+    'split-utf8',
+    'wrong-usage',
   ])('survives what is odd but whole: %s', async (kind) => {
     live = await startGateway();
     live.providers[0]?.always({ kind } as Fault);

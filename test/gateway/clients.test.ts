@@ -9,6 +9,8 @@ import { promisify } from 'node:util';
 import { createOpenAI } from '@ai-sdk/openai';
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
 import { HumanMessage } from '@langchain/core/messages';
+import type { AIMessageChunk } from '@langchain/core/messages';
+import { concat } from '@langchain/core/utils/stream';
 import { ChatOpenAI, OpenAIEmbeddings } from '@langchain/openai';
 import { embedMany, generateText, jsonSchema, streamText } from 'ai';
 import type { ToolSet } from 'ai';
@@ -18,6 +20,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 
 import { startGateway } from './live-gateway.ts';
 import type { LiveGateway } from './live-gateway.ts';
+import { hugeLength, startProvider } from './provider.ts';
 import type { Fault } from './provider.ts';
 
 /** Patient, for what ends well; the other one gives up soon, for what does not. */
@@ -31,22 +34,41 @@ function nextModel(): string {
   return `m${count}`;
 }
 
-const modelNames = Array.from({ length: 400 }, (_, at) => `m${at}`);
+const modelNames = Array.from({ length: 1_000 }, (_, at) => `m${at}`);
 
 beforeAll(async () => {
   process.env['AI_SDK_LOG_WARNINGS'] = 'false';
   patient = await startGateway(1, {}, { models: modelNames });
-  hasty = await startGateway(1, {}, { models: modelNames, stallMs: 800, answerMs: 1_000 });
+  hasty = await startGateway(
+    1,
+    {},
+    { models: modelNames, stallMs: 800, answerMs: 1_000, firstByteMs: 1_000 },
+    {},
+    [{ name: 'closed', kind: 'openai', url: await closedPort(), models: ['unreachable'] }],
+  );
 });
+/** Where nobody listens any more. */
+async function closedPort(): Promise<string> {
+  const { url, close } = await startProvider();
+  await close();
+  return url;
+}
+
 afterAll(async () => {
   await patient.close();
   await hasty.close();
 });
 
-const prompt = 'a kettle sings';
+/** With characters of two, three and four bytes: they may come in two packets. */
+const prompt = 'a kettle süngs ☕ 🫖';
+const words = prompt.split(' ');
 /** What the stand-in says to that. */
-const whole = Array.from({ length: 12 }, (_, at) => `${prompt.split(' ')[at % 3]}-${at}`).join(' ');
-const toolPrompt = 'use weather in Rome';
+const pieces = Array.from({ length: 12 }, (_, at) => `${words[at % words.length]}-${at}`);
+const whole = pieces.join(' ');
+/** What it says when one piece is much too long. */
+const huge = `${pieces.slice(0, 6).join(' ')}${'h'.repeat(hugeLength)} ${pieces.slice(6).join(' ')}`;
+/** Names two tools, and the stand-in calls both. */
+const toolPrompt = 'use weather and clock in Rome';
 const parameters = {
   type: 'object',
   properties: { city: { type: 'string' } },
@@ -57,7 +79,7 @@ const embedded = ['one', 'three'];
 /** One way of asking; gives what a program would take for the answer, or throws. */
 interface Way {
   readonly name: string;
-  readonly expected: unknown;
+  readonly kind: 'text' | 'tools' | 'embeddings';
   ask(model: string, url: string): Promise<unknown>;
 }
 
@@ -74,13 +96,51 @@ const langchain = (model: string, url: string): ChatOpenAI =>
   });
 const ollama = (url: string): Ollama => new Ollama({ host: url });
 
-const openaiTools = [{ type: 'function' as const, function: { name: 'weather', parameters } }];
-const call = { name: 'weather', input: { city: 'Rome' } };
+const toolNames = ['weather', 'clock'];
+const openaiTools = toolNames.map((name) => ({
+  type: 'function' as const,
+  function: { name, parameters },
+}));
+const responsesTools = toolNames.map((name) => ({
+  type: 'function' as const,
+  name,
+  parameters,
+  strict: false,
+}));
+const aiTools = Object.fromEntries(
+  toolNames.map((name) => [name, { inputSchema: jsonSchema(parameters) }]),
+) as ToolSet;
+const calls = toolNames.map((name) => ({ name, input: { city: 'Rome' } }));
+
+const responsesCalls = (output: readonly OpenAI.Responses.ResponseOutputItem[]): unknown =>
+  output.flatMap((item) =>
+    item.type === 'function_call'
+      ? [{ name: item.name, input: JSON.parse(item.arguments) as unknown }]
+      : [],
+  );
+
+/** What a stream of the AI SDK came to; it tells its errors as parts of it. */
+async function streamed(options: Parameters<typeof streamText>[0]) {
+  const result = streamText({ ...options, maxRetries: 0, onError: () => undefined });
+  const made: { name: string; input: unknown }[] = [];
+  for await (const part of result.fullStream) {
+    if (part.type === 'error') throw part.error;
+    if (part.type === 'tool-call') made.push({ name: part.toolName, input: part.input as unknown });
+  }
+  return { text: await result.text, made };
+}
+
+/** What curl was told; a stream without its end mark is no whole one. */
+async function curl(url: string, body: unknown): Promise<string> {
+  const args = ['-sS', '-N', '--fail', '-d', JSON.stringify(body), `${url}/v1/chat/completions`];
+  const { stdout } = await promisify(execFile)('curl', args, { maxBuffer: 64 * 1024 * 1024 });
+  return stdout;
+}
 
 const ways: readonly Way[] = [
   {
     name: 'openai chat',
-    expected: whole,
+    kind: 'text',
     ask: async (model, url) =>
       (
         await openai(url).chat.completions.create({
@@ -91,7 +151,7 @@ const ways: readonly Way[] = [
   },
   {
     name: 'openai stream',
-    expected: whole,
+    kind: 'text',
     async ask(model, url) {
       let text = '';
       const stream = await openai(url).chat.completions.create({
@@ -105,7 +165,7 @@ const ways: readonly Way[] = [
   },
   {
     name: 'openai tools in a stream',
-    expected: call,
+    kind: 'tools',
     async ask(model, url) {
       const runner = openai(url).chat.completions.stream({
         model,
@@ -113,31 +173,49 @@ const ways: readonly Way[] = [
         messages: [{ role: 'user', content: toolPrompt }],
       });
       const { message } = (await runner.finalChatCompletion()).choices[0] ?? {};
-      const made = message?.tool_calls?.[0];
-      return made?.type === 'function'
-        ? { name: made.function.name, input: JSON.parse(made.function.arguments) as unknown }
-        : undefined;
+      return message?.tool_calls?.map((made) =>
+        made.type === 'function'
+          ? { name: made.function.name, input: JSON.parse(made.function.arguments) as unknown }
+          : made,
+      );
     },
   },
   {
     name: 'openai responses',
-    expected: whole,
+    kind: 'text',
     ask: async (model, url) =>
       (await openai(url).responses.create({ model, input: prompt })).output_text,
   },
   {
     name: 'openai responses in a stream',
-    expected: whole,
+    kind: 'text',
     ask: async (model, url) =>
       (await openai(url).responses.stream({ model, input: prompt }).finalResponse()).output_text,
   },
   {
+    name: 'openai responses with tools',
+    kind: 'tools',
+    ask: async (model, url) =>
+      responsesCalls(
+        (await openai(url).responses.create({ model, input: toolPrompt, tools: responsesTools }))
+          .output,
+      ),
+  },
+  {
+    name: 'openai responses with tools in a stream',
+    kind: 'tools',
+    ask: async (model, url) =>
+      responsesCalls(
+        (
+          await openai(url)
+            .responses.stream({ model, input: toolPrompt, tools: responsesTools })
+            .finalResponse()
+        ).output,
+      ),
+  },
+  {
     name: 'openai embeddings',
-    expected: embedded.map((text, at) => [
-      text.length / 128,
-      (text.codePointAt(0) ?? 0) / 128,
-      at / 128,
-    ]),
+    kind: 'embeddings',
     ask: async (model, url) =>
       (await openai(url).embeddings.create({ model, input: embedded })).data.map(
         ({ embedding }) => embedding,
@@ -145,59 +223,60 @@ const ways: readonly Way[] = [
   },
   {
     name: 'ai generateText',
-    expected: whole,
+    kind: 'text',
     ask: async (model, url) =>
       (await generateText({ model: compatible(url)(model), prompt, maxRetries: 0 })).text,
   },
   {
     name: 'ai streamText',
-    expected: whole,
-    async ask(model, url) {
-      const result = streamText({
-        model: compatible(url)(model),
-        prompt,
-        maxRetries: 0,
-        onError: () => undefined,
-      });
-      for await (const part of result.fullStream) if (part.type === 'error') throw part.error;
-      return result.text;
-    },
+    kind: 'text',
+    ask: async (model, url) => (await streamed({ model: compatible(url)(model), prompt })).text,
   },
   {
     name: 'ai tools',
-    expected: call,
+    kind: 'tools',
     async ask(model, url) {
-      const tools = { weather: { inputSchema: jsonSchema(parameters) } } as ToolSet;
       const { toolCalls } = await generateText({
         model: compatible(url)(model),
-        tools,
+        tools: aiTools,
         prompt: toolPrompt,
         maxRetries: 0,
       });
-      return { name: toolCalls[0]?.toolName, input: toolCalls[0]?.input as unknown };
+      return toolCalls.map(({ toolName, input }) => ({ name: toolName, input: input as unknown }));
     },
+  },
+  {
+    name: 'ai tools in a stream',
+    kind: 'tools',
+    ask: async (model, url) =>
+      (await streamed({ model: compatible(url)(model), tools: aiTools, prompt: toolPrompt })).made,
   },
   {
     name: 'ai responses in a stream',
-    expected: whole,
-    async ask(model, url) {
-      const result = streamText({
-        model: createOpenAI({ baseURL: `${url}/v1`, apiKey: 'x' })(model),
-        prompt,
-        maxRetries: 0,
-        onError: () => undefined,
-      });
-      for await (const part of result.fullStream) if (part.type === 'error') throw part.error;
-      return result.text;
-    },
+    kind: 'text',
+    ask: async (model, url) =>
+      (
+        await streamed({
+          model: createOpenAI({ baseURL: `${url}/v1`, apiKey: 'x' })(model),
+          prompt,
+        })
+      ).text,
+  },
+  {
+    name: 'ai responses with tools in a stream',
+    kind: 'tools',
+    ask: async (model, url) =>
+      (
+        await streamed({
+          model: createOpenAI({ baseURL: `${url}/v1`, apiKey: 'x' })(model),
+          tools: aiTools,
+          prompt: toolPrompt,
+        })
+      ).made,
   },
   {
     name: 'ai embeddings',
-    expected: embedded.map((text, at) => [
-      text.length / 128,
-      (text.codePointAt(0) ?? 0) / 128,
-      at / 128,
-    ]),
+    kind: 'embeddings',
     ask: async (model, url) =>
       (
         await embedMany({
@@ -209,13 +288,13 @@ const ways: readonly Way[] = [
   },
   {
     name: 'langchain chat',
-    expected: whole,
+    kind: 'text',
     ask: async (model, url) =>
       (await langchain(model, url).invoke([new HumanMessage(prompt)])).content,
   },
   {
     name: 'langchain stream',
-    expected: whole,
+    kind: 'text',
     async ask(model, url) {
       let text = '';
       for await (const chunk of await langchain(model, url).stream(prompt)) text += chunk.text;
@@ -224,20 +303,27 @@ const ways: readonly Way[] = [
   },
   {
     name: 'langchain tools',
-    expected: call,
+    kind: 'tools',
+    ask: async (model, url) =>
+      (await langchain(model, url).bindTools(openaiTools).invoke(toolPrompt)).tool_calls?.map(
+        ({ name, args }) => ({ name, input: args as unknown }),
+      ),
+  },
+  {
+    name: 'langchain tools in a stream',
+    kind: 'tools',
     async ask(model, url) {
-      const made = (await langchain(model, url).bindTools(openaiTools).invoke(toolPrompt))
-        .tool_calls?.[0];
-      return { name: made?.name, input: made?.args as unknown };
+      let all: AIMessageChunk | undefined;
+      for await (const chunk of await langchain(model, url)
+        .bindTools(openaiTools)
+        .stream(toolPrompt))
+        all = all === undefined ? chunk : concat(all, chunk);
+      return all?.tool_calls?.map(({ name, args }) => ({ name, input: args as unknown }));
     },
   },
   {
     name: 'langchain embeddings',
-    expected: embedded.map((text, at) => [
-      text.length / 128,
-      (text.codePointAt(0) ?? 0) / 128,
-      at / 128,
-    ]),
+    kind: 'embeddings',
     ask: (model, url) =>
       new OpenAIEmbeddings({
         model,
@@ -248,14 +334,14 @@ const ways: readonly Way[] = [
   },
   {
     name: 'ollama chat',
-    expected: whole,
+    kind: 'text',
     ask: async (model, url) =>
       (await ollama(url).chat({ model, messages: [{ role: 'user', content: prompt }] })).message
         .content,
   },
   {
     name: 'ollama stream',
-    expected: whole,
+    kind: 'text',
     async ask(model, url) {
       let text = '';
       for await (const part of await ollama(url).chat({
@@ -269,53 +355,68 @@ const ways: readonly Way[] = [
   },
   {
     name: 'ollama tools',
-    expected: call,
+    kind: 'tools',
     async ask(model, url) {
-      const tools = [
-        {
-          type: 'function',
-          function: {
-            name: 'weather',
-            description: '',
-            parameters: { type: 'object', properties: {} },
-          },
-        },
-      ];
-      const made = (
-        await ollama(url).chat({ model, tools, messages: [{ role: 'user', content: toolPrompt }] })
-      ).message.tool_calls?.[0];
-      return { name: made?.function.name, input: made?.function.arguments as unknown };
+      const tools = toolNames.map((name) => ({
+        type: 'function',
+        function: { name, description: '', parameters: { type: 'object', properties: {} } },
+      }));
+      const { message } = await ollama(url).chat({
+        model,
+        tools,
+        messages: [{ role: 'user', content: toolPrompt }],
+      });
+      return message.tool_calls?.map(({ function: { name, arguments: input } }) => ({
+        name,
+        input: input as unknown,
+      }));
     },
   },
   {
     name: 'ollama embeddings',
-    expected: embedded.map((text, at) => [
-      text.length / 128,
-      (text.codePointAt(0) ?? 0) / 128,
-      at / 128,
-    ]),
+    kind: 'embeddings',
     ask: async (model, url) => (await ollama(url).embed({ model, input: embedded })).embeddings,
   },
   {
     name: 'curl',
-    expected: whole,
+    kind: 'text',
     async ask(model, url) {
-      const body = JSON.stringify({ model, messages: [{ role: 'user', content: prompt }] });
-      const { stdout } = await promisify(execFile)('curl', [
-        '-sS',
-        '--fail',
-        '-d',
-        body,
-        `${url}/v1/chat/completions`,
-      ]);
-      return (JSON.parse(stdout) as { choices: { message: { content: string } }[] }).choices[0]
-        ?.message.content;
+      const messages = [{ role: 'user', content: prompt }];
+      const answer = JSON.parse(await curl(url, { model, messages })) as OpenAI.ChatCompletion;
+      return answer.choices[0]?.message.content;
+    },
+  },
+  {
+    name: 'curl stream',
+    kind: 'text',
+    async ask(model, url) {
+      const messages = [{ role: 'user', content: prompt }];
+      const lines = (await curl(url, { model, messages, stream: true })).split('\n');
+      const events = lines.flatMap((line) => (line.startsWith('data: ') ? [line.slice(6)] : []));
+      if (events.at(-1) !== '[DONE]') throw new Error('there is no end mark');
+      const chunks = events
+        .slice(0, -1)
+        .map((one) => JSON.parse(one) as OpenAI.ChatCompletionChunk);
+      return chunks.map(({ choices: [choice] }) => choice?.delta.content ?? '').join('');
     },
   },
 ];
 
+/** What each way gives when all is well. */
+const expected = {
+  text: whole,
+  tools: calls,
+  embeddings: embedded.map((text, at) => [
+    text.length / 128,
+    (text.codePointAt(0) ?? 0) / 128,
+    at / 128,
+  ]),
+} as const;
+
 /** What a request cannot survive when there is no other target. */
 const fatal: readonly Fault[] = [
+  { kind: 'mute' },
+  { kind: 'http-1.0-cut' },
   { kind: 'cut' },
   { kind: 'clean-end' },
   { kind: 'stall' },
@@ -327,8 +428,12 @@ const fatal: readonly Fault[] = [
   { kind: 'status', status: 401 },
 ];
 
-/** What it survives. */
-const harmless: readonly (readonly [string, readonly (Fault | undefined)[]])[] = [
+/** What it survives, and which ways can see it. */
+const harmless: readonly (readonly [
+  string,
+  readonly (Fault | undefined)[],
+  ('text' | 'tools' | 'embeddings')?,
+])[] = [
   ['nothing wrong', [undefined]],
   ['a slow first token', [{ kind: 'slow-first', ms: 300 }]],
   ['a 429 without a time, then an answer', [{ kind: 'status', status: 429 }, undefined]],
@@ -336,7 +441,16 @@ const harmless: readonly (readonly [string, readonly (Fault | undefined)[]])[] =
   ['a reset, then an answer', [{ kind: 'reset' }, undefined]],
   ['keep-alive comments', [{ kind: 'comments' }]],
   ['no end mark', [{ kind: 'no-done' }]],
+  ['two end marks', [{ kind: 'double-done' }]],
   ['no usage', [{ kind: 'no-usage' }]],
+  ['usage that cannot be', [{ kind: 'wrong-usage' }]],
+  ['lines that end in two characters', [{ kind: 'crlf' }]],
+  ['characters in two packets', [{ kind: 'split-utf8' }]],
+  ['HTTP/1.0', [{ kind: 'http-1.0' }]],
+  ['calls without an index', [{ kind: 'no-index' }], 'tools'],
+  ['calls without an id', [{ kind: 'no-id' }], 'tools'],
+  ['calls that are all the first', [{ kind: 'index-zero' }], 'tools'],
+  ['calls and "stop"', [{ kind: 'stop-with-tools' }], 'tools'],
 ];
 
 const described = (fault: Fault): string =>
@@ -346,25 +460,37 @@ const described = (fault: Fault): string =>
 
 test.concurrent.each(ways)(
   '$name: whole when the target is well, and after what can be mended',
-  async ({ ask, expected }) => {
+  async ({ ask, kind }) => {
+    const seen = harmless.filter(([, , only]) => only === undefined || only === kind);
     const told = await Promise.all(
-      harmless.map(async ([name, script]) => {
+      seen.map(async ([name, script]) => {
         const model = nextModel();
         patient.providers[0]?.scriptFor(model, ...script);
         return [name, await ask(model, patient.url)];
       }),
     );
-    expect(told).toEqual(harmless.map(([name]) => [name, expected]));
+    expect(told).toEqual(seen.map(([name]) => [name, expected[kind]]));
+  },
+);
+
+test.concurrent.each(ways.filter(({ kind }) => kind === 'text'))(
+  '$name: whole with a piece of a million characters',
+  async ({ ask }) => {
+    const model = nextModel();
+    patient.providers[0]?.scriptFor(model, { kind: 'huge' });
+    const answer = String(await ask(model, patient.url));
+    // Compared by itself: a difference of a million characters is not to be printed.
+    expect([answer.length, answer === huge]).toEqual([huge.length, true]);
   },
 );
 
 test.concurrent.each(ways)('$name: an error when the answer is not whole', async ({ ask }) => {
   const told = await Promise.all(
-    fatal.map(async (fault) => {
-      const model = nextModel();
-      hasty.providers[0]?.alwaysFor(model, fault);
+    [...fatal, undefined].map(async (fault) => {
+      const model = fault === undefined ? 'unreachable' : nextModel();
+      if (fault !== undefined) hasty.providers[0]?.alwaysFor(model, fault);
       return [
-        described(fault),
+        fault === undefined ? 'a refused connection' : described(fault),
         await ask(model, hasty.url).then(
           (answer) => ({ answer }),
           () => 'error',
@@ -372,5 +498,6 @@ test.concurrent.each(ways)('$name: an error when the answer is not whole', async
       ];
     }),
   );
-  expect(told).toEqual(fatal.map((fault) => [described(fault), 'error']));
+  const names = [...fatal.map(described), 'a refused connection'];
+  expect(told).toEqual(names.map((name) => [name, 'error']));
 });

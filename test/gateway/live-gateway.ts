@@ -30,6 +30,7 @@ export async function startGateway(
   config: Partial<ConfigFile> = {},
   target: Partial<ConfigFile['targets'][number]> = {},
   environment: NodeJS.ProcessEnv = {},
+  others: ConfigFile['targets'] = [],
 ): Promise<LiveGateway> {
   const providers = await Promise.all(Array.from({ length: count }, () => startProvider()));
   const reports: string[] = [];
@@ -37,15 +38,18 @@ export async function startGateway(
     config: resolveConfig(
       {
         http: { port: 0 },
-        targets: providers.map(({ url }, at) => ({
-          name: `stand-in-${at}`,
-          kind: 'openai',
-          url,
-          apiKeyEnv: 'PLANTED_KEY',
-          models: ['small', 'large'],
-          ...limits,
-          ...target,
-        })),
+        targets: [
+          ...others,
+          ...providers.map(({ url }, at) => ({
+            name: `stand-in-${at}`,
+            kind: 'openai' as const,
+            url,
+            apiKeyEnv: 'PLANTED_KEY',
+            models: ['small', 'large'],
+            ...limits,
+            ...target,
+          })),
+        ],
         ...config,
       },
       { PLANTED_KEY: plantedKey, ...environment },

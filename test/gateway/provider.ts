@@ -34,13 +34,21 @@ export type Fault =
   | { readonly kind: 'index-zero' }
   | { readonly kind: 'stop-with-tools' }
   | { readonly kind: 'no-usage' }
+  /** Says that it used nothing, less than nothing, or something that is no number. */
+  | { readonly kind: 'wrong-usage' }
   | { readonly kind: 'no-done' }
   | { readonly kind: 'double-done' }
   | { readonly kind: 'crlf' }
+  /** Sends every byte by itself. */
   | { readonly kind: 'bytes' }
+  /** Sends every character of several bytes in two packets. */
+  | { readonly kind: 'split-utf8' }
   | { readonly kind: 'comments' }
   | { readonly kind: 'huge' }
-  | { readonly kind: 'http-1.0' };
+  /** Answers in HTTP/1.0: no length, and the end of the connection ends the answer. */
+  | { readonly kind: 'http-1.0' }
+  /** The same, and the connection ends in the middle. */
+  | { readonly kind: 'http-1.0-cut' };
 
 /** What a request was, as the provider saw it. */
 export interface Seen {
@@ -275,14 +283,19 @@ async function chat(
     return;
   }
   entry.billed = usage;
+  const isHuge = fault?.kind === 'huge';
+  const middle = Math.ceil(words.length / 2);
+  const content = isHuge
+    ? [...words.slice(0, middle), 'h'.repeat(hugeLength), ...words.slice(middle)].join('')
+    : words.join('');
   const message = {
     role: 'assistant',
-    content: rule.calls.length > 0 ? null : words.join(''),
+    content: rule.calls.length > 0 ? null : content,
     ...(rule.calls.length === 0
       ? {}
       : {
           tool_calls: rule.calls.map(({ name, input }, at) => ({
-            id: `c${at}`,
+            ...(fault?.kind === 'no-id' ? {} : { id: `c${at}` }),
             type: 'function',
             function: { name, arguments: input },
           })),
@@ -294,26 +307,115 @@ async function chat(
     created: 1,
     model: body['model'],
     choices: [{ index: 0, message, finish_reason: fault?.kind === 'clean-end' ? null : finish }],
-    ...(fault?.kind === 'no-usage'
-      ? {}
-      : { usage: { ...usage, total_tokens: usage.prompt_tokens + usage.completion_tokens } }),
+    ...usageField(fault, usage),
   };
-  const text = JSON.stringify(answer);
-  if (fault?.kind === 'malformed')
-    return send(response, 200, `${text.slice(0, -10)}`, { 'content-type': 'application/json' });
   if (fault?.kind === 'error-event' || fault?.kind === 'finish-error')
     return send(response, 200, { error: { message: 'gave up', code: 502 } });
-  if (fault?.kind === 'cut' || fault?.kind === 'stall') {
-    response.writeHead(200, {
-      'content-type': 'application/json',
-      'content-length': Buffer.byteLength(text),
-    });
-    response.write(text.slice(0, text.length / 2));
-    if (fault.kind === 'cut') setTimeout(() => response.destroy(), 5);
-    return;
+  await sendWhole(response, entry, fault, answer);
+}
+
+/** Characters of the piece that is much too long. */
+export const hugeLength = 1_000_000;
+
+/** What is reported of the tokens, as a field of an answer. */
+function usageField(
+  fault: Fault | undefined,
+  usage: { readonly prompt_tokens: number; readonly completion_tokens?: number },
+): { readonly usage?: unknown } {
+  if (fault?.kind === 'no-usage') return {};
+  const { prompt_tokens: prompt, completion_tokens: completion } = usage;
+  if (fault?.kind !== 'wrong-usage')
+    return { usage: { ...usage, total_tokens: prompt + (completion ?? 0) } };
+  const wrong = [
+    { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 },
+    { prompt_tokens: -5, completion_tokens: 'many', total_tokens: null },
+    { prompt_tokens: 1e300, completion_tokens: 1e300, total_tokens: 1e300 },
+  ];
+  return { usage: wrong[prompt % wrong.length] };
+}
+
+/** Sends an answer that is no stream, as the fault has it. */
+async function sendWhole(
+  response: ServerResponse,
+  entry: Seen,
+  fault: Fault | undefined,
+  answer: unknown,
+): Promise<void> {
+  const text = JSON.stringify(answer);
+  const type = { 'content-type': 'application/json' };
+  const half = text.slice(0, text.length / 2);
+  switch (fault?.kind) {
+    case 'malformed':
+      return send(response, 200, text.slice(0, -10), type);
+    case 'cut':
+    case 'stall':
+      response.writeHead(200, { ...type, 'content-length': Buffer.byteLength(text) });
+      response.write(half);
+      if (fault.kind === 'cut') setTimeout(() => response.destroy(), 5);
+      return;
+    case 'http-1.0':
+    case 'http-1.0-cut': {
+      const out = plainly(response);
+      out.writeHead(200, type);
+      out.write(fault.kind === 'http-1.0' ? text : half);
+      entry.isComplete = fault.kind === 'http-1.0';
+      out.end();
+      return;
+    }
+    case 'bytes':
+    case 'split-utf8':
+      response.writeHead(200, type);
+      await writeSlowly(response, text, fault.kind);
+      break;
+    default:
+      entry.isComplete = fault?.kind !== 'clean-end';
+      return send(response, 200, answer);
   }
   entry.isComplete = true;
-  send(response, 200, answer);
+  response.end();
+}
+
+/** What of a response a stream needs. */
+type Out = Pick<ServerResponse, 'write' | 'end' | 'destroy' | 'on'> & {
+  writeHead(status: number, headers: Record<string, string>): unknown;
+  readonly socket: { readonly writable: boolean } | null;
+};
+
+/** The response in HTTP/1.0, which Node's server does not speak: written to the connection as it is. */
+function plainly({ socket }: ServerResponse): Out {
+  if (socket === null) throw new Error('the connection is gone');
+  return {
+    socket,
+    writeHead(status: number, headers: Record<string, string>) {
+      const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+      socket.write(`HTTP/1.0 ${status} OK\r\n${lines.join('')}\r\n`);
+    },
+    write: socket.write.bind(socket),
+    end: socket.end.bind(socket),
+    destroy: socket.destroy.bind(socket),
+    on: socket.on.bind(socket),
+  } as unknown as Out;
+}
+
+/** Writes a text in pieces that no reader expects. */
+async function writeSlowly(
+  out: Pick<Out, 'write'>,
+  text: string,
+  how: 'bytes' | 'split-utf8',
+): Promise<void> {
+  const bytes = Buffer.from(text);
+  let from = 0;
+  for (let at = 1; at <= bytes.length; at += 1) {
+    // 10xxxxxx: inside a character.
+    const isInside = ((bytes[at] ?? 0) & 0xc0) === 0x80;
+    if (at < bytes.length && how === 'split-utf8' && !isInside) continue;
+    out.write(bytes.subarray(from, at));
+    from = at;
+    await new Promise<void>((go) => {
+      if (how === 'bytes') setImmediate(go);
+      else setTimeout(go, 2);
+    });
+  }
 }
 
 interface StreamParts {
@@ -331,23 +433,18 @@ async function streamChat(
   parts: StreamParts,
 ): Promise<void> {
   const { provider, words, calls, finish, usage } = parts;
+  const isOld = fault?.kind === 'http-1.0' || fault?.kind === 'http-1.0-cut';
+  const out: Out = isOld ? plainly(response) : response;
   const end = fault?.kind === 'crlf' ? '\r\n\r\n' : '\n\n';
   let isGone = false;
-  response.on('close', () => {
+  out.on('close', () => {
     isGone = true;
   });
-  response.writeHead(200, {
-    'content-type': 'text/event-stream',
-    ...(fault?.kind === 'http-1.0' ? { connection: 'close' } : {}),
-  });
+  out.writeHead(200, { 'content-type': 'text/event-stream' });
   const write = async (text: string): Promise<void> => {
-    if (fault?.kind !== 'bytes') return void response.write(text);
-    for (const byte of Buffer.from(text)) {
-      response.write(Buffer.from([byte]));
-      await new Promise<void>((go) => {
-        setImmediate(go);
-      });
-    }
+    if (fault?.kind === 'bytes' || fault?.kind === 'split-utf8')
+      return writeSlowly(out, text, fault.kind);
+    out.write(text);
   };
   const chunk = (delta: unknown, reason: string | null = null, extra: object = {}): Promise<void> =>
     write(
@@ -381,25 +478,25 @@ async function streamChat(
     if (provider.pieceMs > 0) await pause(provider.pieceMs);
     await chunk(piece);
     // What is written to a connection that is closed goes nowhere.
-    if (isGone || response.socket?.writable !== true) return bill();
+    if (isGone || out.socket?.writable !== true) return bill();
     sent += 1;
     entry.sent = sent;
     if (at + 1 !== middle) continue;
     bill();
     if (fault?.kind === 'stall') return;
-    if (fault?.kind === 'cut') return void setTimeout(() => response.destroy(), 5);
-    if (fault?.kind === 'clean-end') return void response.end();
+    if (fault?.kind === 'cut') return void setTimeout(() => out.destroy(), 5);
+    if (fault?.kind === 'clean-end' || fault?.kind === 'http-1.0-cut') return void out.end();
     if (fault?.kind === 'malformed')
-      return void response.end(`data: {"choices":[{"delta":{"content":"x${end}data: [DONE]${end}`);
+      return void out.end(`data: {"choices":[{"delta":{"content":"x${end}data: [DONE]${end}`);
     if (fault?.kind === 'error-event')
-      return void response.end(
+      return void out.end(
         `data: ${JSON.stringify({ error: { message: 'gave up', code: 'server_error' } })}${end}`,
       );
     if (fault?.kind === 'finish-error') {
       await chunk({}, 'error', { error: { message: 'gave up', code: 502 } });
-      return void response.end(`data: [DONE]${end}`);
+      return void out.end(`data: [DONE]${end}`);
     }
-    if (fault?.kind === 'huge') await chunk({ content: 'h'.repeat(1_000_000) });
+    if (fault?.kind === 'huge') await chunk({ content: 'h'.repeat(hugeLength) });
     if (fault?.kind === 'comments') await write(': STILL WORKING\n\n');
   }
   sent = usage.completion_tokens;
@@ -410,16 +507,20 @@ async function streamChat(
     true;
   if (wantsUsage && fault?.kind !== 'no-usage') {
     await write(
-      `data: ${JSON.stringify({ id: 'x', object: 'chat.completion.chunk', created: 1, model: entry.body['model'], choices: [], usage: { ...usage, total_tokens: usage.prompt_tokens + usage.completion_tokens } })}${end}`,
+      `data: ${JSON.stringify({ id: 'x', object: 'chat.completion.chunk', created: 1, model: entry.body['model'], choices: [], ...usageField(fault, usage) })}${end}`,
     );
   }
   if (fault?.kind !== 'no-done') await write(`data: [DONE]${end}`);
   if (fault?.kind === 'double-done') await write(`data: [DONE]${end}`);
   entry.isComplete = true;
-  response.end();
+  out.end();
 }
 
-function embed(response: ServerResponse, entry: Seen, fault: Fault | undefined): void {
+async function embed(
+  response: ServerResponse,
+  entry: Seen,
+  fault: Fault | undefined,
+): Promise<void> {
   const { input } = entry.body;
   const texts = (Array.isArray(input) ? input : [input]) as string[];
   const data = texts.map((text, index) => ({
@@ -427,25 +528,15 @@ function embed(response: ServerResponse, entry: Seen, fault: Fault | undefined):
     index,
     embedding: [text.length, text.codePointAt(0) ?? 0, index].map((number) => number / 128),
   }));
-  const usage = { prompt_tokens: tokensOf(entry.body), total_tokens: tokensOf(entry.body) };
-  entry.billed = { prompt_tokens: usage.prompt_tokens, completion_tokens: 0 };
-  const whole = { object: 'list', data, model: entry.body['model'], usage };
-  const text = JSON.stringify(whole);
-  if (fault?.kind === 'clean-end')
-    return send(response, 200, { ...whole, data: data.slice(0, -1) });
-  if (fault?.kind === 'malformed')
-    return send(response, 200, text.slice(0, -10), { 'content-type': 'application/json' });
+  const usage = { prompt_tokens: tokensOf(entry.body) };
+  entry.billed = { ...usage, completion_tokens: 0 };
+  const whole = {
+    object: 'list',
+    data: fault?.kind === 'clean-end' ? data.slice(0, -1) : data,
+    model: entry.body['model'],
+    ...usageField(fault, usage),
+  };
   if (fault?.kind === 'error-event' || fault?.kind === 'finish-error')
     return send(response, 200, { error: { message: 'gave up', code: 502 } });
-  if (fault?.kind === 'cut' || fault?.kind === 'stall') {
-    response.writeHead(200, {
-      'content-type': 'application/json',
-      'content-length': Buffer.byteLength(text),
-    });
-    response.write(text.slice(0, text.length / 2));
-    if (fault.kind === 'cut') setTimeout(() => response.destroy(), 5);
-    return;
-  }
-  entry.isComplete = true;
-  send(response, 200, whole);
+  await sendWhole(response, entry, fault, whole);
 }
