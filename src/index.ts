@@ -139,6 +139,7 @@ export type { Kv, KvEntry, KvExpectation, KvSwap } from './agent/kv.ts';
 export { createFence } from './agent/lock.ts';
 export type { Fence, Held, LockOptions, SemaphoreOptions } from './agent/lock.ts';
 export type { BarrierOptions, Sequence } from './agent/meeting.ts';
+export { version } from './runtime/version.ts';
 export { MycelError, errorCatalogue } from './kernel/errors.ts';
 export type { ErrorCode } from './kernel/errors.ts';
 export { isNodeId, parseNodeId } from './kernel/ids.ts';

@@ -2,6 +2,8 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
+import { version } from 'mycel';
+
 import type { PrincipalConfig } from '../config/load.ts';
 import { isObject, textOf } from '../events.ts';
 import type { JsonObject } from '../events.ts';
@@ -77,7 +79,7 @@ async function answer(method: string, params: JsonObject, call: ToolsCall): Prom
       return {
         protocolVersion: versions.includes(wanted) ? wanted : versions[0],
         capabilities: { tools: {} },
-        serverInfo: { name: 'mycel-gateway', version: '1' },
+        serverInfo: { name: 'mycel-gateway', version },
         instructions: 'Tools are actions of services on the devices of one mesh.',
       };
     }

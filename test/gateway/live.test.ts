@@ -3,10 +3,17 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import * as z from 'zod/mini';
+
+import { action } from '../../src/agent/service.ts';
+import { version } from '../../src/runtime/version.ts';
 
 import { bundleMycel } from '../device/live-mycel.ts';
 import type { Live, Mycel } from '../device/live-mycel.ts';
+import { createLoopback } from '../runtime/loopback.ts';
 import { chatOf, plantedKey } from './live-gateway.ts';
 import { startProvider } from './provider.ts';
 import type { Provider } from './provider.ts';
@@ -23,7 +30,7 @@ afterAll(async () => {
 });
 
 const token = 'tk-planted-8812b3';
-const env = { LAB_KEY: plantedKey, BENCH_TOKEN: token };
+const env = { LAB_KEY: plantedKey, BENCH_TOKEN: token, GUEST_TOKEN: 'gt-1' };
 
 async function up(config: string, name: string): Promise<{ live: Live; url: string }> {
   const live = mycel.start(
@@ -119,6 +126,77 @@ principals:
   expect(everything).not.toContain(plantedKey);
   expect(everything).not.toContain(token);
 }, 120_000);
+
+test('offers the services of its mesh to MCP clients, for whom they were named', async () => {
+  const config = join(mycel.home, 'mcp.yaml');
+  await writeFile(
+    config,
+    `http: { host: 127.0.0.1, port: 0 }
+targets:
+  - { name: lab, kind: openai, url: "${provider.url}", apiKeyEnv: LAB_KEY, models: [small] }
+principals:
+  - { name: bench, tokenEnv: BENCH_TOKEN }
+  - { name: guest, tokenEnv: GUEST_TOKEN }
+mcp:
+  tools:
+    - { action: lamp.read, effect: false }
+    - { action: lamp.set, principals: [bench] }
+`,
+  );
+  const { live, url } = await up(config, 'm');
+  const invited = await mycel.run(['invite', '--json', '--data-dir', mycel.dir('m')]);
+  const { invite } = JSON.parse(invited.out) as { invite: string };
+  // A device of somebody's own program, in this process.
+  const loopback = await createLoopback();
+  try {
+    const device = await loopback.build('device', { join: invite });
+    let level = 3;
+    device.service({
+      name: 'lamp',
+      version: '2.0.0',
+      actions: {
+        read: action({ input: z.object({}), output: z.object({ level: z.number() }) }, () => ({
+          level,
+        })),
+        set: action(
+          { input: z.object({ level: z.number() }), output: z.string() },
+          (given) => `it was ${[level, (level = given.level)][0]}`,
+        ),
+      },
+    });
+    await device.start();
+    const connect = async (bearer: string): Promise<Client> => {
+      const client = new Client({ name: 'test', version: '1' });
+      const transport = new StreamableHTTPClientTransport(new URL(`${url}/mcp`), {
+        requestInit: { headers: { authorization: `Bearer ${bearer}` } },
+      });
+      await client.connect(transport as never);
+      return client;
+    };
+    const [bench, guest] = [await connect(token), await connect('gt-1')];
+    await vi.waitFor(
+      async () =>
+        expect((await bench.listTools()).tools.map(({ name }) => name)).toEqual([
+          'lamp_read',
+          'lamp_set',
+        ]),
+      { timeout: 15_000, interval: 50 },
+    );
+    expect((await guest.listTools()).tools.map(({ name }) => name)).toEqual(['lamp_read']);
+    const set = { name: 'lamp_set', arguments: { level: 8 } };
+    expect(await guest.callTool(set)).toMatchObject({ isError: true });
+    expect(await bench.callTool(set)).toMatchObject({ content: [{ text: '"it was 3"' }] });
+    expect(await guest.callTool({ name: 'lamp_read', arguments: {} })).toMatchObject({
+      structuredContent: { level: 8 },
+    });
+    expect(bench.getServerVersion()).toEqual({ name: 'mycel-gateway', version });
+    await Promise.all([bench.close(), guest.close()]);
+  } finally {
+    await loopback[Symbol.asyncDispose]();
+  }
+  live.child.kill('SIGTERM');
+  expect((await live.ended).code).toBe(0);
+}, 60_000);
 
 test('says in one line what is wrong with a configuration, and with a target', async () => {
   const config = join(mycel.home, 'bad.yaml');

@@ -10,6 +10,7 @@ import { parseConfig, resolveConfig } from '../../gateway/config/load.ts';
 import type { ConfigFile } from '../../gateway/config/schema.ts';
 import { openGateway } from '../../gateway/gateway.ts';
 import type { GatewayOptions } from '../../gateway/gateway.ts';
+import { version } from '../../src/runtime/version.ts';
 import { createStage } from '../runtime/services/stage.ts';
 
 const closers: (() => Promise<void>)[] = [];
@@ -84,6 +85,7 @@ async function start(
 test('sees the actions that were named, typed as their service types them, and calls them', async () => {
   const { connect } = await start([{ action: 'lamp.read', effect: false }, 'lamp.watch']);
   const ann = await connect('token-of-ann');
+  expect(ann.getServerVersion()).toEqual({ name: 'mycel-gateway', version });
   const { tools } = await ann.listTools();
   expect(tools.map(({ name, inputSchema }) => [name, inputSchema])).toEqual([
     [

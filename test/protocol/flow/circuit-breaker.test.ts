@@ -56,6 +56,32 @@ describe('a breaker', () => {
     expect(breaker.admit(5_002)).toBe(true);
   });
 
+  test('a hint that the target is back lets one trial through at once, and no more', () => {
+    const breaker = createBreaker();
+    breaker.hint(0);
+    expect(breaker.state(0)).toEqual({ phase: 'closed' });
+    for (const at of [10, 10, 10]) breaker.failed(at);
+    expect([breaker.isReady(1_000), breaker.state(1_000)]).toEqual([
+      false,
+      { phase: 'open', until: 5_010 },
+    ]);
+    breaker.hint(1_000);
+    expect(breaker.admit(1_000)).toBe(true);
+    // While it is tried, another hint says nothing new.
+    breaker.hint(1_001);
+    expect([breaker.admit(1_001), breaker.state(1_001)]).toEqual([
+      false,
+      { phase: 'trial', since: 1_000 },
+    ]);
+    // The hint was wrong: it stays open twice as long as before.
+    breaker.failed(1_100);
+    expect(breaker.state(1_100)).toEqual({ phase: 'open', until: 11_100 });
+    breaker.hint(2_000);
+    expect(breaker.admit(2_000)).toBe(true);
+    breaker.began(2_001);
+    expect(breaker.state(2_001)).toEqual({ phase: 'closed' });
+  });
+
   test('what the target itself asked for is never shortened', () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 1, max: 10_000 }), { minLength: 1 }), (blocks) => {
@@ -72,7 +98,7 @@ describe('a breaker', () => {
   });
 
   test('lets exactly one through at a time while it tries, whatever happened before', () => {
-    const event = fc.constantFrom('failed', 'succeeded', 'began', 'abandoned');
+    const event = fc.constantFrom('failed', 'succeeded', 'began', 'abandoned', 'hint');
     fc.assert(
       fc.property(fc.array(fc.tuple(fc.nat(9_000), event), { maxLength: 60 }), (history) => {
         const breaker = createBreaker();
