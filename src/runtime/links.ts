@@ -347,6 +347,8 @@ export function createLinks(wires: LinkWires): Links {
       } else {
         const isMove = chosen.has(peer);
         chosen.set(peer, link);
+        // The hello must not wait for the end of the turn: full frames of data would be there before it.
+        if (link.isDirty) flush(link);
         if (isMove) lanes.moved(peer);
       }
     },

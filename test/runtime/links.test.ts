@@ -4,7 +4,7 @@ import { createMemoryClock } from '../../src/adapters/memory/clock.ts';
 import { createMemoryLinkNetwork } from '../../src/adapters/memory/link.ts';
 import { createMemoryLog } from '../../src/adapters/memory/log.ts';
 import { createMetrics } from '../../src/adapters/system/metrics.ts';
-import type { LinkSession } from '../../src/ports/link.ts';
+import type { Lane, LinkSession } from '../../src/ports/link.ts';
 import { createChannelTable } from '../../src/protocol/channels/channel-table.ts';
 import { createLinks } from '../../src/runtime/links.ts';
 import { linkPaces } from '../../src/runtime/link-wires.ts';
@@ -41,8 +41,14 @@ function frameOf(...records: readonly Uint8Array[]): Uint8Array {
   return writer.take() ?? new Uint8Array();
 }
 
-/** Bob's table, and a session by which Ann can say what she likes. */
-async function stage(greeted: (links: ReturnType<typeof createLinks>, link: LinkInfo) => void) {
+/**
+ * Bob's table, and a session by which Ann can say what she likes. `sent`: she says her hello at once, and here is on which lanes
+ * Bob sends.
+ */
+async function stage(
+  greeted: (links: ReturnType<typeof createLinks>, link: LinkInfo) => void,
+  sent?: Lane[],
+) {
   const network = createMemoryLinkNetwork();
   const metrics = createMetrics();
   const heard: string[] = [];
@@ -71,7 +77,19 @@ async function stage(greeted: (links: ReturnType<typeof createLinks>, link: Link
     ...known,
     node: bobId,
     address: place(1),
-    handlers: { ...links, opened: (session) => void links.opened(session) },
+    handlers: {
+      ...links,
+      opened(session) {
+        if (sent === undefined) return void links.opened(session);
+        const send: LinkSession['send'] = (lane, frame) => {
+          sent.push(lane);
+          return session.send(lane, frame);
+        };
+        const watched = { ...session, send };
+        links.opened(watched);
+        links.frame(watched, 'control', frameOf(encodeControl(hello)));
+      },
+    },
   });
   const ann = network.join({ ...known, node: annId, address: place(2), handlers: ignore });
   const session: LinkSession = await ann.dial(bobId, [place(1)], AbortSignal.timeout(5_000));
@@ -105,6 +123,30 @@ test('nothing counts before the hello, by which a peer is judged', async () => {
   session.send('data', frameOf(message));
   await until(() => heard.length === 2);
   expect(heard).toEqual(['bye', 'a/b']);
+});
+
+test('the hello goes before data, also when the peer says its own in the turn in which the link opens', async () => {
+  const lanes: Lane[] = [];
+  const big = encodeEnvelope({
+    ttl: 3,
+    class: 'signal',
+    retain: false,
+    origin: bobId,
+    boot: 1,
+    seq: 1,
+    skipped: 0,
+    hlc: { wallMs: 1, count: 0 },
+    topic: 'a/b',
+    payload: new Uint8Array(12_000),
+    passage: undefined,
+  });
+  await stage((links, link) => {
+    links.choose(annId, link.id);
+    const { data } = createChannelTable([]).builtIn;
+    for (let at = 0; at < 4; at += 1) links.data(annId, big, data, () => `${at}`);
+  }, lanes);
+  await until(() => lanes.length >= 4);
+  expect(lanes[0]).toBe('control');
 });
 
 test('a node of an older minor version says less in its hello and is spoken with all the same', async () => {
