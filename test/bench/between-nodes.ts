@@ -5,7 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { NodePlan } from './node-end.ts';
+import type { ControlTimes, NodePlan } from './node-end.ts';
 import { median, quantile, row, type Row } from './row.ts';
 import { answer } from './throughput.ts';
 
@@ -17,7 +17,8 @@ export async function betweenNodes(options: {
   readonly rounds: number;
   readonly seconds: number;
 }): Promise<readonly Row[]> {
-  const control: { idle: number[]; busy: number[] } = { idle: [], busy: [] };
+  const control = { idle: [] as number[], busy: [] as number[] };
+  let incidents = 0;
   const fanout: Record<'fanout-mesh' | 'fanout-aedes', number[]> = {
     'fanout-mesh': [],
     'fanout-aedes': [],
@@ -25,9 +26,10 @@ export async function betweenNodes(options: {
   for (let at = 0; at < options.rounds; at += 1) {
     await run(async (start) => {
       const invite = String(await start('echo', ''));
-      const { idle, busy } = (await start('bulk', invite)) as typeof control;
-      control.idle.push(...idle);
-      control.busy.push(...busy);
+      const times = (await start('bulk', invite)) as ControlTimes;
+      control.idle.push(...times.idle);
+      control.busy.push(...times.busy);
+      incidents += times.incidents;
     }, options.seconds);
     for (const what of ['fanout-aedes', 'fanout-mesh'] as const) {
       await run(async (start) => {
@@ -39,6 +41,10 @@ export async function betweenNodes(options: {
     row('control-p99-under-bulk', 64, quantile(control.busy, 0.99), 'ms', {
       name: 'the same without bulk',
       value: quantile(control.idle, 0.99),
+    }),
+    row('head-of-line', 64, control.busy.length - incidents, 'without an incident', {
+      name: 'control messages sent under bulk',
+      value: control.busy.length,
     }),
     row('fanout-100', 64, median(fanout['fanout-mesh']), 'msg/s', {
       name: '100 mqtt.js on one aedes',

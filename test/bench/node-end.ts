@@ -19,6 +19,13 @@ export interface NodePlan {
   readonly target: string;
 }
 
+/** Round trips of control in ms, and how often a control frame waited for data ahead of it for too long. */
+export interface ControlTimes {
+  readonly idle: readonly number[];
+  readonly busy: readonly number[];
+  readonly incidents: number;
+}
+
 /** Content that the other end fetches again and again. */
 const bulkMiB = 4;
 let bulkBytes = 0;
@@ -72,7 +79,7 @@ async function fetchForEver(node: Node, hash: string): Promise<void> {
 }
 
 /** Round trips of urgent questions: alone, then while `data` is saturated. */
-async function bulk(): Promise<{ readonly idle: number[]; readonly busy: number[] }> {
+async function bulk(): Promise<ControlTimes> {
   const node = await up('bulk', plan.target);
   let answered = (_at: number): void => {};
   node.subscribe('answer', ({ payload }) =>
@@ -104,7 +111,7 @@ async function bulk(): Promise<{ readonly idle: number[]; readonly busy: number[
   await node.publish('bulk', hash);
   await sleep(1_000);
   const busy = await rounds(plan.seconds * 1_000);
-  return { idle, busy };
+  return { idle, busy, incidents: node.status().headOfLine.incidents };
 }
 
 async function clientsOf(ports: readonly number[], heard: () => void): Promise<MqttClient[]> {

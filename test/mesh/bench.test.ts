@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { expect, onTestFinished, test } from 'vitest';
 
 const parts = [
-  { only: 'nodes', rows: ['control-p99-under-bulk', 'fanout-100'] },
+  { only: 'nodes', rows: ['control-p99-under-bulk', 'head-of-line', 'fanout-100'] },
   {
     only: 'decisions',
     rows: ['commit-p50', 'commits', 'leader-after-kill-p50', 'leader-after-kill-p99'],

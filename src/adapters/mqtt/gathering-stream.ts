@@ -6,6 +6,12 @@ import { Duplex } from 'node:stream';
 /** Bytes handed to the socket at once; its 'drain' after each slice is what shows that a slow reader still reads. */
 export const sliceBytes: number = 64 * 1024;
 
+/**
+ * Bytes taken from the socket in one turn of the loop; the rest waits for the next one. The event loop reads up to 32 times 64
+ * KiB from a socket that has so much before it looks at another one, and everybody else waits for what becomes of it.
+ */
+const turnBytesMax: number = 64 * 1024;
+
 /** How long a closing connection may take to flush its last bytes, in ms. */
 const farewellMs = 2000;
 
@@ -27,6 +33,11 @@ export class GatheringStream extends Duplex {
   readonly #socket: Duplex;
   readonly #translation: Translation;
   readonly #congestedBytes: number;
+  /** What was read and has to wait for the next turn. */
+  #inbox: Buffer[] = [];
+  #isTurnPlanned = false;
+  #isWanted = true;
+  #isEnded = false;
   #outbox: Buffer[] = [];
   #head = 0;
   #taken: ((error?: Error | null) => void) | undefined;
@@ -50,9 +61,12 @@ export class GatheringStream extends Duplex {
     if (socket instanceof Socket) socket.setNoDelay(true);
     socket.on('data', (chunk: Buffer) => this.#received(chunk));
     socket.on('drain', () => this.#drained());
-    socket.on('end', () => this.push(null));
-    socket.on('error', (error: Error) => this.destroy(error));
-    socket.on('close', () => this.destroy());
+    socket.on('end', () => {
+      this.#isEnded = true;
+      if (this.#inbox.length === 0) this.push(null);
+    });
+    socket.on('error', (error: Error) => this.#lost(error));
+    socket.on('close', () => this.#lost());
   }
 
   /** Bytes that the peer has not taken yet. */
@@ -108,7 +122,10 @@ export class GatheringStream extends Duplex {
   }
 
   override _read(): void {
-    this.#socket.resume();
+    const wasWanted = this.#isWanted;
+    this.#isWanted = true;
+    if (this.#isTurnPlanned && !wasWanted) setImmediate(() => this.#turn());
+    if (this.#inbox.length === 0) this.#socket.resume();
   }
 
   override _write(
@@ -152,14 +169,42 @@ export class GatheringStream extends Duplex {
   }
 
   #received(chunk: Buffer): void {
+    if (!this.#isTurnPlanned) this.#use(chunk);
+    else {
+      this.#inbox.push(chunk);
+      this.#socket.pause();
+    }
+    // After a read that was not full the event loop goes on by itself.
+    if (this.#isTurnPlanned || chunk.length < turnBytesMax) return;
+    this.#isTurnPlanned = true;
+    if (this.#isWanted) setImmediate(() => this.#turn());
+  }
+
+  #turn(): void {
+    const chunk = this.#isWanted ? this.#inbox.shift() : undefined;
+    if (chunk !== undefined) this.#use(chunk);
+    // Whoever does not read is waited for without turning round and round.
+    this.#isTurnPlanned = chunk !== undefined || this.#inbox.length > 0;
+    if (this.#isTurnPlanned && this.#isWanted) setImmediate(() => this.#turn());
+    if (this.#inbox.length > 0) return;
+    if (this.#isEnded) this.push(null);
+    else if (this.#isWanted) this.#socket.resume();
+  }
+
+  #use(chunk: Buffer): void {
     if (this.destroyed) return;
     try {
-      let hasRoom = true;
-      for (const part of this.#translation.inbound(chunk)) hasRoom = this.push(part);
-      if (!hasRoom) this.#socket.pause();
+      for (const part of this.#translation.inbound(chunk)) this.#isWanted = this.push(part);
+      if (!this.#isWanted) this.#socket.pause();
     } catch (error) {
       this.destroy(error instanceof Error ? error : new Error(String(error)));
     }
+  }
+
+  /** The socket is gone; what it brought counts. */
+  #lost(error?: Error): void {
+    for (const chunk of this.#inbox.splice(0)) this.#use(chunk);
+    this.destroy(error);
   }
 
   #take(chunks: readonly Buffer[], callback: (error?: Error | null) => void): void {
