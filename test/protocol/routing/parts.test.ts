@@ -108,8 +108,8 @@ describe('a joiner', () => {
           ...(has(10, 11) ? [1] : []),
         ];
         expect(sizes).toEqual(wanted);
-        const last = comes[10] === true || has(6, 10) || !comes.slice(6).includes(true);
-        if (last) expect(joiner.heldBytes()).toBe(0);
+        // After a whole message of its own nothing of an earlier one is kept.
+        if (comes[10] === true) expect(joiner.heldBytes()).toBe(0);
         expect(said.every((one) => one === 'torn')).toBe(true);
       }),
     );
