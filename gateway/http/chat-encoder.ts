@@ -19,7 +19,13 @@ export function createChunkEncoder(id: string, model: string, wantsUsage: boolea
   let usage: Usage | undefined;
   let finish: string | undefined;
 
+  /** What is the same in every chunk is written once: a stream is little else. */
+  const before = `data: ${JSON.stringify(head).slice(0, -1)},"choices":[{"index":0,"delta":`;
+  const after = ',"logprobs":null,"finish_reason":null}]}\n\n';
+
   function chunk(delta: object, finishReason: string | null, extra?: ExtraFields): string {
+    if (finishReason === null && extra === undefined)
+      return `${before}${JSON.stringify(delta)}${after}`;
     const choice = {
       index: 0,
       delta: { ...delta, ...extra?.delta },

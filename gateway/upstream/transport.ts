@@ -168,12 +168,7 @@ export async function* readPieces(
       timer.refresh();
     }
   } catch (error) {
-    if (error instanceof LlmFailure) throw error;
-    if (signal.aborted) throw aborted(signal);
-    throw new LlmFailure('incomplete', 'The connection broke in the middle of the answer.', {
-      wasDispatched: true,
-      cause: error,
-    });
+    throw brokenBy(error, signal);
   } finally {
     clearTimeout(timer);
     incoming.destroy();
@@ -191,22 +186,46 @@ function stalled(ms: number): LlmFailure {
  * Reads a whole body as text.
  * @throws {LlmFailure} timeout, incomplete, or malformed when it is too long.
  */
-export async function readAll(
+export function readAll(
   incoming: IncomingMessage,
   waitMs: number,
   signal: AbortSignal,
 ): Promise<string> {
-  const pieces: Buffer[] = [];
-  let length = 0;
-  for await (const piece of readPieces(incoming, waitMs, signal)) {
-    length += piece.length;
-    if (length > answerBytesMax) {
-      throw new LlmFailure('malformed', `The answer is longer than ${answerBytesMax} bytes.`);
-    }
-    pieces.push(piece);
-  }
-  const [only] = pieces;
-  return (pieces.length === 1 && only !== undefined ? only : Buffer.concat(pieces)).toString(
-    'utf8',
-  );
+  return new Promise((resolve, reject) => {
+    const pieces: Buffer[] = [];
+    let length = 0;
+    const timer = setTimeout(() => incoming.destroy(stalled(waitMs)), waitMs);
+    const fail = (error?: unknown): void => {
+      clearTimeout(timer);
+      reject(brokenBy(error, signal));
+    };
+    incoming.on('data', (piece: Buffer) => {
+      timer.refresh();
+      length += piece.length;
+      if (length <= answerBytesMax) pieces.push(piece);
+      else
+        incoming.destroy(
+          new LlmFailure('malformed', `The answer is longer than ${answerBytesMax} bytes.`),
+        );
+    });
+    incoming.once('error', fail);
+    // After the end it says nothing new.
+    incoming.once('close', fail);
+    incoming.once('end', () => {
+      clearTimeout(timer);
+      const [only] = pieces;
+      const whole = pieces.length === 1 && only !== undefined ? only : Buffer.concat(pieces);
+      resolve(whole.toString('utf8'));
+    });
+  });
+}
+
+/** Why a body is not whole. */
+function brokenBy(error: unknown, signal: AbortSignal): LlmFailure {
+  if (error instanceof LlmFailure) return error;
+  if (signal.aborted) return aborted(signal);
+  return new LlmFailure('incomplete', 'The connection broke in the middle of the answer.', {
+    wasDispatched: true,
+    cause: error,
+  });
 }

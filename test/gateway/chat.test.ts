@@ -1,5 +1,8 @@
 /** Chat over HTTP: whole and streamed, tools, errors in one shape, and no truncated answer that looks complete. */
 
+import { once } from 'node:events';
+import { connect } from 'node:net';
+
 import { afterEach, describe, expect, test } from 'vitest';
 
 import { chatOf, plantedKey, startGateway } from './live-gateway.ts';
@@ -350,4 +353,19 @@ describe('bad input', () => {
     ).toBe(405);
     expect((await fetch(`${live.url}/health`)).status).toBe(200);
   });
+});
+
+test('a client that leaves in the middle of its request is nobody’s bug', async () => {
+  live = await startGateway();
+  const socket = connect(live.gateway.http.port, '127.0.0.1');
+  socket.write(
+    'POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 1000\r\n\r\n{"model"',
+  );
+  await once(socket, 'connect');
+  // It has come as far as the handler once another request has been answered.
+  await live.post('/v1/chat/completions', chatOf('x'));
+  socket.destroy();
+  expect((await live.post('/v1/chat/completions', chatOf('y'))).status).toBe(200);
+  await live.gateway.close();
+  expect(live.reports).toEqual([]);
 });
