@@ -2,6 +2,7 @@
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
 
 import type { AgentHandles, MeshNode } from 'mycel';
 import type { GatewayConfig } from 'mycel/gateway';
@@ -16,6 +17,8 @@ import { runNode } from './up.ts';
 
 /** Runs until a signal or `mycel down`. */
 export async function gatewayUp(context: Context, flags: GatewayUpFlags): Promise<void> {
+  // Two hundred streams leave 60 MB of garbage that V8 would otherwise keep (docs/decisions/0043).
+  setFlagsFromString('--optimize-for-size');
   const config = await findConfig(context, flags.config);
   await runNode(context, flags, {
     capabilities: ['llm-gateway'],
