@@ -1,6 +1,6 @@
 /**
  * The bench: figures of this node beside what they are compared with, measured in one run.
- * Run: `npm run bench -- [--json FILE] [--quick] [--only footprint|throughput|nodes|calls|agents|decisions|state]`. Needs root for the footprint.
+ * Run: `npm run bench -- [--json FILE] [--quick] [--only footprint|throughput|nodes|calls|agents|decisions|state|gateway]`. Needs root for the footprint.
  */
 
 import { writeFile } from 'node:fs/promises';
@@ -10,6 +10,7 @@ import { betweenNodes } from './between-nodes.ts';
 import { calls } from './calls.ts';
 import { decisions } from './decisions.ts';
 import { footprint } from './footprint.ts';
+import { gateway } from './gateway.ts';
 import { table, type Row } from './row.ts';
 import { stateSize } from './state-size.ts';
 import { throughput } from './throughput.ts';
@@ -51,6 +52,15 @@ if (wants('state')) {
   rows.push(
     ...(await stateSize(
       values.quick ? { keys: 5_000, cycles: 2_000 } : { keys: 100_000, cycles: 1_000_000 },
+    )),
+  );
+}
+if (wants('gateway')) {
+  rows.push(
+    ...(await gateway(
+      values.quick
+        ? { requests: 300, streams: 50, flightMs: 2_000, deviceStreams: 50 }
+        : { requests: 1_500, streams: 200, flightMs: 10_000, deviceStreams: 200 },
     )),
   );
 }
