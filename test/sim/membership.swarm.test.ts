@@ -15,7 +15,7 @@ import { noStorm } from './checkers/no-storm.ts';
 import { silentWhenDown } from './checkers/silent-when-down.ts';
 import { harshMenu } from './draw-faults.ts';
 import { keptSeeds } from './seeds.ts';
-import { expectNoFailures, seedsFor, swarm } from './swarm.ts';
+import { expectNoFailures, seedsFor, swarm, swarmPatienceMs } from './swarm.ts';
 import type { Scenario } from './swarm.ts';
 
 const bytesMax = 1_400 - 40;
@@ -65,7 +65,7 @@ test('whatever happens, beliefs are monotone and the mesh comes together again',
   });
   expectNoFailures(report);
   expect(report.virtualMs / report.runCount).toBeGreaterThan(60_000);
-}, 120_000);
+}, swarmPatienceMs());
 
 const drizzle: Scenario<SwimLetter, SwimMesh> = {
   ...storm,
@@ -81,4 +81,4 @@ test('loss up to 5 % never buries anybody who runs', () => {
     checkers: [neverWronglyDead(), monotoneBeliefs(), everybodyAlive(), noStorm(20)],
   });
   expectNoFailures(report);
-}, 120_000);
+}, swarmPatienceMs());

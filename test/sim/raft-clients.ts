@@ -35,6 +35,8 @@ export interface ObjectHistory<Op> {
 
 interface Attempt {
   readonly client: Client;
+  /** An answer that comes late must not pass for one to what the client has asked since. */
+  readonly task: Task;
   readonly host: HostId;
   index: number;
   term: number;
@@ -114,9 +116,7 @@ export class RaftClients implements ReplicaEvents {
     const attempt = this.#attempts.get(ref);
     if (attempt === undefined) return;
     this.#attempts.delete(ref);
-    this.#later(attempt.client, 20 + attempt.client.random.below(60), () =>
-      this.#try(attempt.client),
-    );
+    this.#again(ref, attempt, 20 + attempt.client.random.below(60));
   }
 
   applied(host: HostId, entry: Entry, outcome: Outcome | undefined): void {
@@ -124,9 +124,8 @@ export class RaftClients implements ReplicaEvents {
       if (attempt.host !== host || attempt.index !== entry.index) continue;
       this.#attempts.delete(ref);
       // Another leader's entry took the place: this attempt was certainly not done.
-      if (attempt.term !== entry.term || outcome === undefined) {
-        this.#later(attempt.client, 10, () => this.#try(attempt.client));
-      } else this.#end(attempt.client, outcome);
+      if (attempt.term !== entry.term || outcome === undefined) this.#again(ref, attempt, 10);
+      else if (attempt.client.task === attempt.task) this.#end(attempt.client, outcome);
     }
   }
 
@@ -134,7 +133,8 @@ export class RaftClients implements ReplicaEvents {
     const attempt = this.#attempts.get(ref);
     if (attempt?.host !== host) return;
     this.#attempts.delete(ref);
-    const found = machine.value(attempt.client.task?.key ?? '');
+    if (attempt.client.task !== attempt.task) return;
+    const found = machine.value(attempt.task.key);
     const value = found === undefined ? '' : new TextDecoder().decode(found.value);
     this.#end(attempt.client, { type: 'read', value });
   }
@@ -142,6 +142,13 @@ export class RaftClients implements ReplicaEvents {
   #name(): string {
     this.#nextName += 1;
     return `client-${this.#nextName}`;
+  }
+
+  /** Tries again, unless the client has done so already, or has its answer. */
+  #again(ref: number, { client, task }: Attempt, ms: Millis): void {
+    this.#later(client, ms, () => {
+      if (client.task === task && task.attempt === ref) this.#try(client);
+    });
   }
 
   #later(_: Client, ms: Millis, call: () => void): void {
@@ -255,7 +262,7 @@ export class RaftClients implements ReplicaEvents {
     const ref = this.#nextRef;
     this.#nextRef += 1;
     task.attempt = ref;
-    this.#attempts.set(ref, { client, host, index: 0, term: 0 });
+    this.#attempts.set(ref, { client, task, host, index: 0, term: 0 });
     this.#later(client, attemptMs, () => {
       this.#attempts.delete(ref);
       if (client.task === task && task.attempt === ref) this.#try(client);

@@ -15,7 +15,7 @@ import { silentWhenDown } from './checkers/silent-when-down.ts';
 import type { RaftLetter } from './raft.ts';
 import { crashes, deposals, raftStorm, rot } from './raft-storm.ts';
 import { keptSeeds } from './seeds.ts';
-import { expectNoFailures, seedsFor, swarm } from './swarm.ts';
+import { expectNoFailures, seedsFor, swarm, swarmPatienceMs } from './swarm.ts';
 
 const storm = raftStorm();
 
@@ -28,15 +28,19 @@ const safety = () => [
   linearizable(),
 ];
 
-test('whatever happens, a group decides one history, and goes on when it can', () => {
-  const report = swarm<RaftLetter, RaftSubject>({
-    scenario: storm,
-    seeds: seedsFor(20, keptSeeds(storm.name)),
-    checkers: [silentWhenDown(), goesOn(), ...safety()],
-  });
-  expectNoFailures(report);
-  expect(report.virtualMs / report.runCount).toBeGreaterThan(30_000);
-}, 120_000);
+test(
+  'whatever happens, a group decides one history, and goes on when it can',
+  () => {
+    const report = swarm<RaftLetter, RaftSubject>({
+      scenario: storm,
+      seeds: seedsFor(20, keptSeeds(storm.name)),
+      checkers: [silentWhenDown(), goesOn(), ...safety()],
+    });
+    expectNoFailures(report);
+    expect(report.virtualMs / report.runCount).toBeGreaterThan(30_000);
+  },
+  swarmPatienceMs(),
+);
 
 // Where promises are broken most easily; the same weather shows what is wrong with cores that do one thing wrong.
 test.each([crashes, deposals, rot])(
@@ -46,5 +50,5 @@ test.each([crashes, deposals, rot])(
     const seeds = seedsFor(4, keptSeeds(scenario.name));
     expectNoFailures(swarm<RaftLetter, RaftSubject>({ scenario, seeds, checkers: safety() }));
   },
-  120_000,
+  swarmPatienceMs(),
 );

@@ -1,6 +1,6 @@
 /** The swarm finds what it must find, and stays silent where nothing is wrong. */
 
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { convergence } from './checkers/convergence.ts';
 import { noStorm } from './checkers/no-storm.ts';
 import { silentWhenDown } from './checkers/silent-when-down.ts';
@@ -99,4 +99,23 @@ test('a scenario that draws on ambient chance is found by replaying it', () => {
   };
   const report = swarm({ scenario, seeds: [1], checkers });
   expect(report.failures[0]?.problem).toContain('another trace');
+});
+
+test('as many seeds are run as were asked for; only SEED_MOST keeps a scenario to its own few', () => {
+  onTestFinished(() => void vi.unstubAllEnvs());
+  for (const name of ['SEED', 'SEED_BASE', 'SEED_COUNT', 'SEED_MOST']) {
+    vi.stubEnv(name, undefined);
+  }
+  expect(seedsFor(3, [99])).toEqual([99, 1, 2, 3]);
+  vi.stubEnv('SEED_BASE', '500');
+  vi.stubEnv('SEED_MOST', '2');
+  expect(seedsFor(1, [])).toEqual([500]);
+  expect(seedsFor(3, [99])).toEqual([99, 500, 501]);
+  vi.stubEnv('SEED_MOST', undefined);
+  vi.stubEnv('SEED_COUNT', '1000');
+  expect(seedsFor(20, [])).toHaveLength(1000);
+  vi.stubEnv('SEED_COUNT', 'many');
+  expect(() => seedsFor(20, [])).toThrow(RangeError);
+  vi.stubEnv('SEED', '7');
+  expect(seedsFor(20, [99])).toEqual([7]);
 });

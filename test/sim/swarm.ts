@@ -93,14 +93,30 @@ export function swarm<Message, Subject>(options: {
 
 /**
  * The seeds to run: only `SEED` from the environment when it is set, else the kept ones and `count` more.
- * `SEED_BASE` moves the range and `SEED_COUNT` cuts it, for runs over fresh ones (`npm run sim`).
+ * `SEED_BASE` moves the range, for runs over fresh ones (`npm run sim`). `SEED_COUNT` is how many more, whatever the
+ * scenario's own count; `SEED_MOST` only cuts that, so that scenarios whose seeds take long keep their few.
+ * @throws {RangeError} when one of these is no number
  */
 export function seedsFor(count: number, kept: readonly number[]): number[] {
-  const only = process.env['SEED'];
-  if (only !== undefined) return [Number(only)];
-  const base = Number(process.env['SEED_BASE'] ?? 1);
-  const length = Math.min(count, Number(process.env['SEED_COUNT'] ?? count));
+  const only = numberFrom('SEED');
+  if (only !== undefined) return [only];
+  const base = numberFrom('SEED_BASE') ?? 1;
+  const most = numberFrom('SEED_MOST') ?? Infinity;
+  const length = Math.min(most, numberFrom('SEED_COUNT') ?? count);
   return [...kept, ...Array.from({ length }, (_, at) => base + at)];
+}
+
+/** How long a test of a swarm may take, in ms: longer when `SEED_COUNT` asks for more than two minutes of seeds. */
+export function swarmPatienceMs(): number {
+  return Math.max(120_000, 5_000 * (numberFrom('SEED_COUNT') ?? 0));
+}
+
+function numberFrom(name: string): number | undefined {
+  const text = process.env[name];
+  if (text === undefined) return undefined;
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 0) throw new RangeError(`${name}=${text}`);
+  return value;
 }
 
 /** Fails with every failing seed and how to run it again. */
