@@ -50,22 +50,26 @@ const storm: Scenario<SwimLetter, SwimMesh> = {
   },
 };
 
-test('whatever happens, beliefs are monotone and the mesh comes together again', () => {
-  const report = swarm<SwimLetter, SwimMesh>({
-    scenario: storm,
-    seeds: seedsFor(200, keptSeeds(storm.name)),
-    checkers: [
-      monotoneBeliefs(),
-      boundedPackets(bytesMax),
-      everybodyAlive(),
-      noFalseCloneAlarm(),
-      silentWhenDown(),
-      noStorm(40),
-    ],
-  });
-  expectNoFailures(report);
-  expect(report.virtualMs / report.runCount).toBeGreaterThan(60_000);
-}, swarmPatienceMs());
+test(
+  'whatever happens, beliefs are monotone and the mesh comes together again',
+  () => {
+    const report = swarm<SwimLetter, SwimMesh>({
+      scenario: storm,
+      seeds: seedsFor(200, keptSeeds(storm.name)),
+      checkers: [
+        monotoneBeliefs(),
+        boundedPackets(bytesMax),
+        everybodyAlive(),
+        noFalseCloneAlarm(),
+        silentWhenDown(),
+        noStorm(40),
+      ],
+    });
+    expectNoFailures(report);
+    expect(report.virtualMs / report.runCount).toBeGreaterThan(60_000);
+  },
+  swarmPatienceMs(),
+);
 
 const drizzle: Scenario<SwimLetter, SwimMesh> = {
   ...storm,
@@ -74,11 +78,15 @@ const drizzle: Scenario<SwimLetter, SwimMesh> = {
   menu: { ...harshMenu, kinds: ['jump-wall'], lossRateMax: 0.05, reorderRateMax: 0.1 },
 };
 
-test('loss up to 5 % never buries anybody who runs', () => {
-  const report = swarm<SwimLetter, SwimMesh>({
-    scenario: drizzle,
-    seeds: seedsFor(60, keptSeeds(drizzle.name)),
-    checkers: [neverWronglyDead(), monotoneBeliefs(), everybodyAlive(), noStorm(20)],
-  });
-  expectNoFailures(report);
-}, swarmPatienceMs());
+test(
+  'loss up to 5 % never buries anybody who runs',
+  () => {
+    const report = swarm<SwimLetter, SwimMesh>({
+      scenario: drizzle,
+      seeds: seedsFor(60, keptSeeds(drizzle.name)),
+      checkers: [neverWronglyDead(), monotoneBeliefs(), everybodyAlive(), noStorm(20)],
+    });
+    expectNoFailures(report);
+  },
+  swarmPatienceMs(),
+);

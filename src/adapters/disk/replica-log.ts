@@ -27,6 +27,15 @@ const setAsideMax = 2;
 /** What a replica may be called: it becomes a directory. */
 const nameShape = /^[a-z0-9][a-z0-9-]{0,63}$/;
 
+/**
+ * Bytes by which a log is made longer ahead of what is written to it: a synced write that makes a file longer takes the
+ * file system's journal as well (decision 0026).
+ */
+const roomBytes: number = 128 * 1024;
+
+/** A log is made longer when so much of that is left. */
+const roomBytesMin: number = 32 * 1024;
+
 /** Syncs whose duration is remembered. */
 const syncsKept = 100;
 
@@ -90,7 +99,8 @@ async function openReplica(root: string): Promise<ReplicaOpening> {
   // What lies behind the end must not come back to life when new records happen to end where it begins.
   await log.truncate(scan.end);
   for (const { at, bytes } of scan.repairs) await writeAll(log, bytes, at);
-  await log.datasync();
+  // Zeros are no records: to whoever reads the log it ends before them.
+  await writeAll(log, new Uint8Array(roomBytes), scan.end);
   await syncDirectory(root);
   const last = slot === 'empty' ? { seq: 1, term: 0, vote: 0 } : slot;
   if (slot === 'empty') {
@@ -119,6 +129,8 @@ class DiskReplicaLog implements ReplicaLog {
   #log: FileHandle;
   readonly #slots: FileHandle;
   #end: number;
+  /** How far the file reaches. */
+  #room: number;
   #slot: Slot;
   #queue: Waiting[] = [];
   #running: Promise<void> | undefined;
@@ -137,6 +149,7 @@ class DiskReplicaLog implements ReplicaLog {
     this.#log = files.log;
     this.#slots = files.slots;
     this.#end = end;
+    this.#room = end + roomBytes;
     this.#slot = slot;
     this.restored = restored;
   }
@@ -185,6 +198,7 @@ class DiskReplicaLog implements ReplicaLog {
         const isHardDone = snapshot !== undefined;
         await this.#append(isHardDone ? writes.map(({ records }) => ({ records })) : writes);
         for (const { resolve } of group) resolve();
+        await this.#makeRoom();
       } catch (error) {
         this.#failure ??= asStoreError(error, this.#root) as Error;
         for (const { reject } of group) reject(this.#failure);
@@ -214,6 +228,13 @@ class DiskReplicaLog implements ReplicaLog {
     if (this.#syncs.length > syncsKept) this.#syncs.shift();
   }
 
+  async #makeRoom(): Promise<void> {
+    if (this.#room - this.#end >= roomBytesMin) return;
+    const from = Math.max(this.#room, this.#end);
+    await writeAll(this.#log, new Uint8Array(roomBytes), from);
+    this.#room = from + roomBytes;
+  }
+
   /** The snapshot is durable before anything that it replaces goes. */
   async #compact(snapshot: NonNullable<ReplicaWrite['snapshot']>): Promise<void> {
     await this.#replace('snapshot', encodeRecord(snapshot.bytes));
@@ -235,10 +256,11 @@ class DiskReplicaLog implements ReplicaLog {
       parts.push(part);
       end += part.length;
     }
-    await this.#replace('log', concatBytes(...parts));
+    await this.#replace('log', concatBytes(...parts, new Uint8Array(roomBytes)));
     const old = this.#log;
     this.#log = await openSynced(join(this.#root, 'log'));
     this.#end = end;
+    this.#room = end + roomBytes;
     await old.close();
   }
 

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -35,15 +35,21 @@ async function openWhole(directory: string): Promise<ReplicaLog> {
   return opening.log;
 }
 
+/** What was written to a log: behind it there are zeros, to where the file was made longer ahead. */
+async function writtenTo(file: string): Promise<Uint8Array> {
+  const bytes = await readFile(file);
+  return bytes.subarray(0, bytes.findLastIndex((byte) => byte !== 0) + 1);
+}
+
 test('power cut: wherever the file ends, all that was synced before is there and the torn rest is gone', async () => {
   const directory = await makeDirectory();
   const log = await openWhole(directory);
   await log.write({ hard: { term: 1, vote: 1 }, records: [record(1), record(2)] });
   const file = join(directory, 'one', 'log');
-  const synced = (await readFile(file)).length;
+  const synced = (await writtenTo(file)).length;
   await log.write({ records: [record(3, 1, 40), record(4, 1, 40)] });
   await log.close();
-  const whole = await readFile(file);
+  const whole = await writtenTo(file);
   for (let length = synced; length < whole.length; length += 3) {
     await writeFile(file, whole.subarray(0, length));
     const opened = await openWhole(directory);
@@ -52,7 +58,7 @@ test('power cut: wherever the file ends, all that was synced before is there and
     expect(opened.restored.records).toHaveLength(count);
     await opened.close();
     // What is left is there twice from now on, and nothing else is.
-    expect((await readFile(file)).length).toBe(synced + (count - 2) * 2 * 69);
+    expect((await writtenTo(file)).length).toBe(synced + (count - 2) * 2 * 69);
   }
 });
 
@@ -62,7 +68,7 @@ test('bit rot: a changed byte is mended from the copy, wherever it is, also in w
   for (let index = 1; index <= 4; index += 1) await log.write({ records: [record(index)] });
   await log.close();
   const file = join(directory, 'one', 'log');
-  const whole = await readFile(file);
+  const whole = await writtenTo(file);
   const lastBegins = (whole.length / 4) * 3;
   for (let at = 0; at < whole.length; at += 5) {
     const bytes = Uint8Array.from(whole);
@@ -73,7 +79,7 @@ test('bit rot: a changed byte is mended from the copy, wherever it is, also in w
     expect(opening.log.restored.records).toEqual([1, 2, 3, 4].map((index) => record(index)));
     expect(opening.mended, `byte ${at}`).toBe(at < lastBegins ? 1 : 0);
     await opening.log.close();
-    expect(Uint8Array.from(await readFile(file))).toEqual(Uint8Array.from(whole));
+    expect(Uint8Array.from(await writtenTo(file))).toEqual(Uint8Array.from(whole));
   }
 });
 
@@ -83,7 +89,7 @@ test('bit rot: both copies changed in front of something durable opens as rotten
   for (let index = 1; index <= 4; index += 1) await log.write({ records: [record(index)] });
   await log.close();
   const file = join(directory, 'one', 'log');
-  const whole = await readFile(file);
+  const whole = await writtenTo(file);
   const batch = whole.length / 4;
   for (let at = 0; at < 3 * batch; at += 7) {
     const bytes = Uint8Array.from(whole);
@@ -100,7 +106,7 @@ test('a log that does not hold what was written to it fails when a snapshot is t
   const log = await openWhole(directory);
   for (let index = 1; index <= 4; index += 1) await log.write({ records: [record(index)] });
   const file = join(directory, 'one', 'log');
-  const whole = await readFile(file);
+  const whole = await writtenTo(file);
   await writeFile(file, whole.subarray(0, whole.length / 2));
   const snapshot = { bytes: new Uint8Array(9), keepFrom: 2, isForeign: false };
   await expect(log.write({ snapshot, records: [] })).rejects.toMatchObject({
@@ -138,6 +144,33 @@ test('rot is found in what a snapshot left, in the snapshot, and in term and vot
   await writeFile(join(directory, 'one', 'log'), kept);
   await rm(join(directory, 'one', 'slots'));
   expect((await createDiskReplicaLogs(directory).open('one')).type).toBe('rotten');
+});
+
+test('a log is made longer ahead of what is written, and what it holds is found wherever that ends', async () => {
+  const directory = await makeDirectory();
+  const file = join(directory, 'one', 'log');
+  let log = await openWhole(directory);
+  const sizes = new Set<number>();
+  // Some 400 KB, in writes that end before, at and behind every place where it becomes longer.
+  for (let index = 1; index <= 60; index += 1) {
+    await log.write({ records: [record(index, 1, 3_300 + 7 * index)] });
+    sizes.add((await stat(file)).size);
+    if (index % 20 > 0) continue;
+    await log.close();
+    log = await openWhole(directory);
+    expect(log.restored.records.map((one) => one.index)).toEqual(
+      Array.from({ length: index }, (_, at) => at + 1),
+    );
+  }
+  expect(sizes.size).toBeGreaterThan(2);
+  expect(sizes.size).toBeLessThan(10);
+  // One write longer than all of that.
+  await log.write({ records: [record(61, 1, 300_000)] });
+  await log.write({ records: [record(62)] });
+  await log.close();
+  log = await openWhole(directory);
+  expect(log.restored.records).toHaveLength(62);
+  await log.close();
 });
 
 test('two generations of what was set aside are kept', async () => {
