@@ -72,6 +72,8 @@ export interface ReplicaHost {
   appliedIndex: number;
   /** The snapshot that its machine holds came from there. */
   restoredAt: number;
+  /** What its disk held when it started. */
+  found: Found | undefined;
 }
 
 /** A group and whoever could be in it. */
@@ -151,6 +153,7 @@ export function createSimGroup(
       machine: new Machine(),
       appliedIndex: 0,
       restoredAt: 0,
+      found: undefined,
       host: undefined as never,
     };
     group.hosts.set(id, replica);
@@ -239,6 +242,7 @@ function adapterOf(
         return idle;
       }
       loadMachine(found);
+      replica.found = found;
       const { timing, limits, createRaft = createProductionRaft } = group.knobs;
       const config = {
         self: replica.seat,

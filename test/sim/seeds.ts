@@ -20,6 +20,7 @@ const kept: Readonly<Record<string, readonly KeptSeed[]>> = {
   'consensus rot': [
     { seed: 2, why: 'damage to what was promised last was taken for a torn end' },
     { seed: 4, why: 'the same' },
+    { seed: 6001283, why: 'what a crash had kept from the disk was taken for written' },
     { seed: 6000094, why: 'a client took a late answer for that to its next request' },
   ],
 };

@@ -7,6 +7,7 @@ import { isLinearizable, lockModel, registerModel } from '../linearizability.ts'
 import type { RaftClients } from '../raft-clients.ts';
 import type { RaftLetter, SimGroup } from '../raft.ts';
 import type { Checker } from '../swarm.ts';
+import type { HostId } from '../world.ts';
 import { crc32c } from '../../../src/wire/crc32c.ts';
 
 /** What a run of consensus is about. */
@@ -56,13 +57,12 @@ export function logMatching(): RaftChecker {
     watch(world, { group }) {
       let problem: string | undefined;
       const contents = new Map<string, string>();
-      const logs = new Map<number, Map<number, number>>();
+      const logOf = knownLogs(group);
       world.observe((at, host, seen) => {
         const effect = seen as RaftEffect;
         if (effect.type !== 'persist') return;
         const seat = group.hosts.get(host)?.seat ?? 0;
-        const log = logs.get(seat) ?? new Map<number, number>();
-        logs.set(seat, log);
+        const log = logOf(host);
         if (effect.snapshot?.isForeign === true) {
           const { index, term } = effect.snapshot.snapshot;
           log.clear();
@@ -134,7 +134,7 @@ export function leaderCompleteness(): RaftChecker {
     watch(world, { group }) {
       let problem: string | undefined;
       const decided = new Map<number, { term: number; decidedIn: number }>();
-      const logs = new Map<number, Map<number, number>>();
+      const logOf = knownLogs(group);
       group.listeners.add({
         accepted() {},
         refused() {},
@@ -151,8 +151,7 @@ export function leaderCompleteness(): RaftChecker {
       world.observe((at, host, seen) => {
         const effect = seen as RaftEffect;
         const seat = group.hosts.get(host)?.seat ?? 0;
-        const log = logs.get(seat) ?? new Map<number, number>();
-        logs.set(seat, log);
+        const log = logOf(host);
         if (effect.type === 'persist') {
           const first = effect.entries[0];
           if (first !== undefined) {
@@ -254,6 +253,23 @@ export function linearizable(): RaftChecker {
         },
       };
     },
+  };
+}
+
+/** The terms of what each host has in its log, by index: what it found on its disk, and all it has ordered to write since. */
+function knownLogs(group: SimGroup): (host: HostId) => Map<number, number> {
+  const logs = new Map<HostId, { readonly life: string; readonly log: Map<number, number> }>();
+  return (host) => {
+    const replica = group.hosts.get(host);
+    // What was on its way to the disk when it crashed may be there or not.
+    const life = `${replica?.seat}/${replica?.host.boots()}`;
+    const known = logs.get(host);
+    if (known?.life === life) return known.log;
+    const log = new Map(replica?.found?.entries.map(({ index, term }) => [index, term]));
+    const snapshot = replica?.found?.snapshot;
+    if (snapshot !== undefined) log.set(snapshot.index, snapshot.term);
+    logs.set(host, { life, log });
+    return log;
   };
 }
 
