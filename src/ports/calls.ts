@@ -8,9 +8,9 @@ export interface CallOptions {
   /** How long the caller waits in all, in ms. It travels as what is left of it: clocks differ. */
   readonly deadlineMs: Millis;
   /** The same key is the same request: a repeat joins the running call or gets the kept reply. @default drawn per call */
-  readonly key?: string;
+  readonly key?: string | undefined;
   /** Cancels the call here and at the other end. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** What a handler knows of a request. */
@@ -25,10 +25,10 @@ export interface CallContext {
 
 /** One node's calls. */
 export interface Calls {
-  /** Answers a method; returns the function that stops it. A MycelError that it throws reaches the caller as it is. @throws {RangeError} when the method is served already */
+  /** Answers a method, at once or later; returns the function that stops it. A MycelError that it throws reaches the caller as it is. @throws {RangeError} when the method is served already */
   serve(
     method: string,
-    handler: (body: Uint8Array, context: CallContext) => Promise<Uint8Array>,
+    handler: (body: Uint8Array, context: CallContext) => Uint8Array | Promise<Uint8Array>,
   ): () => void;
   /** Answers a method with a stream; the caller's credit holds the handler back. */
   serveStream(

@@ -130,7 +130,7 @@ export function createMessaging(world: MessagingWorld): Messaging {
       sendLetter: (peer, letter) => world.sendLetter(peer, letter),
       sendInterest: (peer, message) => world.sendInterest(peer, message),
       announceNeighbours: (neighbours) => world.announceNeighbours(neighbours),
-      parcel: (from, protocol, bytes) => world.parcel(from, protocol, Uint8Array.from(bytes)),
+      parcel: (from, protocol, bytes) => world.parcel(from, protocol, new Uint8Array(bytes)),
       gap(origin, from, to) {
         metrics.drop('router', 'gap', to - from + 1);
         log.warn({ origin, from, to }, 'events of this origin were given up before they came here');

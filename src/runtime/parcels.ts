@@ -92,7 +92,7 @@ export function createParcels(world: ParcelsWorld): Parcels {
         const life = world.life();
         if (life === undefined) return false;
         if (to === self) {
-          const copy = Uint8Array.from(bytes);
+          const copy = new Uint8Array(bytes);
           setImmediate(() => received(self, protocol, copy));
           return true;
         }

@@ -130,6 +130,37 @@ export function encodeCommand(message: CommandMessage): Uint8Array {
   return bytes;
 }
 
+/** Names read last, by a hash of their bytes: methods are few, and making the same text again for each call costs. */
+const namesKept = 256;
+const nameBytes: (Uint8Array | undefined)[] = Array.from({ length: namesKept });
+const nameTexts: string[] = Array.from({ length: namesKept }, () => '');
+
+/** Ends and the middle tell names apart well enough; what collides is read again. */
+function nameSlot(bytes: Uint8Array, from: number, length: number): number {
+  const last = bytes[from + length - 1] ?? 0;
+  const middle = bytes[from + (length >> 1)] ?? 0;
+  const before = bytes[from + length - 2] ?? 0;
+  return (length * 31 + last * 7 + middle * 13 + before * 3) % namesKept;
+}
+
+function knownName(bytes: Uint8Array, from: number, length: number): string | undefined {
+  const slot = nameSlot(bytes, from, length);
+  const kept = nameBytes[slot];
+  if (kept?.length !== length) return undefined;
+  for (let index = 0; index < length; index += 1) {
+    if (kept[index] !== bytes[from + index]) return undefined;
+  }
+  return nameTexts[slot];
+}
+
+function keepName(bytes: Uint8Array, from: number, length: number, text: string): void {
+  const slot = nameSlot(bytes, from, length);
+  nameBytes[slot] = bytes.slice(from, from + length);
+  nameTexts[slot] = text;
+}
+
+const noIds: readonly number[] = [];
+
 /** Where reading stands; `isBad` once something could not be read. */
 class Reader {
   readonly bytes: Uint8Array;
@@ -167,13 +198,16 @@ class Reader {
       this.isBad = true;
       return '';
     }
-    let text = '';
+    const known = knownName(this.bytes, from, length);
+    if (known !== undefined) return known;
     for (let index = from; index < this.at; index += 1) {
-      const byte = this.bytes[index] ?? 0;
-      if (byte >= 128) return this.#wideName(from);
-      text += String.fromCharCode(byte);
+      if ((this.bytes[index] ?? 0) >= 128) return this.#wideName(from);
     }
-    return this.#checked(text);
+    const text = this.#checked(
+      String.fromCharCode.apply(undefined, this.bytes.subarray(from, this.at) as never),
+    );
+    if (!this.isBad) keepName(this.bytes, from, length, text);
+    return text;
   }
 
   #wideName(from: number): string {
@@ -190,8 +224,9 @@ class Reader {
     return text;
   }
 
-  ids(): number[] {
+  ids(): readonly number[] {
     const count = this.number();
+    if (count === 0) return noIds;
     const ids: number[] = [];
     if (count > confirmsMax) this.isBad = true;
     else for (let index = 0; index < count && !this.isBad; index += 1) ids.push(this.number());
@@ -236,8 +271,19 @@ function readMessage(kind: CommandMessage['kind'], from: Reader): CommandMessage
       const key = (flags & keyFlag) === 0 ? undefined : from.name();
       const confirmed = from.ids();
       const isStream = (flags & streamFlag) !== 0;
-      const named = { kind, callerBoot, id, boot, method, key, deadlineMs, isStream };
-      return { ...named, piece: from.piece(0, flags & pieceFlags), confirmed };
+      const piece = from.piece(0, flags & pieceFlags);
+      return {
+        kind,
+        callerBoot,
+        id,
+        boot,
+        method,
+        key,
+        deadlineMs,
+        isStream,
+        piece,
+        confirmed,
+      };
     }
     case 'feed':
     case 'reply': {

@@ -14,7 +14,7 @@ const earlyMax = 64;
 /** Builds the opener. */
 export function createCells(): Cells {
   return {
-    inspect,
+    inspect: inspectOnce,
     open: (isolation, options) =>
       isolation === 'in-process'
         ? openHere(options)
@@ -42,6 +42,19 @@ const factsSchema = z.object({
   isolation: z._default(z.enum(['in-process', 'thread', 'process']), 'thread'),
   heapMb: z._default(z.int().check(z.gte(4)).check(z.lte(4_096)), 64),
 });
+
+/** What modules say of themselves, by their code: a module that is deployed again is not looked at again. */
+const known = new BoundedMap<string, Promise<AgentFacts>>(16);
+
+function inspectOnce(code: string): Promise<AgentFacts> {
+  const kept = known.get(code);
+  if (kept !== undefined) return kept;
+  const facts = inspect(code);
+  known.set(code, facts);
+  // What failed may have been the machine's fault.
+  facts.catch(() => known.delete(code));
+  return facts;
+}
 
 function inspect(code: string): Promise<AgentFacts> {
   const program = `

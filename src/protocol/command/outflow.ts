@@ -122,3 +122,55 @@ export function createOutflow(upTo: number = pieceWindow): Outflow {
     waitingBytes: () => waiting,
   };
 }
+
+/** An answer of one piece: what nearly all are, without the state of a flow. */
+class SinglePiece implements Outflow {
+  readonly #piece: Piece;
+  #isSent = false;
+  #isDone = false;
+
+  constructor(bytes: Uint8Array, isError: boolean) {
+    this.#piece = { seq: 0, bytes, isItemEnd: true, isEnd: true, isError };
+  }
+
+  add(): void {}
+
+  take(): Piece[] {
+    if (this.#isSent) return [];
+    this.#isSent = true;
+    return [this.#piece];
+  }
+
+  credited(_: Millis, { next }: Credit): void {
+    if (next === 1 && this.#isSent) this.#isDone = true;
+  }
+
+  resend(): Piece[] {
+    return [];
+  }
+
+  resendAt(): Millis {
+    return Infinity;
+  }
+
+  again(): Piece[] {
+    return this.#isSent && !this.#isDone ? [this.#piece] : [];
+  }
+
+  isDone(): boolean {
+    return this.#isDone;
+  }
+
+  heldBytes(): number {
+    return this.#isDone ? 0 : this.#piece.bytes.length;
+  }
+
+  waitingBytes(): number {
+    return this.#isSent ? 0 : this.#piece.bytes.length;
+  }
+}
+
+/** The flow of an answer that fits one piece and is not repeated unasked. */
+export function createSinglePiece(bytes: Uint8Array, isError: boolean): Outflow {
+  return new SinglePiece(bytes, isError);
+}

@@ -13,7 +13,7 @@ import { createKeptRuns, isFlow, keptKeysMax } from './kept-runs.ts';
 import type { Caller, Exchange, Request, Run } from './kept-runs.ts';
 import { callBodyBytesMax } from '../../kernel/call.ts';
 import type { Credit, Piece, RefusalReason, ToResponder } from './messages.ts';
-import { createOutflow } from './outflow.ts';
+import { createOutflow, createSinglePiece } from './outflow.ts';
 import type {
   ResponderConfig,
   ResponderEffect,
@@ -118,9 +118,14 @@ export function createResponder(
     what: { body: Uint8Array; isEnd: boolean; isError: boolean },
     effects: ResponderEffect[],
   ): void {
-    one.down ??= createOutflow();
-    const before = one.down.heldBytes();
-    one.down.add(what.body, what.isEnd, what.isError);
+    const isSingle = one.down === undefined && what.isEnd && !isFlow(one);
+    const before = one.down?.heldBytes() ?? 0;
+    if (isSingle) one.down = createSinglePiece(what.body, what.isError);
+    else {
+      one.down ??= createOutflow();
+      one.down.add(what.body, what.isEnd, what.isError);
+    }
+    if (one.down === undefined) return;
     heldBytes += one.down.heldBytes() - before;
     send(one, one.down.take(now), effects);
     if (isFlow(one)) wake(one.down.resendAt());

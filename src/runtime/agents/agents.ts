@@ -16,14 +16,16 @@ import { agentCodeBytesMax, packBundle, standAlone } from './bundle.ts';
 import { createBundles } from './bundles.ts';
 import { createCheckpoints } from './checkpoints.ts';
 import { beats, createClaims } from './claims.ts';
-import type { HeldClaim } from './claims.ts';
 import { createCrew } from './crew.ts';
 import type { Hold } from './crew.ts';
 import { createMoving } from './moving.ts';
 import { deploymentOf, deploymentsMax, isLater, numberOf, readDeployments } from './deployment.ts';
 import type { Deployment } from './deployment.ts';
-import { instancesMax, readAgentsPage, writeAgentsPage } from './agents-page.ts';
+import { instancesMax, writeAgentsPage } from './agents-page.ts';
 import type { AgentsPage } from './agents-page.ts';
+import { livePage } from './live-page.ts';
+import { createOneWriter } from './one-writer.ts';
+import type { LivePage } from './live-page.ts';
 import type { AgentHealth, AgentInfo, Deployed, DeployOptions } from './deploy-options.ts';
 import { healthOf, listOf } from './health.ts';
 import { createGate } from './gate.ts';
@@ -150,15 +152,13 @@ export function createAgents(world: PartWorld, parts: AgentsParts): Agents {
     });
   }
 
-  function livePages(): { readonly node: NodeId; readonly page: AgentsPage }[] {
+  function livePages(): LivePage[] {
     const others = pages
       .read('agents')
       .filter(({ node }) => node !== mesh.self)
-      .map(({ node, value }) => ({ node, page: readAgentsPage(value) }));
-    return [
-      { node: mesh.self, page: { isDraining, deployments: [], claims: crew.claimsHere() } },
-      ...others,
-    ];
+      .map(({ node, value }) => livePage(node, value));
+    const own = { isDraining, deployments: [] };
+    return [{ node: mesh.self, page: own, held: crew.heldHere }, ...others];
   }
 
   /** Takes in words about deployments; true when one is new. */
@@ -179,10 +179,7 @@ export function createAgents(world: PartWorld, parts: AgentsParts): Agents {
     isStale = false;
     const all = livePages();
     const isNew = learn(all.flatMap(({ page }) => page.deployments));
-    const held: HeldClaim[] = all.flatMap(({ node, page }) =>
-      page.claims.map((claim) => ({ ...claim, node })),
-    );
-    for (const effect of claims.update(held)) {
+    for (const effect of claims.update(all.map(({ held }) => held()))) {
       if (effect.type === 'tell') {
         const { watcher, subject, reason, ref } = effect;
         crew.deliver(watcher, { type: 'down', instance: subject, reason, ref }, true);
@@ -212,11 +209,11 @@ export function createAgents(world: PartWorld, parts: AgentsParts): Agents {
     void save();
   }
 
-  async function save(): Promise<void> {
-    await store
+  const save = createOneWriter(() =>
+    store
       .write('agents-deployments', encodeCbor([...deployments.values()]))
-      .catch((error: unknown) => log.warn({ error }, 'the deployments could not be kept'));
-  }
+      .catch((error: unknown) => log.warn({ error }, 'the deployments could not be kept')),
+  );
 
   // What runs here.
 

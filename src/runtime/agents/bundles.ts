@@ -38,6 +38,8 @@ export function createBundles(world: PartWorld): Bundles {
   }
 
   async function keep(bundle: Bundle): Promise<void> {
+    // It is named by its content.
+    if (known.has(bundle.hash)) return;
     await store.write(recordOf(bundle.hash), bundle.bytes);
     known.set(bundle.hash, bundle);
   }

@@ -15,8 +15,8 @@ export interface HeldClaim extends Claim {
 
 /** The claims known here. */
 export interface Claims {
-  /** Takes in all claims of all live nodes; returns what monitors and links make of the changes. */
-  update(all: readonly HeldClaim[]): readonly TieEffect[];
+  /** Takes in all claims of all live nodes, those of one node together; returns what monitors and links make of the changes. */
+  update(all: readonly (readonly HeldClaim[])[]): readonly TieEffect[];
   holder(instance: string): HeldClaim | undefined;
   all(): readonly HeldClaim[];
   /** The highest epoch ever seen; 0 when none. */
@@ -60,12 +60,16 @@ export function createClaims(fresh: () => void): Claims {
     },
     update(all) {
       const next = new Map<string, HeldClaim>();
-      for (const claim of all) {
-        saw(claim.instance, claim.epoch);
-        const known = next.get(claim.instance);
-        if (known === undefined || beats(claim, known)) next.set(claim.instance, claim);
+      const nodes = new Set<NodeId>();
+      for (const claims of all) {
+        const [first] = claims;
+        if (first !== undefined) nodes.add(first.node);
+        for (const claim of claims) {
+          saw(claim.instance, claim.epoch);
+          const known = next.get(claim.instance);
+          if (known === undefined || beats(claim, known)) next.set(claim.instance, claim);
+        }
       }
-      const nodes = new Set(all.map(({ node }) => node));
       const effects: TieEffect[] = [];
       for (const [instance, was] of held) {
         const now = next.get(instance);

@@ -79,6 +79,8 @@ export interface CrewWorld {
 export interface Crew {
   readonly running: ReadonlyMap<string, Running>;
   claimsHere(): Claim[];
+  /** The same with this node's name. */
+  heldHere(): HeldClaim[];
   /** Claims an instance and starts it. */
   take(wanted: Deployment, instance: string, given?: { readonly epoch: number }): Promise<void>;
   /** Ends it at once: another node holds it. */
@@ -100,16 +102,32 @@ export function createCrew(parts: CrewWorld): Crew {
   const random = parts.world.random();
   const running = new Map<string, Running>();
 
-  function claimsHere(): Claim[] {
-    const claimed = [...running].filter(([, { epoch }]) => epoch > 0);
-    return claimed.map(([instance, { agent, epoch, instance: at }]) => ({
+  function claimOf(instance: string, { agent, epoch, instance: at }: Running): Claim {
+    return {
       agent,
       instance,
       epoch,
       state: at?.state() ?? 'starting',
       restarts: at?.restarts() ?? 0,
       since: at?.since() ?? clock.wallMs(),
-    }));
+    };
+  }
+
+  function claimsHere(): Claim[] {
+    const claims: Claim[] = [];
+    for (const [instance, own] of running) {
+      if (own.epoch > 0) claims.push(claimOf(instance, own));
+    }
+    return claims;
+  }
+
+  function heldHere(): HeldClaim[] {
+    const { self: node } = mesh;
+    const held: HeldClaim[] = [];
+    for (const [instance, own] of running) {
+      if (own.epoch > 0) held.push(Object.assign(claimOf(instance, own), { node }));
+    }
+    return held;
   }
 
   /** Another node holds it by now: what runs here ends before it acts again. */
@@ -304,6 +322,7 @@ export function createCrew(parts: CrewWorld): Crew {
   return {
     running,
     claimsHere,
+    heldHere,
     take,
     lose,
     retire,

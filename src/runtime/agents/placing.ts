@@ -17,7 +17,7 @@ import type { Deployment } from './deployment.ts';
 export function place(
   world: PartWorld,
   wanted: Deployment,
-  all: readonly { readonly node: NodeId; readonly page: AgentsPage }[],
+  all: readonly { readonly node: NodeId; readonly page: Pick<AgentsPage, 'isDraining'> }[],
   claims: Claims,
   { moving, mustFit }: { readonly moving?: string; readonly mustFit?: boolean } = {},
 ): (NodeId | undefined)[] {

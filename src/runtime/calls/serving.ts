@@ -14,13 +14,38 @@ type Handler = Parameters<Calls['serve']>[1];
 type StreamHandler = Parameters<Calls['serveStream']>[1];
 type Perform = Extract<ResponderEffect, { type: 'perform' }>;
 
-interface Running {
-  controller: AbortController | undefined;
-  isAborted: boolean;
+/** A run, as its handler sees it and as it is kept here: one object, since each request pays for it. */
+class Running implements CallContext {
+  readonly from: CallContext['from'];
+  readonly key: string;
+  readonly deadlineMs: number;
+  isAborted = false;
+  hasRoom = true;
   /** Lets a stream that waits for room go on. */
-  proceed: () => void;
-  hasRoom: boolean;
+  proceed: () => void = nothing;
+  #controller: AbortController | undefined;
+
+  constructor({ from, key, deadlineMs }: Perform) {
+    this.from = from;
+    this.key = key;
+    this.deadlineMs = deadlineMs;
+  }
+
+  /** Made when somebody asks for it: most handlers never do. */
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController();
+    if (this.isAborted) this.#controller.abort();
+    return this.#controller.signal;
+  }
+
+  abort(): void {
+    this.isAborted = true;
+    this.#controller?.abort();
+    this.proceed();
+  }
 }
+
+function nothing(): void {}
 
 /** The serving half of calls. */
 export interface Serving extends Pick<Calls, 'serve' | 'serveStream'> {
@@ -79,24 +104,10 @@ export function createServing(world: {
     });
   }
 
-  /** The controller is made when somebody asks for the signal: most handlers never do. */
-  function contextOf({ from, key, deadlineMs }: Perform, state: Running): CallContext {
-    return {
-      from,
-      key,
-      deadlineMs,
-      get signal() {
-        state.controller ??= new AbortController();
-        if (state.isAborted) state.controller.abort();
-        return state.controller.signal;
-      },
-    };
-  }
-
   async function pump(perform: Perform, handler: StreamHandler, state: Running): Promise<void> {
     const { run, method, body } = perform;
     try {
-      for await (const item of handler(body, contextOf(perform, state))) {
+      for await (const item of handler(body, state)) {
         if (state.isAborted) break;
         state.hasRoom = false;
         feed({ type: 'yielded', run, body: checked(item) });
@@ -114,12 +125,7 @@ export function createServing(world: {
 
   function perform(effect: Perform): void {
     const { run, method, isStream, body } = effect;
-    const state: Running = {
-      controller: undefined,
-      isAborted: false,
-      proceed: () => {},
-      hasRoom: true,
-    };
+    const state = new Running(effect);
     running.set(run, state);
     const handler = isStream ? undefined : unary.get(method);
     const streamer = isStream ? streams.get(method) : undefined;
@@ -131,7 +137,9 @@ export function createServing(world: {
       return fail(run, method, new MycelError('MYCEL_UNKNOWN_METHOD', { method, reason }));
     }
     try {
-      handler(body, contextOf(effect, state)).then(
+      const given = handler(body, state);
+      if (!(given instanceof Promise)) return finish(run, false, checked(given));
+      given.then(
         (answer) => {
           try {
             finish(run, false, checked(answer));
@@ -146,19 +154,12 @@ export function createServing(world: {
     }
   }
 
-  function abort(state: Running | undefined): void {
-    if (state === undefined) return;
-    state.isAborted = true;
-    state.controller?.abort();
-    state.proceed();
-  }
-
   return {
     serve: (method, handler) => take(unary, method, handler),
     serveStream: (method, handler) => take(streams, method, handler),
     run(effect) {
       if (effect.type === 'perform') perform(effect);
-      else if (effect.type === 'abort') abort(running.get(effect.run));
+      else if (effect.type === 'abort') running.get(effect.run)?.abort();
       else {
         const state = running.get(effect.run);
         if (state === undefined) return;
@@ -167,7 +168,7 @@ export function createServing(world: {
       }
     },
     abortAll() {
-      for (const state of running.values()) abort(state);
+      for (const state of running.values()) state.abort();
       running.clear();
     },
   };

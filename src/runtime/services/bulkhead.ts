@@ -13,7 +13,7 @@ export interface Bulkhead {
   /** Running and waiting. */
   load(): number;
   /** Waits for a place; the signal is made only when it has to wait. @throws {MycelError} MYCEL_SERVICE_BUSY when too many wait; the signal's reason when it aborts. */
-  enter(signal: () => AbortSignal): Promise<void> | undefined;
+  enter(who: { signal(): AbortSignal }): Promise<void> | undefined;
   leave(): void;
 }
 
@@ -24,7 +24,7 @@ export function createBulkhead(service: string, concurrency: number): Bulkhead {
 
   return {
     load: () => running + waiting.size,
-    enter(signalOf) {
+    enter(who) {
       if (running < concurrency) {
         running += 1;
         return undefined;
@@ -34,7 +34,7 @@ export function createBulkhead(service: string, concurrency: number): Bulkhead {
           reason: `'${service}' runs ${running} requests and ${waiting.size} wait.`,
         });
       }
-      const signal = signalOf();
+      const signal = who.signal();
       return new Promise((resolve, reject) => {
         const go = (): void => {
           signal.removeEventListener('abort', give);

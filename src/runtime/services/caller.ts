@@ -13,7 +13,11 @@ import { parseSelector } from '../../protocol/placement/selector.ts';
 import { currentContext, joinSignals, nextContext } from './context.ts';
 import type { RequestContext } from './context.ts';
 import { unknownAction } from './host.ts';
-import { nearest, versionFits } from './offer.ts';
+import { createTargetReader, unknownService } from './targets.ts';
+import type { Target } from './targets.ts';
+import { createTraces } from './traces.ts';
+import { isLater } from './later.ts';
+import { versionFits } from './offer.ts';
 import type { OfferOf } from './offer.ts';
 
 /** Breakers kept, one an instance of a service; the one used longest ago starts closed again. */
@@ -70,17 +74,12 @@ export interface CallerWorld {
         readonly rttMs: number | undefined;
       }
     | undefined;
-  /** Whether a failure says that the call was certainly not carried out. */
-  ask(to: NodeId, target: Target, input: unknown, how: Ask): Promise<unknown>;
+  /** The answer, at once where it is; a failure may be thrown or come later. */
+  ask(to: NodeId, target: Target, input: unknown, how: Ask): unknown;
   open(to: NodeId, target: Target, input: unknown, how: Ask): AsyncIterable<unknown>;
 }
 
-/** Which action is meant. */
-export interface Target {
-  readonly namespace: string;
-  readonly service: string;
-  readonly action: string;
-}
+export type { Target };
 
 /** One asking of one node. */
 export interface Ask {
@@ -120,22 +119,28 @@ const callersFault = new Set([
   'MYCEL_CALL_LOOP',
 ]);
 
+const noOptions: ServiceCallOptions = {};
+
 /** Builds it. */
 export function createServiceCaller(world: CallerWorld): ServiceCaller {
   const breakers = new BoundedMap<string, Breaker>(breakersMax);
+  /** The same by offer, which is one object while it stands. */
+  const breakersOf = new WeakMap<OfferOf, Breaker>();
+  const targetOf = createTargetReader();
+  const drawTrace = createTraces(world.random);
   const openCounts = new Map<NodeId, number>();
   let turn = 0;
-
-  function breakerOf(node: NodeId, service: string): Breaker {
-    const name = `${node} ${service}`;
-    const known = breakers.get(name);
-    if (known !== undefined && breakers.size < breakersMax / 2) return known;
-    const breaker = known ?? createBreaker();
+  function breakerOf(one: OfferOf, service: string): Breaker {
+    const kept = breakersOf.get(one);
+    if (kept !== undefined) return kept;
+    const name = `${one.node} ${service}`;
+    const breaker = breakers.get(name) ?? createBreaker();
     breakers.set(name, breaker);
+    breakersOf.set(one, breaker);
     return breaker;
   }
 
-  function find(target: Target, options: ServiceCallOptions): OfferOf[] {
+  function find(target: Target, options: ServiceCallOptions): readonly OfferOf[] {
     const { namespace, service, action } = target;
     const selector = options.select === undefined ? undefined : parseSelector(options.select);
     if (selector !== undefined && 'problem' in selector) {
@@ -145,6 +150,18 @@ export function createServiceCaller(world: CallerWorld): ServiceCaller {
       });
     }
     const named = world.named(namespace, service);
+    const [only] = named;
+    const isPlain =
+      selector === undefined && options.node === undefined && options.version === undefined;
+    // The usual case: one instance, and nothing to fit.
+    if (
+      only !== undefined &&
+      named.length === 1 &&
+      isPlain &&
+      Object.hasOwn(only.offer.a, action)
+    ) {
+      if (world.member(only.node) !== undefined) return named;
+    }
     if (named.length === 0) throw unknownService(service, namespace, world.offers());
     const having = named.filter(({ offer }) => Object.hasOwn(offer.a, action));
     if (having.length === 0) {
@@ -173,15 +190,13 @@ export function createServiceCaller(world: CallerWorld): ServiceCaller {
     found: readonly OfferOf[],
     options: ServiceCallOptions,
     key: string,
-  ): OfferOf[] {
+  ): readonly OfferOf[] {
     // Nobody to choose among.
-    if (found.length === 1) return [...found];
+    if (found.length === 1) return found;
     const healthy = found.filter(({ offer }) => offer.ok);
     const usable = healthy.length > 0 ? healthy : found;
     const now = world.now();
-    const closed = usable.filter(
-      ({ node }) => breakerOf(node, target.service).state(now) !== 'open',
-    );
+    const closed = usable.filter((one) => breakerOf(one, target.service).state(now) !== 'open');
     const instances = (closed.length > 0 ? closed : usable).map(({ node, offer }) => ({
       id: node,
       isLocal: node === world.self,
@@ -202,45 +217,63 @@ export function createServiceCaller(world: CallerWorld): ServiceCaller {
   }
 
   function plan(name: string, options: ServiceCallOptions) {
-    const target = parseTarget(name, options.namespace);
+    const target = targetOf(name, options.namespace);
     const ambient = currentContext();
-    const context = nextContext(options, () => drawTrace(world.random));
+    const context = nextContext(options, drawTrace);
     const now = world.now();
     const timeoutMs = Math.max(0, options.timeoutMs ?? timeoutMsDefault);
     const endsAt = Math.min(now + timeoutMs, ambient?.endsAt ?? Infinity);
     const signal = joinSignals(options.signal, ambient?.signal);
-    return { target, context, endsAt, signal };
+    return { target, context, now, endsAt, signal };
   }
 
-  /** One asking, watched by the breaker of the instance. */
-  async function attempt(
-    offer: OfferOf,
-    target: Target,
-    input: unknown,
-    how: Ask,
-  ): Promise<unknown> {
+  function released(node: NodeId): void {
+    const left = (openCounts.get(node) ?? 1) - 1;
+    if (left > 0) openCounts.set(node, left);
+    else openCounts.delete(node);
+  }
+
+  function judge(breaker: Breaker, how: Ask, error: unknown): void {
+    if (how.signal?.aborted === true) breaker.abandoned();
+    else if (MycelError.is(error) && callersFault.has(error.code)) breaker.succeeded(world.now());
+    else breaker.failed(world.now());
+  }
+
+  /** One asking, watched by the breaker of the instance; the answer, at once where it is. */
+  function attempt(offer: OfferOf, target: Target, input: unknown, how: Ask, now: Millis): unknown {
     const { node } = offer;
-    const breaker = breakerOf(node, target.service);
-    if (!breaker.admits(world.now())) {
+    const breaker = breakerOf(offer, target.service);
+    if (!breaker.admits(now)) {
       throw new MycelError('MYCEL_SERVICE_BUSY', {
         reason: `'${target.service}' on ${node.slice(0, 12)} failed too often and is left alone for a while.`,
       });
     }
     openCounts.set(node, (openCounts.get(node) ?? 0) + 1);
+    let given: unknown;
     try {
-      const value = await world.ask(node, target, input, how);
-      breaker.succeeded(world.now());
-      return value;
+      given = world.ask(node, target, input, how);
     } catch (error) {
-      if (how.signal?.aborted === true) breaker.abandoned();
-      else if (MycelError.is(error) && callersFault.has(error.code)) breaker.succeeded(world.now());
-      else breaker.failed(world.now());
+      released(node);
+      judge(breaker, how, error);
       throw error;
-    } finally {
-      const left = (openCounts.get(node) ?? 1) - 1;
-      if (left > 0) openCounts.set(node, left);
-      else openCounts.delete(node);
     }
+    if (!isLater(given)) {
+      released(node);
+      breaker.succeeded(now);
+      return given;
+    }
+    return given.then(
+      (value) => {
+        released(node);
+        breaker.succeeded(world.now());
+        return value;
+      },
+      (error: unknown) => {
+        released(node);
+        judge(breaker, how, error);
+        throw error;
+      },
+    );
   }
 
   async function protectedCall(
@@ -248,7 +281,7 @@ export function createServiceCaller(world: CallerWorld): ServiceCaller {
     input: unknown,
     options: ServiceCallOptions,
   ): Promise<unknown> {
-    const { target, context, endsAt, signal } = plan(name, options);
+    const { target, context, now, endsAt, signal } = plan(name, options);
     const found = find(target, options);
     const candidates = order(
       target,
@@ -256,6 +289,13 @@ export function createServiceCaller(world: CallerWorld): ServiceCaller {
       options,
       options.hashKey ?? options.key ?? context.trace,
     );
+    const { key } = options;
+    const [only] = candidates;
+    if (only !== undefined && candidates.length === 1) {
+      const deadlineMs = endsAt - now;
+      if (deadlineMs <= 0) throw new MycelError('MYCEL_DEADLINE');
+      return attempt(only, target, input, { deadlineMs, context, key, signal }, now);
+    }
     const tries = Math.min(candidates.length, 1 + Math.max(0, options.retries ?? retriesDefault));
     let last: unknown;
     for (const [at, candidate] of candidates.slice(0, tries).entries()) {
@@ -266,12 +306,13 @@ export function createServiceCaller(world: CallerWorld): ServiceCaller {
       // Where it may be repeated, one silent instance must not use up all the time there is.
       const deadlineMs = isIdempotent && at + 1 < tries ? leftMs / 2 : leftMs;
       try {
-        return await attempt(candidate, target, input, {
-          deadlineMs,
-          context,
-          key: options.key,
-          signal,
-        });
+        return await attempt(
+          candidate,
+          target,
+          input,
+          { deadlineMs, context, key, signal },
+          world.now(),
+        );
       } catch (error) {
         last = error;
         if (signal?.aborted === true || !MycelError.is(error)) throw error;
@@ -284,14 +325,11 @@ export function createServiceCaller(world: CallerWorld): ServiceCaller {
   }
 
   return {
-    find: (name, options = {}) => find(parseTarget(name, options.namespace), options),
-    async call(name, input, options = {}) {
-      if (options.fallback === undefined) return protectedCall(name, input, options);
-      try {
-        return await protectedCall(name, input, options);
-      } catch (error) {
-        return options.fallback(error);
-      }
+    find: (name, options = noOptions) => find(targetOf(name, options.namespace), options),
+    call(name, input, options = noOptions) {
+      const { fallback } = options;
+      const called = protectedCall(name, input, options);
+      return fallback === undefined ? called : called.catch(fallback);
     },
     async callAll(name, input, options = {}) {
       const { target, context, endsAt, signal } = plan(name, options);
@@ -302,7 +340,7 @@ export function createServiceCaller(world: CallerWorld): ServiceCaller {
           const { node } = one;
           try {
             const how = { deadlineMs, context, key: options.key, signal };
-            return { node, isOk: true, value: await attempt(one, target, input, how) };
+            return { node, isOk: true, value: await attempt(one, target, input, how, world.now()) };
           } catch (error) {
             if (MycelError.is(error)) return { node, isOk: false, error };
             const reason = error instanceof Error ? error.message : String(error);
@@ -329,34 +367,4 @@ export function createServiceCaller(world: CallerWorld): ServiceCaller {
       });
     },
   };
-}
-
-/** Reads `service.action`. @throws {MycelError} MYCEL_BAD_OPTION */
-export function parseTarget(name: string, namespace: string = 'default'): Target {
-  const dot = name.lastIndexOf('.');
-  if (dot <= 0 || dot === name.length - 1) {
-    throw new MycelError('MYCEL_BAD_OPTION', {
-      reason: `'${name.slice(0, 64)}' names no action.`,
-      fix: 'Write SERVICE.ACTION, as in "camera.read".',
-    });
-  }
-  return { namespace, service: name.slice(0, dot), action: name.slice(dot + 1) };
-}
-
-function unknownService(service: string, namespace: string, all: readonly OfferOf[]): MycelError {
-  const known = new Set(
-    all.filter(({ offer }) => offer.ns === namespace).map(({ offer }) => offer.n),
-  );
-  const near = nearest(service, known);
-  const others = [...known].slice(0, 8).join(', ');
-  return new MycelError('MYCEL_UNKNOWN_SERVICE', {
-    reason: `Nobody offers '${service}'${near === undefined ? '' : `; did you mean '${near}'?`}`,
-    ...(near === undefined ? {} : { nearest: near }),
-    fix: others === '' ? 'No service is offered now: "mycel services".' : `There are: ${others}.`,
-  });
-}
-
-function drawTrace(random: Random): string {
-  const half = (): string => random.below(0x1_0000_0000).toString(16).padStart(8, '0');
-  return half() + half();
 }

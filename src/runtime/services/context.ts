@@ -39,8 +39,12 @@ export function currentContext(): Ambient | undefined {
 }
 
 /** Runs within a context: calls made in there carry it on and cannot outlast it. */
-export function withContext<Result>(context: Ambient, run: () => Result): Result {
-  return ambient.run(context, run);
+export function withContext<Result, Args extends unknown[]>(
+  context: Ambient,
+  run: (...args: Args) => Result,
+  ...args: Args
+): Result {
+  return ambient.run(context, run, ...args);
 }
 
 /** The context of a call that is about to be made. @throws {MycelError} MYCEL_BAD_OPTION, MYCEL_CALL_LOOP */

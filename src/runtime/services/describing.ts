@@ -3,7 +3,7 @@
 import { BoundedMap } from '../../kernel/bounded-map.ts';
 import type { Millis } from '../../kernel/core.ts';
 import { MycelError } from '../../kernel/errors.ts';
-import { parseTarget } from './caller.ts';
+import { parseTarget } from './targets.ts';
 import type { ServiceCaller, ServiceCallOptions } from './caller.ts';
 import type { OfferOf } from './offer.ts';
 

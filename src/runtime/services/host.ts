@@ -3,7 +3,6 @@
 import type { Millis } from '../../kernel/core.ts';
 import { MycelError } from '../../kernel/errors.ts';
 import type { NodeId } from '../../kernel/ids.ts';
-import type { CallContext } from '../../ports/calls.ts';
 import { createRateLimit } from '../../protocol/placement/breaker.ts';
 import type { RateLimit } from '../../protocol/placement/breaker.ts';
 import { BoundedMap } from '../../kernel/bounded-map.ts';
@@ -13,6 +12,7 @@ import { withContext } from './context.ts';
 import type { Ambient, RequestContext } from './context.ts';
 import { nearest } from './offer.ts';
 import type { Offer } from './offer.ts';
+import { isLater } from './later.ts';
 import { checkValue, schemaHash } from './schema.ts';
 import type { Schema } from './schema.ts';
 
@@ -85,8 +85,8 @@ export interface Hosted {
   stats(): ServiceStats;
   load(): number;
   setHealthy(isHealthy: boolean): void;
-  /** Runs a request. @throws {MycelError} MYCEL_UNKNOWN_ACTION, MYCEL_BAD_INPUT, MYCEL_BAD_OUTPUT, MYCEL_SERVICE_BUSY, or what the handler threw. */
-  answer(action: string, request: Request): Promise<unknown>;
+  /** Runs a request; a promise only when the handler gives one, or it has to wait for its turn. @throws {MycelError} MYCEL_UNKNOWN_ACTION, MYCEL_BAD_INPUT, MYCEL_BAD_OUTPUT, MYCEL_SERVICE_BUSY, or what the handler threw. */
+  answer(action: string, request: Request): unknown;
   stream(action: string, request: Request): AsyncIterable<unknown>;
 }
 
@@ -157,8 +157,48 @@ export function hostService(service: RawService, now: () => Millis): Hosted {
     admit(request.from);
     const of = `${service.name}.${name}`;
     const input = checkValue(action.input, request.input, 'MYCEL_BAD_INPUT', of);
-    const endsAt = now() + request.deadlineMs;
-    return { input, of, context: new Entered(request, endsAt) };
+    const startedAt = now();
+    return { input, of, startedAt, context: new Entered(request, startedAt + request.deadlineMs) };
+  }
+
+  function ended(startedAt: Millis): void {
+    totals.spentMs += now() - startedAt;
+    bulkhead.leave();
+  }
+
+  function runOnce(
+    action: RawAction,
+    given: unknown,
+    of: string,
+    context: Entered,
+    startedAt: Millis,
+  ): unknown {
+    totals.calls += 1;
+    try {
+      const value = runWithin(context, action, given);
+      if (!isLater(value)) {
+        const checked = checkValue(action.output, value, 'MYCEL_BAD_OUTPUT', of);
+        ended(startedAt);
+        return checked;
+      }
+      return Promise.resolve(value)
+        .then((one) => checkValue(action.output, one, 'MYCEL_BAD_OUTPUT', of))
+        .then(
+          (checked) => {
+            ended(startedAt);
+            return checked;
+          },
+          (error: unknown) => {
+            totals.errors += 1;
+            ended(startedAt);
+            throw error;
+          },
+        );
+    } catch (error) {
+      totals.errors += 1;
+      ended(startedAt);
+      throw error;
+    }
   }
 
   return {
@@ -192,33 +232,22 @@ export function hostService(service: RawService, now: () => Millis): Hosted {
       load: bulkhead.load(),
       meanMs: totals.calls === 0 ? 0 : totals.spentMs / totals.calls,
     }),
-    async answer(name, request) {
+    answer(name, request) {
       const action = find(name, false);
-      const { input, context, of } = enter(action, name, request);
-      const place = bulkhead.enter(request.signal);
-      if (place !== undefined) await place;
-      const startedAt = now();
-      totals.calls += 1;
-      try {
-        const given = await withContext(context, () => action.run(input, context));
-        return checkValue(action.output, given, 'MYCEL_BAD_OUTPUT', of);
-      } catch (error) {
-        totals.errors += 1;
-        throw error;
-      } finally {
-        totals.spentMs += now() - startedAt;
-        bulkhead.leave();
-      }
+      const { input, context, of, startedAt } = enter(action, name, request);
+      const place = bulkhead.enter(request);
+      if (place === undefined) return runOnce(action, input, of, context, startedAt);
+      return place.then(() => runOnce(action, input, of, context, now()));
     },
     async *stream(name, request) {
       const action = find(name, true);
       const { input, context, of } = enter(action, name, request);
-      const place = bulkhead.enter(request.signal);
+      const place = bulkhead.enter(request);
       if (place !== undefined) await place;
       const startedAt = now();
       totals.calls += 1;
       try {
-        const items = withContext(context, () => action.run(input, context));
+        const items = runWithin(context, action, input);
         for await (const item of items as AsyncIterable<unknown>) {
           yield checkValue(action.output, item, 'MYCEL_BAD_OUTPUT', of);
         }
@@ -231,6 +260,14 @@ export function hostService(service: RawService, now: () => Millis): Hosted {
       }
     },
   };
+}
+
+function runWithin(context: Entered, action: RawAction, input: unknown): unknown {
+  return withContext(context, run, action, input, context);
+}
+
+function run(action: RawAction, input: unknown, context: Entered): unknown {
+  return action.run(input, context);
 }
 
 /** The failure of a call to an action that is not there, with the nearest one. */
@@ -246,9 +283,4 @@ export function unknownAction(
     ...(near === undefined ? {} : { nearest: near }),
     fix: others === '' ? 'See "mycel services".' : `It has: ${others}.`,
   });
-}
-
-/** A call's context as the host wants it. */
-export function signalOf(context: CallContext): () => AbortSignal {
-  return () => context.signal;
 }

@@ -3,7 +3,40 @@
 import { MycelError } from '../../kernel/errors.ts';
 import type { Millis } from '../../kernel/core.ts';
 import type { Deadlines } from './deadlines.ts';
+import type { NodeId } from '../../kernel/ids.ts';
 import type { Ask } from './caller.ts';
+import type { RequestContext } from './context.ts';
+import type { Request } from './host.ts';
+
+/** A request that stays here: its signal is made when the handler asks for it. */
+export class LocalRequest implements Request {
+  readonly from: NodeId;
+  readonly input: unknown;
+  readonly key: string;
+  readonly deadlineMs: Millis;
+  readonly context: RequestContext;
+  #own: AbortController | undefined;
+  #aborted: { readonly reason: unknown } | undefined;
+
+  constructor(self: NodeId, input: unknown, { deadlineMs, context, key }: Ask) {
+    this.from = self;
+    this.input = input;
+    this.key = key ?? context.trace;
+    this.deadlineMs = deadlineMs;
+    this.context = context;
+  }
+
+  signal(): AbortSignal {
+    this.#own ??= new AbortController();
+    if (this.#aborted !== undefined) this.#own.abort(this.#aborted.reason);
+    return this.#own.signal;
+  }
+
+  abort(reason: unknown): void {
+    this.#aborted = { reason };
+    this.#own?.abort(reason);
+  }
+}
 
 /** The time of calls that stay here. */
 export interface LocalTime {
@@ -79,7 +112,7 @@ export async function* watched(
 }
 
 /** A plain error of a local handler fails the call as one of another node does. */
-function asFailure(error: unknown): Error {
+export function asFailure(error: unknown): Error {
   if (MycelError.is(error)) return error;
   const reason = error instanceof Error ? error.message : String(error);
   return new MycelError('MYCEL_HANDLER_FAILED', { reason }, { cause: error });

@@ -8,19 +8,20 @@ import type { CallContext } from '../../ports/calls.ts';
 import { decodeCbor, encodeCbor } from '../../wire/cbor.ts';
 import type { MemberInfo } from '../mesh-node.ts';
 import type { NodePart, PartWorld } from '../parts.ts';
-import { callBodyBytesMax } from '../../kernel/call.ts';
 import { createServiceCaller } from './caller.ts';
 import type { Ask, ServiceCaller, ServiceCallOptions, Target } from './caller.ts';
 import { createDescriber } from './describing.ts';
 import type { ActionDescription } from './describing.ts';
-import { hostService, signalOf } from './host.ts';
+import { hostService } from './host.ts';
 import type { Hosted, RawService, Request, ServiceStats } from './host.ts';
 import { actionsMax, descriptionLengthMax, servicesMax } from './offer.ts';
 import type { Offer } from './offer.ts';
 import { createOfferBook } from './offer-book.ts';
 import type { Pages } from './pages.ts';
 import { createDeadlines } from './deadlines.ts';
-import { watched, withDeadline } from './local-call.ts';
+import { isLater } from './later.ts';
+import { asFailure, LocalRequest, watched, withDeadline } from './local-call.ts';
+import { bodyLimits, decodeAnswer, readRequest, SentRequest } from './sent-request.ts';
 import { jsonSchema } from './schema.ts';
 import { version } from '../version.ts';
 
@@ -58,14 +59,6 @@ export interface Services extends NodePart, ServiceCaller {
   stats(): readonly ServiceStats[];
 }
 
-const requestSchema = z.object({
-  i: z.unknown(),
-  t: z.string().check(z.maxLength(64)),
-  c: z.string().check(z.maxLength(256)),
-  u: z.record(z.string(), z.string()),
-  d: z.int().check(z.gte(0)),
-});
-
 const nameFormat = /^[A-Za-z$][A-Za-z0-9_$/-]{0,63}$/;
 
 /** Builds them. */
@@ -79,8 +72,17 @@ export function createServices(world: PartWorld, pages: Pages): Services {
   const now = (): number => clock.now();
   const time = { now, deadlines: createDeadlines(clock) };
 
-  const methodOf = ({ namespace, service, action }: Target): string =>
-    `service/${namespace}/${service}.${action}`;
+  /** Targets are few objects, and their methods are asked for with each call. */
+  const methods = new WeakMap<Target, string>();
+  function methodOf(target: Target): string {
+    let method = methods.get(target);
+    if (method === undefined) {
+      const { namespace, service, action } = target;
+      method = `service/${namespace}/${service}.${action}`;
+      methods.set(target, method);
+    }
+    return method;
+  }
 
   function announce(): void {
     pages.write(
@@ -113,17 +115,9 @@ export function createServices(world: PartWorld, pages: Pages): Services {
   }
 
   function requestOf(body: Uint8Array, context: CallContext): Request {
-    const read = requestSchema.safeParse(decodeCbor(body, { bytesMax: callBodyBytesMax }));
-    if (!read.success) throw new MycelError('MYCEL_BAD_BYTES');
-    const { i, t, c, u, d } = read.data;
-    return {
-      input: i,
-      from: context.from,
-      key: context.key,
-      deadlineMs: context.deadlineMs,
-      context: { trace: t, correlation: c, user: u, depth: d },
-      signal: signalOf(context),
-    };
+    const sent = readRequest(decodeCbor(body, bodyLimits));
+    if (sent === undefined) throw new MycelError('MYCEL_BAD_BYTES');
+    return new SentRequest(sent, context);
   }
 
   function serve(one: Hosted): (() => void)[] {
@@ -131,9 +125,10 @@ export function createServices(world: PartWorld, pages: Pages): Services {
     return Object.entries(actions).map(([action, { isStream }]) => {
       const method = methodOf({ namespace, service, action });
       if (!isStream) {
-        return calls.serve(method, async (body, context) =>
-          encodeCbor(await one.answer(action, requestOf(body, context))),
-        );
+        return calls.serve(method, (body, context) => {
+          const given = one.answer(action, requestOf(body, context));
+          return isLater(given) ? Promise.resolve(given).then(encodeCbor) : encodeCbor(given);
+        });
       }
       return calls.serveStream(method, async function* (body, context) {
         for await (const item of one.stream(action, requestOf(body, context))) {
@@ -148,32 +143,6 @@ export function createServices(world: PartWorld, pages: Pages): Services {
     return encodeCbor({ i: input, t: trace, c: correlation, u: user, d: depth });
   }
 
-  /** A call that stays here: its signal is made when the handler asks for it. */
-  function localCall(input: unknown, how: Ask): { request: Request; abort(reason: unknown): void } {
-    const { deadlineMs, context, key } = how;
-    let own: AbortController | undefined;
-    let aborted: { readonly reason: unknown } | undefined;
-    const request: Request = {
-      input,
-      from: mesh.self,
-      key: key ?? context.trace,
-      deadlineMs,
-      context,
-      signal() {
-        own ??= new AbortController();
-        if (aborted !== undefined) own.abort(aborted.reason);
-        return own.signal;
-      },
-    };
-    return {
-      request,
-      abort(reason) {
-        aborted = { reason };
-        own?.abort(reason);
-      },
-    };
-  }
-
   const find = ({ namespace, service }: Target): Hosted | undefined =>
     service === '$SRV' ? system : hosted.get(`${namespace}/${service}`);
 
@@ -184,25 +153,31 @@ export function createServices(world: PartWorld, pages: Pages): Services {
     offers: book.all,
     named: book.named,
     member,
-    async ask(to, target, input, how) {
+    ask(to, target, input, how) {
       const local = to === mesh.self ? find(target) : undefined;
-      if (local !== undefined) {
-        const { request, abort } = localCall(input, how);
-        return withDeadline(local.answer(target.action, request), how, abort, time);
+      if (local === undefined) {
+        return calls.call(to, methodOf(target), bodyOf(input, how), how).then(decodeAnswer);
       }
-      const options = callOptions(how);
-      const bytes = await calls.call(to, methodOf(target), bodyOf(input, how), options);
-      return decodeCbor(bytes, { bytesMax: callBodyBytesMax });
+      const request = new LocalRequest(mesh.self, input, how);
+      if (how.signal?.aborted === true) throw how.signal.reason;
+      try {
+        const given = local.answer(target.action, request);
+        if (!isLater(given)) return given;
+        return withDeadline(Promise.resolve(given), how, (reason) => request.abort(reason), time);
+      } catch (error) {
+        throw asFailure(error);
+      }
     },
     async *open(to, target, input, how) {
       const local = to === mesh.self ? find(target) : undefined;
       if (local !== undefined) {
-        const { request, abort } = localCall(input, how);
+        const request = new LocalRequest(mesh.self, input, how);
+        const abort = (reason: unknown): void => request.abort(reason);
         yield* watched(local.stream(target.action, request), how, abort, time);
         return;
       }
-      const items = calls.stream(to, methodOf(target), bodyOf(input, how), callOptions(how));
-      for await (const bytes of items) yield decodeCbor(bytes, { bytesMax: callBodyBytesMax });
+      const items = calls.stream(to, methodOf(target), bodyOf(input, how), how);
+      for await (const bytes of items) yield decodeAnswer(bytes);
     },
   });
 
@@ -335,14 +310,6 @@ function infoOf(node: NodeId, offer: Offer): ServiceInfo {
       isIdempotent: i,
       hasEffect: e !== false,
     })),
-  };
-}
-
-function callOptions({ deadlineMs, key, signal }: Ask) {
-  return {
-    deadlineMs,
-    ...(key === undefined ? {} : { key }),
-    ...(signal === undefined ? {} : { signal }),
   };
 }
 

@@ -1,0 +1,27 @@
+/** The agents' section of a node's page, read once: it is the same object until its node writes another. */
+
+import type { NodeId } from '../../kernel/ids.ts';
+import { readAgentsPage } from './agents-page.ts';
+import type { AgentsPage } from './agents-page.ts';
+import type { HeldClaim } from './claims.ts';
+
+/** What a node says, and what it holds. */
+export interface LivePage {
+  readonly node: NodeId;
+  readonly page: Pick<AgentsPage, 'isDraining' | 'deployments'>;
+  held(): readonly HeldClaim[];
+}
+
+const read = new WeakMap<object, LivePage>();
+
+/** Reads a section, or remembers it. A section that is none holds nothing. */
+export function livePage(node: NodeId, section: unknown): LivePage {
+  const isKept = typeof section === 'object' && section !== null;
+  const known = isKept ? read.get(section) : undefined;
+  if (known?.node === node) return known;
+  const page = readAgentsPage(section);
+  const held = page.claims.map((claim) => ({ ...claim, node }));
+  const live: LivePage = { node, page, held: () => held };
+  if (isKept) read.set(section, live);
+  return live;
+}
