@@ -28,6 +28,8 @@ export interface AgentCalls {
       readonly require?: readonly string[];
       readonly spread?: string;
       readonly select?: string;
+      /** `hash` or `auction`; what is neither is refused by the node. */
+      readonly placement?: string;
       /** Only on the node that is asked. */
       readonly here?: boolean;
     };
@@ -87,6 +89,7 @@ export function agentChecks({
       require: optional(list(text(64), 16)),
       spread: optional(text(64)),
       select: optional(text(512)),
+      placement: optional(text(32)),
       here: optional(oneOf(true, false)),
     },
     undeploy: { name: text(64) },
@@ -136,7 +139,9 @@ export async function runAgentCall(node: MeshNode, request: AgentRequest): Promi
       return answer ?? null;
     }
     case 'deploy': {
-      const { source, here, ...options } = request.args;
+      const { source, here, placement, ...given } = request.args;
+      const how = placement as 'hash' | 'auction' | undefined;
+      const options = how === undefined ? given : { ...given, placement: how };
       return agents.agents.deploy(source, here === true ? { ...options, node: node.id } : options);
     }
     case 'undeploy':

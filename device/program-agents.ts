@@ -21,6 +21,7 @@ export interface DeployFlags {
   readonly label?: readonly string[];
   readonly spread?: string;
   readonly select?: string;
+  readonly place?: string;
 }
 
 /** Adds them. */
@@ -74,6 +75,7 @@ function addAgents(program: Command, withContext: WithContext): void {
     .option('--society <shape>', 'who is whose neighbour: mesh, ring, tree or adaptive')
     .option('--require <capability>', 'only nodes that have it (repeatable)', collect)
     .option('--spread <label>', 'replicas on nodes with different values of this label')
+    .option('--place <how>', 'hash: evenly, by name (default); auction: by what it costs each node')
     .option('--label <k=v>', 'only nodes with this label (repeatable)', collect)
     .option('--select <selector>', 'only nodes that fit, like "location:lab/*, !battery"')
     .action(

@@ -37,9 +37,15 @@ export async function deploy(
     ...(flags.require === undefined ? {} : { require: flags.require }),
     ...(flags.spread === undefined ? {} : { spread: flags.spread }),
     ...(select === '' ? {} : { select }),
+    ...(flags.place === undefined ? {} : { placement: flags.place }),
     ...(here ? { here } : {}),
   });
+  const hosts = (deployed.hosts ?? []).map(
+    ({ node, cost }, number) =>
+      `${deployed.name}#${number}: ${node.slice(0, 12)}, whose bid of ${cost.toFixed(2)} was the lowest`,
+  );
   print(context, deployed, () => [
+    ...hosts,
     `${deployed.name} is deployed, ${deployed.replicas} of it, code ${deployed.hash.slice(0, 12)}. "mycel agents" shows where.`,
   ]);
 }

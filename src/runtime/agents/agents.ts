@@ -29,6 +29,7 @@ import type { LivePage } from './live-page.ts';
 import type { AgentHealth, AgentInfo, Deployed, DeployOptions } from './deploy-options.ts';
 import { healthOf, listOf } from './health.ts';
 import { createGate } from './gate.ts';
+import { createHostingAuction } from './hosting-auction.ts';
 import { place } from './placing.ts';
 
 /** How long a change waits for others of its moment before it is told, in ms. */
@@ -96,6 +97,7 @@ export function createAgents(world: PartWorld, parts: AgentsParts): Agents {
     soon,
   });
   const { running } = crew;
+  const hosting = createHostingAuction(world, () => running.size);
   const moving = createMoving({
     world,
     crew,
@@ -308,6 +310,7 @@ export function createAgents(world: PartWorld, parts: AgentsParts): Agents {
       gate = createGate(clock, afterFreeze);
       ends = [
         bundles.serve(),
+        hosting.serve(),
         ...words.serve(),
         pages.onChange(learned),
         mesh.onChange((change) => change.kind === 'down' && soon(0)),
@@ -344,15 +347,17 @@ export function createAgents(world: PartWorld, parts: AgentsParts): Agents {
       const count = (known?.count ?? 0) + 1;
       const draft = deploymentOf(facts, options, { name, count, by: mesh.self, hash: bundle.hash });
       // Refused before anything is told: nothing is half-deployed.
-      const placed = place(world, draft, livePages(), claims, { mustFit: true });
-      const homes = placed.map((node) => node ?? mesh.self);
-      const word = draft.partition === 'sticky-home' ? { ...draft, homes } : draft;
+      place(world, draft, livePages(), claims, { mustFit: true });
+      const hosts = await hosting.run(options, draft, livePages());
+      const bid = { ...draft, prefers: hosts?.map(({ node }) => node) ?? [] };
+      const homes = place(world, bid, livePages(), claims).map((node) => node ?? mesh.self);
+      const word = bid.partition === 'sticky-home' ? { ...bid, homes } : bid;
       await bundles.keep(bundle);
       deployments.set(name, word);
       await save();
       tell();
       reconcile();
-      return { name, hash: bundle.hash, replicas: word.replicas };
+      return { name, hash: bundle.hash, replicas: word.replicas, ...(hosts && { hosts }) };
     },
     async undeploy(name) {
       const known = deployments.get(name);

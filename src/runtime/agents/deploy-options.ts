@@ -19,6 +19,12 @@ export interface DeployOptions {
   readonly select?: string;
   /** Only on this node. */
   readonly node?: NodeId;
+  /**
+   * `hash`: by name and number, evenly over the nodes that fit. `auction`: those nodes bid with what hosting one more would
+   * cost them, from load, cores, agents they host, heat, throttling, battery and memory. Whatever has to move later, as when
+   * its node is gone, goes by hash. @default 'hash'
+   */
+  readonly placement?: 'hash' | 'auction';
 }
 
 /** One instance, for people. */
@@ -50,4 +56,6 @@ export interface Deployed {
   readonly name: string;
   readonly hash: string;
   readonly replicas: number;
+  /** Who won each replica, and at what cost; absent when it was no auction. */
+  readonly hosts?: readonly { readonly node: NodeId; readonly cost: number }[];
 }

@@ -28,6 +28,8 @@ export interface Deployment {
   readonly partition: PartitionPolicy;
   /** The node of each replica that runs there or nowhere; empty for other policies. */
   readonly homes: readonly string[];
+  /** The node that won each replica when it was auctioned; empty when it was not. */
+  readonly prefers: readonly string[];
   /** Replicas are spread over the values of this label first. */
   readonly spread: string | undefined;
   /** Selector over the labels of nodes. */
@@ -56,6 +58,7 @@ const deploymentSchema: z.ZodMiniType<Deployment> = z.object({
     'run-everywhere-and-merge',
   ),
   homes: z._default(z.array(text).check(z.maxLength(256)), []),
+  prefers: z._default(z.array(text).check(z.maxLength(256)), []),
   spread: z.optional(z.union([text, z.undefined()])),
   select: text,
   pinned: z.union([text, z.undefined()]),
@@ -88,6 +91,7 @@ export function deploymentOf(
     bids: facts.bids,
     partition: facts.partition,
     homes: [],
+    prefers: [],
     spread: options.spread,
     select: options.select ?? '',
     pinned: options.node,

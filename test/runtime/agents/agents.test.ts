@@ -222,6 +222,35 @@ test('one that is at home on a node waits for it, and moves with a migration onl
   });
 }, 40_000);
 
+test('placed by auction: whoever hosts less gets more, and what has to move later goes where there is room', async () => {
+  const nodes = await mesh('ann', 'bob', 'cyd');
+  const [ann, bob, cyd] = nodes as [Node, Node, Node];
+  const plain = `export const agent = { name: 'plain', isolation: 'in-process', init: () => ({}) };`;
+  const where = (name: string): string[] =>
+    ann.agents
+      .list()
+      .flatMap(({ agent, node, state }) => (agent === name && state === 'running' ? [node] : []));
+  // All boards are this one, so that only what they host tells them apart.
+  await ann.agents.deploy(plain, { name: 'heavy', replicas: 8, node: bob.id });
+  await until(() => where('heavy').length === 8);
+  const deployed = await cyd.agents.deploy(plain, { replicas: 8, placement: 'auction' });
+  const won = deployed.hosts?.map(({ node }) => node) ?? [];
+  await until(() => where('plain').length === 8);
+  expect(where('plain').sort()).toEqual([...won].sort());
+  // 8 on one, 8 more over the two others: as few as that are not worth a node that has 8 already.
+  expect(won.filter((node) => node === bob.id).length).toBeLessThanOrEqual(1);
+  expect(won.filter((node) => node === ann.id).length).toBeGreaterThanOrEqual(3);
+  await cyd.stop();
+  await until(() => where('plain').length === 8 && !where('plain').includes(cyd.id));
+
+  const said = async (options: object): Promise<string> =>
+    (await failure(ann.agents.deploy(plain, { name: 'no', ...options }))).message;
+  expect(await said({ placement: 'lottery' })).toContain("no placement 'lottery'");
+  expect(await said({ placement: 'auction', replicas: 'auto' })).toContain('nothing to auction');
+  expect(await said({ placement: 'auction', spread: 'room' })).toContain('not by a label');
+  expect(ann.agents.list().some(({ agent }) => agent === 'no')).toBe(false);
+}, 60_000);
+
 test('links and monitors reach across nodes: a failure there, a failure here, and a node that is gone', async () => {
   const [ann, bob, cyd] = (await mesh('ann', 'bob', 'cyd')) as [Node, Node, Node];
   const downs: { instance: string; reason: string }[] = [];

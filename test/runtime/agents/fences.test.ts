@@ -68,6 +68,7 @@ function createStage(partition: PartitionPolicy) {
     bids: false,
     partition,
     homes: [],
+    prefers: [],
     spread: undefined,
     select: '',
     pinned: undefined,
