@@ -125,18 +125,16 @@ export function createOutflow(upTo: number = pieceWindow): Outflow {
 
 /** An answer of one piece: what nearly all are, without the state of a flow. */
 class SinglePiece implements Outflow {
-  readonly #piece: Piece;
+  #piece: Piece | undefined;
   #isSent = false;
   #isDone = false;
 
-  constructor(bytes: Uint8Array, isError: boolean) {
-    this.#piece = { seq: 0, bytes, isItemEnd: true, isEnd: true, isError };
+  add(bytes: Uint8Array, _isEnd: boolean, isError: boolean): void {
+    this.#piece ??= { seq: 0, bytes, isItemEnd: true, isEnd: true, isError };
   }
 
-  add(): void {}
-
   take(): Piece[] {
-    if (this.#isSent) return [];
+    if (this.#isSent || this.#piece === undefined) return [];
     this.#isSent = true;
     return [this.#piece];
   }
@@ -154,7 +152,7 @@ class SinglePiece implements Outflow {
   }
 
   again(): Piece[] {
-    return this.#isSent && !this.#isDone ? [this.#piece] : [];
+    return this.#piece !== undefined && this.#isSent && !this.#isDone ? [this.#piece] : [];
   }
 
   isDone(): boolean {
@@ -162,15 +160,15 @@ class SinglePiece implements Outflow {
   }
 
   heldBytes(): number {
-    return this.#isDone ? 0 : this.#piece.bytes.length;
+    return this.#isDone ? 0 : (this.#piece?.bytes.length ?? 0);
   }
 
   waitingBytes(): number {
-    return this.#isSent ? 0 : this.#piece.bytes.length;
+    return this.#isSent ? 0 : (this.#piece?.bytes.length ?? 0);
   }
 }
 
-/** The flow of an answer that fits one piece and is not repeated unasked. */
-export function createSinglePiece(bytes: Uint8Array, isError: boolean): Outflow {
-  return new SinglePiece(bytes, isError);
+/** The flow of an answer that fits one piece, ends with it, and is not repeated unasked. */
+export function createSinglePiece(): Outflow {
+  return new SinglePiece();
 }

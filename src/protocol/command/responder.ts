@@ -118,14 +118,9 @@ export function createResponder(
     what: { body: Uint8Array; isEnd: boolean; isError: boolean },
     effects: ResponderEffect[],
   ): void {
-    const isSingle = one.down === undefined && what.isEnd && !isFlow(one);
-    const before = one.down?.heldBytes() ?? 0;
-    if (isSingle) one.down = createSinglePiece(what.body, what.isError);
-    else {
-      one.down ??= createOutflow();
-      one.down.add(what.body, what.isEnd, what.isError);
-    }
-    if (one.down === undefined) return;
+    one.down ??= what.isEnd && !isFlow(one) ? createSinglePiece() : createOutflow();
+    const before = one.down.heldBytes();
+    one.down.add(what.body, what.isEnd, what.isError);
     heldBytes += one.down.heldBytes() - before;
     send(one, one.down.take(now), effects);
     if (isFlow(one)) wake(one.down.resendAt());
