@@ -6,10 +6,10 @@ import { median } from '../bench/row.ts';
 export interface Sample {
   readonly cycle: number;
   readonly rss: number;
-  /** Without what V8 has compiled. */
-  readonly heap: number;
-  /** What V8 has compiled: it goes on for hours, and ends at the size of the program. */
-  readonly code: number;
+  /** Objects on the heap that the program made. */
+  readonly own: number;
+  /** What V8 has compiled and learnt: it goes on for hours, and ends at the size of the program. */
+  readonly compiled: number;
   readonly external: number;
   readonly descriptors: number;
   /** Timers, sockets and requests that Node counts as active. */
@@ -28,8 +28,8 @@ const samplesMin = 9;
  * in them. Pages that the allocator keeps make RSS coarser than the heap.
  */
 const allowance: Readonly<Record<Exclude<keyof Sample, 'cycle'>, number>> = {
-  heap: 400e3,
-  code: 1e6,
+  own: 400e3,
+  compiled: 1e6,
   external: 200e3,
   rss: 4e6,
   descriptors: 1,
