@@ -211,13 +211,24 @@ describe('a plain client', () => {
 
   test('is told by a lost connection that its message is over the limit, and the node says why', async () => {
     const listener = await listen(b, '-q', '1', '-t', 'limit/#');
-    for (const bytes of [129 * 1024, 200 * 1024, 2 * 1024 * 1024]) {
-      const argv = ['mosquitto_pub', '-h', '127.0.0.1', '-p', `${a.mqttPort}`, '-q', '1'];
+    const most = 16 * 1024 * 1024;
+    const beyond = [
+      { bytes: most + 1024, flags: [] },
+      { bytes: most + 1024 * 1024, flags: [] },
+      { bytes: 129 * 1024, flags: ['-r'] },
+    ];
+    for (const { bytes, flags } of beyond) {
+      const argv = ['mosquitto_pub', '-h', '127.0.0.1', '-p', `${a.mqttPort}`, '-q', '1', ...flags];
       const script = `head -c ${bytes} /dev/zero | "$@" -t limit/x -s`;
       const { code } = await a.host.exec(['sh', '-c', script, 'sh', ...argv], { ms: 10_000 });
       expect(code, `${bytes} bytes`).not.toBe(0);
     }
-    expect(a.process.errors()).toContain('a payload of 132096 bytes is larger than 131072');
+    expect(a.process.errors()).toContain(
+      `a payload of ${most + 1024} bytes is larger than ${most}`,
+    );
+    expect(a.process.errors()).toContain(
+      'a payload of 132096 bytes is too large to be retained: at most 131072',
+    );
     await say(a, 'limit/x', 'small');
     await listener.waitForCount(1, 10_000);
     expect(listener.messages().map(({ payload }) => payload)).toEqual(['small']);
