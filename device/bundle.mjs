@@ -53,7 +53,9 @@ const parts = join(outdir, 'parts');
 await mkdir(parts, { recursive: true });
 // The parts first, then the entry that names them; those of an earlier build go last: a node that runs may ask for them
 // until then. What has not changed is not touched, so a second build disturbs nobody who reads.
-for (const { path, contents } of outputFiles.toSorted(({ path }) => (path === outfile ? 1 : -1))) {
+const isEntry = ({ path }) => path === outfile;
+const inTurn = [...outputFiles.filter((file) => !isEntry(file)), ...outputFiles.filter(isEntry)];
+for (const { path, contents } of inTurn) {
   // The entry alone is a command.
   const text =
     path === outfile ? Buffer.concat([Buffer.from('#!/usr/bin/env node\n'), contents]) : contents;

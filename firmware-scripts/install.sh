@@ -57,11 +57,15 @@ put() {
 }
 
 # The parts of another version lie beside those of this one until mycel.mjs, which names its own, has been replaced.
-differing_parts() { LC_ALL=C diff -rq "$work/program/parts" "$root$lib/parts" 2>/dev/null; }
+differing_parts() { LC_ALL=C diff -rq "$work/program/parts" "$root$lib/parts" 2>/dev/null || true; }
+
+# Those of this version that are not there, or damaged.
+missing_parts() {
+  differing_parts | sed -n "s|^Only in $work/program/parts: ||p; s|^Files $work/program/parts/\([^ ]*\) and .*|\1|p"
+}
 
 put_parts() {
-  fresh="$(differing_parts | grep -c "$work/program/parts")" || true
-  if [ -d "$root$lib/parts" ] && [ "$fresh" -eq 0 ]; then
+  if [ -d "$root$lib/parts" ] && [ -z "$(missing_parts)" ]; then
     say "  kept     $lib/parts"
     return
   fi
@@ -71,7 +75,10 @@ put_parts() {
     return
   fi
   mkdir -p "$root$lib/parts"
-  cp "$work/program/parts"/* "$root$lib/parts/"
+  # Two versions may share a part: what is whole is not written again, or a power cut could take it from the one that runs.
+  mkdir "$work/fresh"
+  missing_parts | while read -r part; do cp "$work/program/parts/$part" "$work/fresh"; done
+  cp "$work/fresh"/* "$root$lib/parts/"
   chmod 644 "$root$lib/parts"/*
   settle "$root$lib/parts"/* "$root$lib/parts" "$root$lib"
   say "  wrote    $lib/parts"

@@ -112,13 +112,16 @@ describe('the installer', () => {
   it('leaves no part of an earlier version, and one that was damaged is mended', async () => {
     await install();
     const at = (name: string): string => board.file(`/usr/local/lib/mycel/parts/${name}`);
-    const [part = ''] = await readdir(at(''));
+    const [part = '', whole = ''] = await readdir(at(''));
     await writeFile(at('OLDVERSN.mjs'), 'export {}');
     await writeFile(at(part), 'cut sh');
+    const { mtimeMs } = await stat(at(whole));
     const { stdout } = await install();
     expect(stdout).toContain('wrote    /usr/local/lib/mycel/parts');
     expect(await readFile(at(part), 'utf8')).not.toBe('cut sh');
     expect(await readdir(at(''))).not.toContain('OLDVERSN.mjs');
+    // The version before it may share a part: a power cut must not find it half written.
+    expect((await stat(at(whole))).mtimeMs).toBe(mtimeMs);
   });
 
   it('keeps the invite for the service user alone', async () => {
