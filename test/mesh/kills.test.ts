@@ -4,12 +4,10 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { createRandom } from '../../src/kernel/random.ts';
-import type { Program } from '../process.ts';
 import { buildProgram } from './build-program.ts';
-import type { Host } from './lab-host.ts';
-import { mintInvite, startMesh, startNode } from './lab-mesh.ts';
 import type { Lab } from './lab.ts';
 import { shareLab } from './share-lab.ts';
+import { ackedBy, stageRoles, type Role } from './three-roles.ts';
 
 /** Kills; `KILLS=200` for a long run, `KILL_SEED` to see one again. */
 const kills = Number(process.env['KILLS'] ?? 10);
@@ -21,46 +19,10 @@ const seed = Number(process.env['KILL_SEED'] ?? Date.now() % 1_000_000);
  */
 const unacknowledgedMax = 1024;
 
-const flags = ['--profile', 'fast'];
-
 let lab: Lab;
 shareLab({ hosts: 3 }, async (fresh) => {
   lab = fresh;
 });
-
-/** One of the three, which can be killed and started again. */
-interface Role {
-  readonly name: string;
-  process: Program;
-  start(): Promise<Program>;
-}
-
-async function stage(): Promise<{ roles: Role[]; sender: Host; file: string }> {
-  const [relay, sender, receiver] = lab.hosts as [Host, Host, Host];
-  // Before they have met: no link between them is ever made.
-  lab.block(sender, receiver);
-  lab.block(receiver, sender);
-  const mesh = await startMesh(lab, 2, { flags });
-  const program = await buildProgram('recording-node.ts', `${receiver.dataDir}-program.mjs`);
-  const file = `${receiver.dataDir}-heard`;
-  const startReceiver = async (...invite: string[]): Promise<Program> => {
-    const argv = [process.execPath, program, receiver.dataDir, 'receiver', file, ...invite];
-    const started = receiver.start(argv);
-    await started.line((line) => line.includes('"ready"'), 20_000);
-    return started;
-  };
-  const again = async (host: Host): Promise<Program> => (await startNode(host, flags)).process;
-  const roles: Role[] = [
-    { name: 'relay', process: mesh.node(0).process, start: () => again(relay) },
-    { name: 'sender', process: mesh.node(1).process, start: () => again(sender) },
-    {
-      name: 'receiver',
-      process: await startReceiver(await mintInvite(relay)),
-      start: () => startReceiver(),
-    },
-  ];
-  return { roles, sender, file };
-}
 
 interface Heard {
   readonly life: string;
@@ -75,60 +37,61 @@ function heardIn(file: string): Heard[] {
   });
 }
 
-const ackedBy = (publisher: Program): number[] =>
-  publisher.lines.flatMap((line) => (line.startsWith('acked ') ? [Number(line.slice(6))] : []));
+test(
+  `${kills} kills of sender, relay and receiver at random points lose no acknowledged event and repeat none`,
+  async () => {
+    console.info(`seed ${seed}`);
+    const random = createRandom(seed);
+    const { roles, sender, file } = await stageRoles(lab);
+    const script = await buildProgram('acked-publisher.ts', `${sender.dataDir}-publisher.mjs`);
+    const publisher = sender.start([process.execPath, script, '1883', 'ev/a']);
+    await expect.poll(() => heardIn(file).length > 50, { timeout: 20_000 }).toBe(true);
+    const told: string[] = [];
+    for (let count = 0; count < kills; count += 1) {
+      await sleep(500 + random.below(2_500));
+      const role = roles[random.below(roles.length)] as Role;
+      const at = ackedBy(publisher).at(-1);
+      role.process.child.kill('SIGKILL');
+      await role.process.ended;
+      const awayMs = random.below(3_000);
+      await sleep(awayMs);
+      role.process = await role.start();
+      const back = ackedBy(publisher).at(-1);
+      told.push(`${role.name} gone at ${at} for ${awayMs} ms, back at ${back}`);
+    }
+    publisher.child.stdin?.write('enough\n');
+    await publisher.line((line) => line === 'over', 30_000);
+    const acked = ackedBy(publisher);
+    const last = acked.at(-1) ?? 0;
+    const missing = (): number[] => {
+      const known = new Set(heardIn(file).map(({ number }) => number));
+      return acked.filter((number) => !known.has(number));
+    };
+    await expect
+      .poll(missing, { timeout: 60_000, interval: 500, message: told.join('; ') })
+      .toEqual([]);
+    await sleep(1_000);
 
-test(`${kills} kills of sender, relay and receiver at random points lose no acknowledged event and repeat none`, async () => {
-  console.info(`seed ${seed}`);
-  const random = createRandom(seed);
-  const { roles, sender, file } = await stage();
-  const script = await buildProgram('acked-publisher.ts', `${sender.dataDir}-publisher.mjs`);
-  const publisher = sender.start([process.execPath, script, '1883', 'ev/a']);
-  await expect.poll(() => heardIn(file).length > 50, { timeout: 20_000 }).toBe(true);
-  const told: string[] = [];
-  for (let count = 0; count < kills; count += 1) {
-    await sleep(500 + random.below(2_500));
-    const role = roles[random.below(roles.length)] as Role;
-    const at = ackedBy(publisher).at(-1);
-    role.process.child.kill('SIGKILL');
-    await role.process.ended;
-    const awayMs = random.below(3_000);
-    await sleep(awayMs);
-    role.process = await role.start();
-    const back = ackedBy(publisher).at(-1);
-    told.push(`${role.name} gone at ${at} for ${awayMs} ms, back at ${back}`);
-  }
-  publisher.child.stdin?.write('enough\n');
-  await publisher.line((line) => line === 'over', 30_000);
-  const acked = ackedBy(publisher);
-  const last = acked.at(-1) ?? 0;
-  const missing = (): number[] => {
-    const known = new Set(heardIn(file).map(({ number }) => number));
-    return acked.filter((number) => !known.has(number));
-  };
-  await expect
-    .poll(missing, { timeout: 60_000, interval: 500, message: told.join('; ') })
-    .toEqual([]);
-  await sleep(1_000);
-
-  const heard = heardIn(file);
-  const lives = [...new Set(heard.map(({ life }) => life))];
-  let repeats = 0;
-  let highest = -1;
-  for (const life of lives) {
-    const numbers = heard.filter((one) => one.life === life).map(({ number }) => number);
-    // Once and in order, as long as the receiver lives.
-    expect(numbers, `life ${life} of ${lives.length}`).toEqual(
-      [...new Set(numbers)].sort((a, b) => a - b),
+    const heard = heardIn(file);
+    const lives = [...new Set(heard.map(({ life }) => life))];
+    let repeats = 0;
+    let highest = -1;
+    for (const life of lives) {
+      const numbers = heard.filter((one) => one.life === life).map(({ number }) => number);
+      // Once and in order, as long as the receiver lives.
+      expect(numbers, `life ${life} of ${lives.length}`).toEqual(
+        [...new Set(numbers)].sort((a, b) => a - b),
+      );
+      const again = numbers.filter((number) => number <= highest);
+      const old = again.filter((number) => number <= highest - unacknowledgedMax);
+      expect(old, `up to ${highest}; ${told.join('; ')}`).toEqual([]);
+      repeats += again.length;
+      highest = Math.max(highest, ...numbers);
+    }
+    console.info(
+      `${acked.length} acknowledged up to ${last}, ${lives.length} lives of the receiver, ${repeats} heard again by the next one; ${told.join(', ')}`,
     );
-    const again = numbers.filter((number) => number <= highest);
-    const old = again.filter((number) => number <= highest - unacknowledgedMax);
-    expect(old, `up to ${highest}; ${told.join('; ')}`).toEqual([]);
-    repeats += again.length;
-    highest = Math.max(highest, ...numbers);
-  }
-  console.info(
-    `${acked.length} acknowledged up to ${last}, ${lives.length} lives of the receiver, ${repeats} heard again by the next one; ${told.join(', ')}`,
-  );
-  expect(acked.length).toBeGreaterThan(kills * 50);
-}, 600_000 + kills * 6_000);
+    expect(acked.length).toBeGreaterThan(kills * 50);
+  },
+  600_000 + kills * 6_000,
+);

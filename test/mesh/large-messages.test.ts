@@ -5,13 +5,11 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { createRandom } from '../../src/kernel/random.ts';
-import type { Program } from '../process.ts';
 import { buildProgram } from './build-program.ts';
-import type { Host } from './lab-host.ts';
-import { mintInvite, startMesh, startNode } from './lab-mesh.ts';
 import type { Lab } from './lab.ts';
 import { payloadOf } from './numbered-payload.ts';
 import { shareLab } from './share-lab.ts';
+import { ackedBy, stageRoles, type Role } from './three-roles.ts';
 
 /** Kills; `LARGE_KILLS=100` for a long run, `KILL_SEED` to see one again. */
 const kills = Number(process.env['LARGE_KILLS'] ?? 3);
@@ -25,8 +23,6 @@ const seed = Number(process.env['KILL_SEED'] ?? Date.now() % 1_000_000);
 const largeBytes = 1024 * 1024;
 const perSecond = 3;
 const linkKbit = 40_000;
-
-const flags = ['--profile', 'fast'];
 
 let lab: Lab;
 shareLab({ hosts: 3 }, async (fresh) => {
@@ -48,34 +44,10 @@ function heardIn(file: string): Heard[] {
   });
 }
 
-const ackedBy = (publisher: Program): number[] =>
-  publisher.lines.flatMap((line) => (line.startsWith('acked ') ? [Number(line.slice(6))] : []));
-
 test(`${kills} kills in the middle of large messages through a relay lose none that was acknowledged, tear none and repeat none`, async () => {
   console.info(`seed ${seed}`);
   const random = createRandom(seed);
-  const [relay, sender, receiver] = lab.hosts as [Host, Host, Host];
-  lab.block(sender, receiver);
-  lab.block(receiver, sender);
-  const mesh = await startMesh(lab, 2, { flags });
-  const program = await buildProgram('recording-node.ts', `${receiver.dataDir}-program.mjs`);
-  const file = `${receiver.dataDir}-heard`;
-  const startReceiver = async (...invite: string[]): Promise<Program> => {
-    const argv = [process.execPath, program, receiver.dataDir, 'receiver', file, ...invite];
-    const started = receiver.start(argv);
-    await started.line((line) => line.includes('"ready"'), 20_000);
-    return started;
-  };
-  const again = async (host: Host): Promise<Program> => (await startNode(host, flags)).process;
-  const roles: { name: string; process: Program; start(): Promise<Program> }[] = [
-    { name: 'relay', process: mesh.node(0).process, start: () => again(relay) },
-    { name: 'sender', process: mesh.node(1).process, start: () => again(sender) },
-    {
-      name: 'receiver',
-      process: await startReceiver(await mintInvite(relay)),
-      start: () => startReceiver(),
-    },
-  ];
+  const { roles, relay, sender, file } = await stageRoles(lab);
   const script = await buildProgram('acked-publisher.ts', `${sender.dataDir}-publisher.mjs`);
   const how = `1883 ev/large ${largeBytes} 3 ${perSecond}`.split(' ');
   const publisher = sender.start([process.execPath, script, ...how]);
@@ -89,7 +61,7 @@ test(`${kills} kills in the middle of large messages through a relay lose none t
   for (let count = 0; count < kills; count += 1) {
     await sleep(500 + random.below(1_000));
     // Each of them once, then anyone.
-    const role = roles[count < 3 ? count : random.below(3)] as (typeof roles)[number];
+    const role = roles[count < 3 ? count : random.below(3)] as Role;
     role.process.child.kill('SIGKILL');
     await role.process.ended;
     const awayMs = random.below(600);

@@ -48,3 +48,25 @@ export function quietMesh(options: RoutingMeshOptions): RoutingMesh {
   mesh.runUntil(200);
   return mesh;
 }
+
+/** Members hear of each other again, and the links of a node open. */
+export function comeBack(mesh: RoutingMesh, at: number): void {
+  const { id, boot, router } = mesh.node(at);
+  for (const [other, node] of mesh.nodes.entries()) {
+    if (other === at) continue;
+    router.memberJoined(mesh.now, node.id, node.boot);
+    node.router.memberJoined(mesh.now, id, boot);
+  }
+  for (const link of mesh.links) if (link.ends.includes(at)) mesh.open(link);
+}
+
+/** All links of a node are gone. */
+export function cutOff(mesh: RoutingMesh, at: number): void {
+  for (const link of mesh.links) if (link.ends.includes(at)) mesh.cut(link);
+}
+
+/** What a node heard of another one. */
+export function heardOf(mesh: RoutingMesh, at: number, origin: number): string[] {
+  const heard = mesh.node(at).log.heard.get(mesh.node(origin).id) ?? [];
+  return heard.map(({ text }) => text);
+}

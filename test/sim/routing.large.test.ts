@@ -1,8 +1,16 @@
 /** Large messages among small ones, on lossy links and through power cuts: whole, once, in order, or not at all. */
 
 import { describe, expect, test } from 'vitest';
-import { flapLinks, full, line, quietMesh, ring } from './routing-shapes.ts';
-import type { RoutingMesh } from './routing-mesh.ts';
+import {
+  comeBack,
+  cutOff,
+  flapLinks,
+  full,
+  heardOf,
+  line,
+  quietMesh,
+  ring,
+} from './routing-shapes.ts';
 import { seedsFor } from './swarm.ts';
 
 /** Per shape; SIM_SEEDS makes it more. */
@@ -12,31 +20,12 @@ const seedCount = 3;
 const textOf = (number: number, parts: number): string =>
   `${number} `.padEnd(parts === 0 ? 8 : parts * 96 * 1024 - 7, `${number % 10}`);
 
-function heardOf(mesh: RoutingMesh, at: number, origin: number): string[] {
-  const heard = mesh.node(at).log.heard.get(mesh.node(origin).id) ?? [];
-  return heard.map(({ text }) => text);
-}
-
 /** The numbers of what was heard, when each is exactly what was published. */
 function numbers(heard: readonly string[], published: readonly string[]): number[] {
   return heard.map((text) => {
     const number = Number.parseInt(text, 10);
     return published[number] === text ? number : NaN;
   });
-}
-
-function comeBack(mesh: RoutingMesh, at: number): void {
-  const { id, boot, router } = mesh.node(at);
-  for (const [other, node] of mesh.nodes.entries()) {
-    if (other === at) continue;
-    router.memberJoined(mesh.now, node.id, node.boot);
-    node.router.memberJoined(mesh.now, id, boot);
-  }
-  for (const link of mesh.links) if (link.ends.includes(at)) mesh.open(link);
-}
-
-function cutOff(mesh: RoutingMesh, at: number): void {
-  for (const link of mesh.links) if (link.ends.includes(at)) mesh.cut(link);
 }
 
 const shapes = {

@@ -1,31 +1,18 @@
 import { describe, expect, test } from 'vitest';
-import { flapLinks, full, line, quietMesh, ring } from './routing-shapes.ts';
-import type { RoutingMesh } from './routing-mesh.ts';
+import {
+  comeBack,
+  cutOff,
+  flapLinks,
+  full,
+  heardOf,
+  line,
+  quietMesh,
+  ring,
+} from './routing-shapes.ts';
 import { seedsFor } from './swarm.ts';
 
 /** Per shape; SIM_SEEDS makes it more. */
 const seedCount = 10;
-
-/** Members hear of each other again, and the links of a node open. */
-function comeBack(mesh: RoutingMesh, at: number): void {
-  const { id, boot, router } = mesh.node(at);
-  for (const [other, node] of mesh.nodes.entries()) {
-    if (other === at) continue;
-    router.memberJoined(mesh.now, node.id, node.boot);
-    node.router.memberJoined(mesh.now, id, boot);
-  }
-  for (const link of mesh.links) if (link.ends.includes(at)) mesh.open(link);
-}
-
-function cutOff(mesh: RoutingMesh, at: number): void {
-  for (const link of mesh.links) if (link.ends.includes(at)) mesh.cut(link);
-}
-
-/** What a node heard of another one. */
-function heardOf(mesh: RoutingMesh, at: number, origin: number): string[] {
-  const heard = mesh.node(at).log.heard.get(mesh.node(origin).id) ?? [];
-  return heard.map(({ text }) => text);
-}
 
 const shapes = {
   mutual: { count: 2, edges: line(2) },
