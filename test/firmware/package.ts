@@ -49,7 +49,7 @@ export async function shipMycel(): Promise<Shipped> {
 
 /** Flashes a boot partition, as it lies in a card reader. @throws with what flash.sh said */
 export async function flashCard(
-  shipped: Shipped,
+  shipped: Pick<Shipped, 'tarball'>,
   card: string,
   flags: readonly string[],
 ): Promise<void> {

@@ -26,7 +26,7 @@ set -T
 trap 'cut_here "$BASH_COMMAND"' DEBUG
 TRAP
 chmod 755 /opt/shim/sh
-export PATH="/opt/shim:$PATH" CUT_COUNT=/run/count CUT_AT=0
+export CUT_COUNT=/run/count
 traces='/usr/local/lib/mycel /usr/local/bin/mycel /var/lib/mycel /var/lib/mycel-firstboot /etc/mycel /etc/sysusers.d'
 
 blank() {
@@ -44,9 +44,10 @@ blank() {
 # What every image does at boot: its hook, then the unit.
 boot_with_cuts() {
   echo 0 >"$CUT_COUNT"
-  setsid --wait env BASH_ENV=/opt/trap.sh CUT_AT="$1" bash -c \
+  setsid --wait env PATH="/opt/shim:$PATH" BASH_ENV=/opt/trap.sh CUT_AT="$1" bash -c \
     'bash /boot/firmware/mycel/firstboot.sh --stage1 && bash /usr/local/lib/mycel/firstboot.sh' >/dev/null 2>&1
 }
+# With the shell that boards have.
 boot() { sh -c 'sh /boot/firmware/mycel/firstboot.sh --stage1 && sh /usr/local/lib/mycel/firstboot.sh' 2>&1; }
 
 picture() {

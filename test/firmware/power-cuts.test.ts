@@ -1,33 +1,38 @@
 /** Power cuts at every step of the first boot: the next boot mends them. */
 
-import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 
+import { packPackage } from '../update-package.ts';
 import { createBoard } from './board.ts';
-import { flashCard, projectRoot, shipMycel, type Shipped } from './package.ts';
+import { flashCard, projectRoot } from './package.ts';
 
-let shipped: Shipped;
 const invite = `mycel:1:${'a'.repeat(60)}`;
 
-beforeAll(async () => {
-  shipped = await shipMycel();
-}, 60_000);
-afterAll(() => shipped.remove());
+/** What the program does is tested elsewhere; here it is only put into place, some hundred times. */
+const program = {
+  'dist/parts/ONE.mjs': 'export {};\n',
+  'dist/parts/TWO.mjs': 'export default 2;\n',
+};
 
 describe('a power cut', () => {
   it('before any change of the first boot is mended by the next boot, to the same end', async () => {
     const workers = 2;
-    const card = join(shipped.directory, 'card');
+    const directory = mkdtempSync(join(tmpdir(), 'mycel-power-cuts-'));
+    onTestFinished(() => rmSync(directory, { recursive: true }));
+    const tarball = join(directory, 'mycel-0.2.0.tgz');
+    writeFileSync(tarball, packPackage({ files: program }));
+    const card = join(directory, 'card');
     mkdirSync(card);
     writeFileSync(join(card, 'user-data'), '#cloud-config\n');
-    await flashCard(shipped, card, ['--name', 'attic', '--invite', invite]);
+    await flashCard({ tarball }, card, ['--name', 'attic', '--invite', invite]);
     const runs = Array.from({ length: workers }, async (_, at) => {
       const board = await createBoard();
       cpSync(join(card, 'mycel'), board.file('/opt/card'), { recursive: true });
       await board.give(join(projectRoot, 'test/firmware/power-cuts.sh'), '/opt/power-cuts.sh');
-      // What the node does is tested elsewhere; here it is asked for its version some hundred times.
       mkdirSync(board.file('/usr/local/bin'), { recursive: true });
       writeFileSync(board.file('/usr/local/bin/node'), '#!/bin/sh\necho v22.0.0\n', {
         mode: 0o755,
