@@ -204,6 +204,8 @@ const eventNames = Object.keys({
   joined: true,
   pending: true,
   alert: true,
+  gap: true,
+  'given-up': true,
   expelled: true,
 } satisfies Record<keyof MeshEvents, true>) as (keyof MeshEvents)[];
 

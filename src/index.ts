@@ -153,6 +153,7 @@ export type { Updates } from './runtime/update/updates.ts';
 export type {
   AdvertisedService,
   ChannelOptions,
+  OutboxOptions,
   DiscoveryReport,
   GuestInfo,
   Invite,

@@ -27,6 +27,7 @@ import type { Life } from './life-world.ts';
 import { createLookout } from './lookout.ts';
 import type { Lookout } from './lookout.ts';
 import { devRecord, loadRecord, provisionalRecord } from './mesh-founding.ts';
+import { createLosses } from './losses.ts';
 import { tellMember } from './member-info.ts';
 import type { MemberInfo, MemberState, MeshEvents, NodeOptions } from './mesh-node.ts';
 import { channelsOf } from './channels/channel-options.ts';
@@ -103,8 +104,6 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
   let probationCode: string | undefined;
   let expulsion: string | undefined;
   let isOpen = false;
-  /** Only the first life goes on with what the last one of another process owed. */
-  const found = [...(world.journal?.found ?? [])];
 
   const interfaces: Interfaces = adapters.watchInterfaces(
     isLoopbackOnly(options) ? ['lo'] : options.interfaces,
@@ -176,13 +175,14 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
         profile: options.profile ?? (isDev ? 'loopback' : 'wired'),
         overlay: options.overlay ?? 'full-mesh',
         channels,
+        outbox: options.outbox ?? {},
         isDev,
         book,
         subscriptions: world.subscriptions,
         interest: world.interest,
         groups: world.groups,
         journal: isKept ? world.journal : undefined,
-        found: found.splice(0),
+        isFirst: rooms.life === undefined,
         ground,
         datagramHost: isLoopbackOnly(options) ? loopbackHost : '0.0.0.0',
         addresses,
@@ -192,6 +192,7 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
         pending: (newcomer) => emitter.emit('pending', newcomer),
         parcel: world.parcel,
         alert: alerts.raise,
+        ...createLosses(emitter, alerts.raise),
         beaconChanged: () => (isOpen ? announce() : undefined),
         expelled,
       },

@@ -16,7 +16,8 @@ import type { Ground, NodeAdapters, PeerBook } from './adapters.ts';
 import type { Door } from './door.ts';
 import type { Identity } from './identity.ts';
 import type { Membership } from './membership.ts';
-import type { MemberInfo, MemberState, PendingMember } from './mesh-node.ts';
+import type { Losses } from './losses.ts';
+import type { MemberInfo, MemberState, OutboxOptions, PendingMember } from './mesh-node.ts';
 import type { Messaging } from './messaging-world.ts';
 import type { Peering } from './peering.ts';
 import type { Groups } from './routing/groups.ts';
@@ -25,7 +26,7 @@ import type { Subscriptions } from './subscriptions.ts';
 import type { Trust } from './trust.ts';
 
 /** What the node around it provides. */
-export interface LifeWorld {
+export interface LifeWorld extends Losses {
   readonly adapters: NodeAdapters;
   readonly log: Log;
   readonly metrics: Metrics;
@@ -39,6 +40,7 @@ export interface LifeWorld {
   readonly profile: ProfileName;
   readonly overlay: OverlayName;
   readonly channels: ChannelTable;
+  readonly outbox: OutboxOptions;
   readonly isDev: boolean;
   readonly book: PeerBook;
   readonly subscriptions: Subscriptions;
@@ -46,8 +48,8 @@ export interface LifeWorld {
   readonly groups: Groups;
   /** Keeps events over a power cut; undefined: nothing does. */
   readonly journal: EventLog | undefined;
-  /** What was in it when this process began, for its first life. */
-  readonly found: readonly Uint8Array[];
+  /** Whether this is the first life of its process, which goes on with what is in the journal. */
+  readonly isFirst: boolean;
   ground(): Ground;
   /** Local address for membership datagrams. */
   readonly datagramHost: string;

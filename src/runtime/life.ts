@@ -26,7 +26,7 @@ import type { MemberState } from './mesh-node.ts';
 import { createMessaging } from './messaging.ts';
 import type { Messaging } from './messaging-world.ts';
 import { createMoves } from './moves.ts';
-import { readLeftover } from './routing/durable-outbox.ts';
+import { outboxOf, readFound } from './routing/found-events.ts';
 import { selfRefusal, startPeering } from './peering.ts';
 import type { Peering } from './peering.ts';
 import { roleOf } from './overlays.ts';
@@ -45,6 +45,7 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
   const { clock } = adapters;
   const self = identity.node;
   const states = new Map<NodeId, MemberState>();
+  const found = await readFound(world, meshIdOf(record.genesis), clock.now());
   const known = await openMemberRecord(world, meshIdOf(record.genesis), states);
   const followMove = createMoves(() => peering.links);
   let membership: Membership | undefined;
@@ -257,10 +258,13 @@ export async function startLife(world: LifeWorld, record: MeshRecord): Promise<L
     groups: world.groups,
     channels: world.channels,
     journal: world.journal,
-    leftover: readLeftover(world.found, trust.meshId, clock.now()),
+    found,
+    outbox: outboxOf(world.outbox),
     absent: { nodes: known.before, at: clock.now() },
     mesh: trust.meshId,
     alert: (code, text) => world.alert(code, text),
+    missed: world.missed,
+    givenUp: world.givenUp,
     ...createOutgoing({ log, metrics, traffic, isOnProbation, links: peering.links }),
     mayLeave: (topic) => !trust.certificate().roles.includes('probation') || isOpenTopic(topic),
     sendBroadcast: (peer, bytes) => void peering.links.control(peer, { kind: 'broadcast', bytes }),

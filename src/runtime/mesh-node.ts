@@ -167,6 +167,19 @@ export interface AdvertisedService {
   readonly txt?: Readonly<Record<string, string>>;
 }
 
+/** Bounds of what a node keeps for members that have not acknowledged it yet. */
+export interface OutboxOptions {
+  /** Bytes in memory, 1 to 256 MiB. @default 10_485_760 */
+  readonly memoryBytes?: number;
+  /** Bytes that may be on the disk alone, 0 (none) to 128 MiB; the journal is at most about three times as large. @default 67_108_864 */
+  readonly diskBytes?: number;
+  /**
+   * When both are full of what members that are away are owed: `give-up` the oldest of it, told by `given-up` here and by
+   * `gap` there, or `hold` the publishers until they are back, or away for 5 minutes. @default 'give-up'
+   */
+  readonly whenFull?: 'give-up' | 'hold';
+}
+
 /** Events of a node, by name. */
 export interface MeshEvents {
   /** This node changed its mind about a member (also the first time it hears of it). */
@@ -181,6 +194,14 @@ export interface MeshEvents {
   pending: PendingMember;
   /** Something needs a person's eye: cloned identity, equivocating admin, full disk. */
   alert: { readonly code: string; readonly text: string };
+  /** Events of an origin that were published for this node will never come: the origin gave them up, or is gone. */
+  gap: { readonly origin: NodeId; readonly count: number };
+  /** A member will never get events of this node that were taken; why is in docs/protocols/routing.md. */
+  'given-up': {
+    readonly member: NodeId;
+    readonly count: number;
+    readonly reason: 'dead' | 'silent' | 'quota' | 'gone';
+  };
   /** The node was thrown out (revoked) or asked to stop for good. */
   expelled: { readonly reason: string };
 }
@@ -353,6 +374,8 @@ export interface NodeOptions {
   readonly logLevel?: 'debug' | 'info' | 'warn' | 'error' | 'silent';
   /** Channels of this node's own, and other figures for the built-in ones. @default none; see docs/protocols/channels.md */
   readonly channels?: Readonly<Record<string, ChannelOptions>>;
+  /** Bounds of the outbox, and what it does at them. @default see `OutboxOptions` */
+  readonly outbox?: OutboxOptions;
   /** Port of the guest listener. @default 1884, or a free one; opened with the first guest */
   readonly guestPort?: number;
   /** How this process was started, by a launcher that can start other versions. @default it cannot change its version */

@@ -11,18 +11,21 @@ import type { Metrics } from '../ports/metrics.ts';
 import type { ChannelTable } from '../protocol/channels/channel-table.ts';
 import type { ProfileName } from '../protocol/membership/profiles.ts';
 import type { InterestMessage } from '../protocol/routing/interest-gossip.ts';
-import type { Absent, Leftover } from '../protocol/routing/leftover.ts';
+import type { Absent } from '../protocol/routing/leftover.ts';
 import type { DeliveryClass, Envelope, Letter } from '../protocol/routing/messages.ts';
+import type { OutboxConfig } from '../protocol/routing/outbox-types.ts';
 import type { RetainedEntry } from '../protocol/routing/retained-map.ts';
 import type { Router, RouterView } from '../protocol/routing/router-world.ts';
+import type { Losses } from './losses.ts';
 import type { MeshMessage, Published, PublishOptions } from './mesh-node.ts';
+import type { Found } from './routing/found-events.ts';
 import type { Groups } from './routing/groups.ts';
 import type { MessageTrace } from './routing/message-trace.ts';
 import type { LocalInterest } from './routing/local-interest.ts';
 import type { Subscriptions } from './subscriptions.ts';
 
 /** What the node around it provides. */
-export interface MessagingWorld {
+export interface MessagingWorld extends Losses {
   readonly self: NodeId;
   readonly boot: number;
   readonly clock: Clock;
@@ -36,8 +39,10 @@ export interface MessagingWorld {
   readonly channels: ChannelTable;
   /** What keeps events over a power cut; undefined: nothing does. */
   readonly journal: EventLog | undefined;
-  /** What the life before this one still owed; undefined: nothing. */
-  readonly leftover: Leftover | undefined;
+  /** What the life before this one still owed. */
+  readonly found: Found;
+  /** Bounds of the outbox, and what it does at them. @default those of `OutboxConfig` */
+  readonly outbox?: OutboxConfig;
   readonly absent?: Absent;
   readonly mesh: MeshId;
   alert(code: string, text: string): void;

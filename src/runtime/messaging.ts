@@ -89,7 +89,8 @@ export function createMessaging(world: MessagingWorld): Messaging {
       boot: world.boot,
       relay: trees.policy,
       random: world.random,
-      leftover: world.leftover,
+      leftover: world.found.leftover,
+      outbox: { ...world.outbox, hasDisk: world.journal !== undefined },
       absent: world.absent,
       codec,
       groups: world.groups,
@@ -134,6 +135,7 @@ export function createMessaging(world: MessagingWorld): Messaging {
       gap(origin, from, to) {
         metrics.drop('router', 'gap', to - from + 1);
         log.warn({ origin, from, to }, 'events of this origin were given up before they came here');
+        world.missed(origin, to - from + 1);
       },
       keepRetained: ({ topic, payload }) => broker.keep(topic, payload),
       showRetained(entry) {
@@ -143,7 +145,10 @@ export function createMessaging(world: MessagingWorld): Messaging {
       },
       forgetRetained: (topic) => broker.keep(topic, new Uint8Array(0)),
       drop: (reason, count) => metrics.drop('router', reason, count),
+      forfeited: (node, count, reason) => world.givenUp(node, count, reason),
       settled: (seq) => durable.settled(seq),
+      bring: (seq) => durable.bring(seq),
+      press: () => durable.press(),
       roomAgain: () => setImmediate(retry),
     },
   );
@@ -154,8 +159,10 @@ export function createMessaging(world: MessagingWorld): Messaging {
     metrics,
     mesh: world.mesh,
     journal: world.journal,
-    leftover: world.leftover,
+    found: world.found,
+    stream: world.found.leftover?.boot ?? world.boot,
     router: () => router,
+    step: (act) => step(act),
     alert: (code, text) => world.alert(code, text),
   });
 

@@ -36,6 +36,22 @@ const port = z
 const versionText = z.string('must be text').check(z.minLength(1), z.maxLength(96));
 const flag = z.boolean('must be true or false');
 
+const mebibyte = 1024 * 1024;
+
+function bytesWithin(least: number, most: number): z.ZodMiniNumber {
+  const text = `must be a whole number of bytes, ${least} to ${most} MiB`;
+  return z
+    .number(text)
+    .check(z.int(text), z.gte(least * mebibyte, text), z.lte(most * mebibyte, text));
+}
+
+/** What may be stated of what has fields of its own. */
+const fieldsOf: Readonly<Record<string, string>> = {
+  outbox: 'an outbox has memoryBytes, diskBytes and whenFull',
+};
+const channelFields =
+  'a channel has class, overflow, priority, queueBytes, compressAbove, topics, bytesMin, bytesMax and urgent';
+
 const schema = z.strictObject({
   name: z.optional(name),
   dataDir: z.optional(z.string('must be a path').check(z.minLength(1, 'must not be empty'))),
@@ -123,6 +139,13 @@ const schema = z.strictObject({
       }),
     ),
   ),
+  outbox: z.optional(
+    z.strictObject({
+      memoryBytes: z.optional(bytesWithin(1, 256)),
+      diskBytes: z.optional(bytesWithin(0, 128)),
+      whenFull: z.optional(z.enum(['give-up', 'hold'], "must be 'give-up' or 'hold'")),
+    }),
+  ),
   guestPort: z.optional(port),
   launch: z.optional(
     z.strictObject({ running: versionText, isTrial: flag, nodeVersion: z.string('must be text') }),
@@ -168,7 +191,7 @@ export function checkOptions(given: unknown): NodeOptions {
     const issue = result.error.issues[0];
     const field = issue === undefined ? '' : issue.path.join('.');
     if (issue?.code === 'unrecognized_keys' && field !== '') {
-      const reason = `'${field}' has no '${issue.keys[0] ?? ''}'; a channel has class, overflow, priority, queueBytes, compressAbove, topics, bytesMin, bytesMax and urgent.`;
+      const reason = `'${field}' has no '${issue.keys[0] ?? ''}'; ${fieldsOf[field] ?? channelFields}.`;
       throw new MycelError('MYCEL_BAD_OPTION', { field, reason });
     }
     if (issue?.code === 'unrecognized_keys') {

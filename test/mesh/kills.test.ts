@@ -12,6 +12,13 @@ import { ackedBy, stageRoles, type Role } from './three-roles.ts';
 /** Kills; `KILLS=200` for a long run, `KILL_SEED` to see one again. */
 const kills = Number(process.env['KILLS'] ?? 10);
 const seed = Number(process.env['KILL_SEED'] ?? Date.now() % 1_000_000);
+/**
+ * `KILL_RATE=5000 KILL_BYTES=1000`: so many events a second, every other one of so many bytes. Then what a killed member
+ * misses is more than the memory of the outbox holds.
+ */
+const perSecond = process.env['KILL_RATE'] ?? '400';
+const bytes = process.env['KILL_BYTES'] ?? '0';
+const inFlight = String(Math.ceil(Number(perSecond) / 20));
 
 /**
  * A receiver that is killed may hear again in its next life what it had not acknowledged, and nothing older: at most the
@@ -44,7 +51,15 @@ test(
     const random = createRandom(seed);
     const { roles, sender, file } = await stageRoles(lab);
     const script = await buildProgram('acked-publisher.ts', `${sender.dataDir}-publisher.mjs`);
-    const publisher = sender.start([process.execPath, script, '1883', 'ev/a']);
+    const publisher = sender.start([
+      process.execPath,
+      script,
+      '1883',
+      'ev/a',
+      bytes,
+      inFlight,
+      perSecond,
+    ]);
     await expect.poll(() => heardIn(file).length > 50, { timeout: 20_000 }).toBe(true);
     const told: string[] = [];
     for (let count = 0; count < kills; count += 1) {

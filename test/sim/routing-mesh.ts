@@ -42,6 +42,8 @@ export interface RoutingMeshOptions {
   /** Share of data records that arrive twice. @default 0 */
   readonly duplication?: number;
   readonly router?: Partial<RouterConfig>;
+  /** Own events are on a disk after so many ms, and may then leave the memory. @default there is none */
+  readonly diskMs?: Millis;
   /** Relay along trees where that pays, as nodes do. @default false */
   readonly isTree?: boolean;
 }
@@ -74,6 +76,19 @@ export interface NodeLog {
   /** What members of groups on the node took, in order. */
   readonly shared: { readonly filter: string; readonly text: string }[];
   gaps: number;
+  /** Events of its own that it told it gave up. */
+  forfeited: number;
+  /** Most bytes that its outbox had in memory. */
+  outboxBytesMax: number;
+}
+
+/** The outbox of a node as its disk has it. */
+interface SimOutboxDisk {
+  events: Map<number, Uint8Array>;
+  writtenTo: number;
+  /** Counts power cuts: what was about to be written or read then is not. */
+  life: number;
+  isDue: boolean;
 }
 
 /** A node of the simulation. */
@@ -202,19 +217,39 @@ export class RoutingMesh {
   powerCut(at: number, writtenTo: number): void {
     const node = this.node(at);
     const events: Leftover['events'][number][] = [];
-    node.router.unsettled(0, writtenTo, (raw, owed) => {
-      const envelope = readEnvelope(raw);
-      if (envelope !== undefined) events.push({ seq: envelope.seq, owed, raw: raw.slice() });
+    const disk = this.#disks.get(at);
+    const after = Math.min(writtenTo, disk?.writtenTo ?? 0);
+    for (const [seq, raw] of disk?.events ?? []) {
+      const owed = node.router.owedTo(seq);
+      // What is read first stays in memory.
+      const isHere = events.length < 3;
+      if (seq > writtenTo || owed.length === 0) continue;
+      events.push({ seq, owed, bytes: raw.length, raw: isHere ? raw.slice() : undefined });
+    }
+    node.router.unsettled(after, writtenTo, (raw, owed, seq) => {
+      events.push({ seq, owed, bytes: raw.length, raw: raw.slice() });
     });
-    const whole = withoutTorn(events, ({ raw }) => readEnvelope(raw)?.part);
+    const rawOf = (one: (typeof events)[number]): Uint8Array =>
+      one.raw ?? disk?.events.get(one.seq) ?? new Uint8Array();
+    const whole = withoutTorn(events, (one) => readEnvelope(rawOf(one))?.part);
     const [first] = whole;
-    const boot = readEnvelope(first?.raw ?? new Uint8Array())?.boot ?? 0;
+    const boot = first === undefined ? 0 : (readEnvelope(rawOf(first))?.boot ?? 0);
+    if (disk !== undefined) {
+      disk.events = new Map(whole.map((one) => [one.seq, rawOf(one)]));
+      disk.writtenTo = whole.at(-1)?.seq ?? 0;
+      disk.life += 1;
+    }
     const nextSeq = node.router.lastSeq() + 2 ** 38;
     const leftover = first && { boot, nextSeq, at: this.now, events: whole };
     node.boot += 1;
     node.router = this.#createRouter(at, node.boot, leftover);
     node.log = emptyLog();
     node.backlog.length = 0;
+  }
+
+  /** How far the disk of a node has its outbox. */
+  diskUpTo(at: number): number {
+    return this.#disks.get(at)?.writtenTo ?? 0;
   }
 
   /** Publishes the next event of a node: its payload is the count. */
@@ -305,10 +340,48 @@ export class RoutingMesh {
     const router = this.#router(at);
     for (let next = backlog[0]; next !== undefined; next = backlog[0]) {
       const hlc = { wallMs: 1_000 + this.now, count: at };
+      this.#writeSoon(at);
       if (router.publish(this.now, { ...next, qos: 1, hlc }) === 'full') return;
       backlog.shift();
       this.#publishHere(at, next.topic, next.payload);
     }
+  }
+
+  /** What the disks have of the outboxes. */
+  #disks = new Map<number, SimOutboxDisk>();
+
+  /** What is owed when the time has come is on the disk. */
+  #writeSoon(at: number, afterMs = this.#options.diskMs): void {
+    const { log, router } = this.node(at);
+    log.outboxBytesMax = Math.max(log.outboxBytesMax, router.view().outbox.bytes);
+    const disk = this.#disks.get(at);
+    if (disk === undefined || disk.isDue || afterMs === undefined) return;
+    const { life } = disk;
+    disk.isDue = true;
+    this.at(this.now + afterMs, () => {
+      disk.isDue = false;
+      if (disk.life !== life) return;
+      const upTo = router.lastSeq();
+      router.unsettled(disk.writtenTo, upTo, (raw, _owed, seq) => {
+        disk.events.set(seq, raw.slice());
+      });
+      disk.writtenTo = upTo;
+      this.#router(at).written(upTo);
+    });
+  }
+
+  #bring(at: number, seq: number): void {
+    const disk = this.#disks.get(at);
+    if (disk === undefined) throw new Error('a router without a disk asks for what is on it');
+    const { life } = disk;
+    this.at(this.now + this.#latency(), () => {
+      if (disk.life !== life) return;
+      const some = [...disk.events]
+        .filter(([one]) => one >= seq)
+        .slice(0, 20)
+        .map(([one, raw]) => ({ seq: one, raw: raw.slice() }));
+      this.#router(at).brought(this.now, some);
+    });
   }
 
   #trees = new Map<number, TreeRelay>();
@@ -368,6 +441,9 @@ export class RoutingMesh {
       ...(this.#options.isTree === true ? { relay: this.#createTrees(at).policy } : {}),
       ...this.#options.router,
     };
+    if (this.#options.diskMs !== undefined && !this.#disks.has(at)) {
+      this.#disks.set(at, { events: new Map(), writtenTo: 0, life: 0, isDue: false });
+    }
     return createRouter(config, {
       deliver: (envelope, isRetained) => this.#log(at, envelope, isRetained),
       transmit: (peer, raw, kind) => this.#transmit(at, peer, raw, kind === 'event'),
@@ -394,7 +470,13 @@ export class RoutingMesh {
         log.shown.push({ origin, seq, text });
       },
       forgetRetained: () => undefined,
-      settled: () => undefined,
+      forfeited: (_node, events) => void (this.node(at).log.forfeited += events),
+      settled: (seq) => {
+        const disk = this.#disks.get(at);
+        for (const one of disk?.events.keys() ?? []) if (one <= seq) disk?.events.delete(one);
+      },
+      bring: (seq) => this.#bring(at, seq),
+      press: () => this.#writeSoon(at, 1),
       drop: count,
       roomAgain: () => this.at(this.now, () => this.#drainBacklog(at)),
     });
@@ -532,6 +614,8 @@ function emptyLog(): NodeLog {
     heard: new Map(),
     shared: [],
     gaps: 0,
+    forfeited: 0,
+    outboxBytesMax: 0,
   };
 }
 

@@ -279,6 +279,9 @@ export class SwitchMesh {
         forgetRetained: () => undefined,
         drop: () => undefined,
         settled: () => undefined,
+        forfeited: () => undefined,
+        bring: () => undefined,
+        press: () => undefined,
         roomAgain: () => this.at(this.now, () => this.#retry(at)),
       },
     );

@@ -10,7 +10,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { MycelError } from '../../kernel/errors.ts';
-import type { EventLog } from '../../ports/event-log.ts';
+import type { EventLog, PlacedEntry } from '../../ports/event-log.ts';
 import { asStoreError, syncDirectory } from './directory.ts';
 
 /** Largest entry, in bytes: an event of the largest size and all members that are owed it. */
@@ -20,6 +20,9 @@ export const eventLogEntryBytesMax: number = 1024 * 1024;
 const eventLogBytesMax: number = 256 * 1024 * 1024;
 
 const frameBytes = 8;
+
+/** How much is read, or written anew, at once. */
+const blockBytes: number = 1024 * 1024;
 
 const ownFile = /^events-(\d{1,9})$/;
 
@@ -32,28 +35,22 @@ export async function openDiskEventLog(directory: string): Promise<EventLog> {
     await mkdir(directory, { recursive: true, mode: 0o700 });
     const numbers = await tidy(directory);
     const number = numbers.at(-1) ?? 1;
-    const { entries, size } = await readWhole(pathOf(directory, number));
-    return createDiskEventLog(directory, number, entries, size);
+    return createDiskEventLog(directory, number, await wholeBytes(pathOf(directory, number)));
   } catch (error) {
     throw asStoreError(error, directory);
   }
 }
 
-function createDiskEventLog(
-  directory: string,
-  first: number,
-  found: readonly Uint8Array[],
-  wholeBytes: number,
-): EventLog {
+function createDiskEventLog(directory: string, first: number, whole: number): EventLog {
   let number = first;
-  let bytes = wholeBytes;
+  let bytes = whole;
   let written = 0;
   let file: FileHandle | undefined;
   let tail: Promise<unknown> = Promise.resolve();
   let isClosed = false;
 
   /** One action at a time, in the order of the calls. */
-  function queue(action: () => Promise<void>): Promise<void> {
+  function queue<Result>(action: () => Promise<Result>): Promise<Result> {
     if (isClosed) {
       return Promise.reject(new MycelError('MYCEL_STORE_FAILED', { reason: 'It is closed.' }));
     }
@@ -73,8 +70,8 @@ function createDiskEventLog(
     return file;
   }
 
-  async function append(entries: readonly Uint8Array[]): Promise<void> {
-    const batch = frame(entries);
+  async function append(entries: readonly Uint8Array[]): Promise<readonly number[]> {
+    const { batch, places } = frame(entries, bytes);
     const handle = await opened();
     try {
       await handle.appendFile(batch);
@@ -87,14 +84,46 @@ function createDiskEventLog(
     }
     bytes += batch.length;
     written += batch.length;
+    return places;
   }
 
-  async function replace(entries: readonly Uint8Array[]): Promise<void> {
-    const batch = frame(entries);
+  async function rewrite(...parts: Parameters<EventLog['rewrite']>): Promise<readonly number[]> {
+    const [head, keep, last] = parts;
     const draft = join(directory, 'draft');
     const fresh = await open(draft, 'w', 0o600);
-    try {
+    let size = 0;
+    let places: readonly number[] = [];
+    const put = async (entries: readonly Uint8Array[]): Promise<void> => {
+      const { batch, places: fresher } = frame(entries, size);
       await fresh.writeFile(batch);
+      size += batch.length;
+      places = fresher;
+    };
+    try {
+      await put(head);
+      for (let at = 0; at < bytes;) {
+        const some = await readFrom(
+          pathOf(directory, number),
+          at,
+          Math.min(bytes, at + blockBytes),
+        );
+        if (some.length === 0) {
+          // Going on without them would lose what is owed.
+          const reason = `The entries from byte ${at} on cannot be read any more.`;
+          throw new MycelError('MYCEL_STORE_FAILED', { reason });
+        }
+        const kept: Uint8Array[] = [];
+        let keptAt = size;
+        for (const { entry } of some) {
+          const one = keep(entry, keptAt);
+          if (one === undefined) continue;
+          kept.push(one);
+          keptAt += frameBytes + one.length;
+        }
+        await put(kept);
+        at = after(some.at(-1) as PlacedEntry);
+      }
+      await put(last);
       await fresh.sync();
     } finally {
       await fresh.close();
@@ -105,14 +134,17 @@ function createDiskEventLog(
     file = undefined;
     await rm(pathOf(directory, number), { force: true });
     number += 1;
-    bytes = batch.length;
-    written += batch.length;
+    bytes = size;
+    written += size;
+    return places;
   }
 
   return {
-    found,
     append: (entries) => queue(() => append(entries)),
-    replace: (entries) => queue(() => replace(entries)),
+    rewrite: (...parts) => queue(() => rewrite(...parts)),
+    read: (at, size) =>
+      queue(() => readFrom(pathOf(directory, number), at, Math.min(bytes, at + size))),
+    after,
     bytes: () => bytes,
     bytesWritten: () => written,
     async close() {
@@ -122,6 +154,10 @@ function createDiskEventLog(
       file = undefined;
     },
   };
+}
+
+function after({ at, entry }: PlacedEntry): number {
+  return at + frameBytes + entry.length;
 }
 
 function pathOf(directory: string, number: number): string {
@@ -144,8 +180,14 @@ async function tidy(directory: string): Promise<number[]> {
   return numbers;
 }
 
-function frame(entries: readonly Uint8Array[]): Buffer {
+/** `from`: where the batch will lie. */
+function frame(
+  entries: readonly Uint8Array[],
+  from: number,
+): { batch: Buffer; places: readonly number[] } {
   const parts: Uint8Array[] = [];
+  const places: number[] = [];
+  let at = from;
   for (const entry of entries) {
     if (entry.length === 0 || entry.length > eventLogEntryBytesMax) {
       throw new RangeError(`an entry of ${entry.length} bytes`);
@@ -154,27 +196,55 @@ function frame(entries: readonly Uint8Array[]): Buffer {
     head.writeUInt32BE(entry.length, 0);
     head.writeUInt32BE(crc32(entry), 4);
     parts.push(head, entry);
+    places.push(at);
+    at += frameBytes + entry.length;
   }
-  return Buffer.concat(parts);
+  return { batch: Buffer.concat(parts), places };
 }
 
-async function readWhole(path: string): Promise<{ entries: Uint8Array[]; size: number }> {
-  let content: Buffer;
+/** Bytes of a file up to where its entries stop being whole. */
+async function wholeBytes(path: string): Promise<number> {
+  let at = 0;
+  for (;;) {
+    const some = await readFrom(path, at, at + blockBytes);
+    const last = some.at(-1);
+    if (last === undefined) return at;
+    at = after(last);
+  }
+}
+
+/** The whole entries of a file from `at` to about `end`, the first one whatever its size. */
+async function readFrom(path: string, at: number, end: number): Promise<PlacedEntry[]> {
+  let file: FileHandle;
   try {
-    const file = await open(path, 'r');
-    try {
-      const { size } = await file.stat();
-      content = size > eventLogBytesMax ? Buffer.alloc(0) : await file.readFile();
-    } finally {
-      await file.close();
-    }
+    file = await open(path, 'r');
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    // A bad block, or nothing there: nothing is found.
-    if (code === 'ENOENT' || code === 'EIO') return { entries: [], size: 0 };
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw error;
   }
-  const entries: Uint8Array[] = [];
+  try {
+    const { size } = await file.stat();
+    if (size > eventLogBytesMax) return [];
+    const entries = entriesIn(await bytesOf(file, at, end - at), at);
+    if (entries.length > 0) return entries;
+    return entriesIn(await bytesOf(file, at, eventLogEntryBytesMax + frameBytes), at).slice(0, 1);
+  } catch (error) {
+    // A bad block: nothing is found from there on.
+    if ((error as NodeJS.ErrnoException).code === 'EIO') return [];
+    throw error;
+  } finally {
+    await file.close();
+  }
+}
+
+async function bytesOf(file: FileHandle, at: number, size: number): Promise<Buffer> {
+  const content = Buffer.allocUnsafe(Math.max(0, size));
+  const { bytesRead } = await file.read(content, 0, content.length, at);
+  return content.subarray(0, bytesRead);
+}
+
+function entriesIn(content: Buffer, from: number): PlacedEntry[] {
+  const entries: PlacedEntry[] = [];
   let at = 0;
   while (at + frameBytes <= content.length) {
     const length = content.readUInt32BE(at);
@@ -182,8 +252,8 @@ async function readWhole(path: string): Promise<{ entries: Uint8Array[]; size: n
     if (length === 0 || length > eventLogEntryBytesMax || end > content.length) break;
     const entry = content.subarray(at + frameBytes, end);
     if (crc32(entry) !== content.readUInt32BE(at + 4)) break;
-    entries.push(Uint8Array.from(entry));
+    entries.push({ at: from + at, entry: Uint8Array.from(entry) });
     at = end;
   }
-  return { entries, size: at };
+  return entries;
 }

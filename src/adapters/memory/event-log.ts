@@ -10,19 +10,35 @@ export function createMemoryEventLog(entries: Uint8Array[] = []): EventLog {
   let written = 0;
   let isClosed = false;
 
-  function take(some: readonly Uint8Array[]): void {
+  function take(some: readonly Uint8Array[]): number[] {
     if (isClosed) throw new MycelError('MYCEL_STORE_FAILED', { reason: 'It is closed.' });
     written += sizeOf(some);
-    for (const one of some) entries.push(Uint8Array.from(one));
+    return some.map((one) => entries.push(Uint8Array.from(one)) - 1);
   }
 
   return {
-    found: entries.map((one) => Uint8Array.from(one)),
     append: async (some) => take(some),
-    async replace(some) {
-      entries.length = 0;
-      take(some);
+    async rewrite(first, keep, last) {
+      const before = entries.splice(0);
+      take(first);
+      for (const entry of before) {
+        const kept = keep(entry, entries.length);
+        if (kept !== undefined) take([kept]);
+      }
+      return take(last);
     },
+    async read(at, bytes) {
+      let size = 0;
+      let end = at;
+      while (end < entries.length && (end === at || size < bytes)) {
+        size += entries[end]?.byteLength ?? 0;
+        end += 1;
+      }
+      return entries
+        .slice(at, end)
+        .map((entry, index) => ({ at: at + index, entry: Uint8Array.from(entry) }));
+    },
+    after: ({ at }) => at + 1,
     bytes: () => sizeOf(entries),
     bytesWritten: () => written,
     async close() {

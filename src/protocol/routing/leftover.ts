@@ -18,7 +18,10 @@ export interface Leftover {
   readonly events: readonly {
     readonly seq: number;
     readonly owed: readonly NodeId[];
-    readonly raw: Uint8Array;
+    /** Undefined: it stays on the disk until it is to be sent. */
+    readonly raw: Uint8Array | undefined;
+    /** Encoded. */
+    readonly bytes: number;
     /** The group it is for one member of. */
     readonly share?: string | undefined;
   }[];
@@ -47,19 +50,27 @@ export function restore(
   leftover: Leftover | undefined,
   absent: Absent | undefined,
 ): void {
-  for (const { seq, owed, raw, share } of leftover?.events ?? []) {
+  const others = new Map<readonly NodeId[], Excluded>();
+  for (const { seq, owed, raw, bytes, share } of leftover?.events ?? []) {
     const missing = seq - ring.nextSeq();
     if (ring.count() > 0 && missing > 0 && missing <= fillMax) {
       while (ring.nextSeq() < seq) ring.append(nothing, everybody);
     }
     ring.jump(seq);
-    const all = new Set(owed);
-    const excluded = { has: (node: NodeId) => !all.has(node) };
-    ring.append(raw, share === undefined ? excluded : new Claim(share, owed[0]));
+    const excluded = others.get(owed) ?? allBut(owed);
+    others.set(owed, excluded);
+    const claim = share === undefined ? excluded : new Claim(share, owed[0]);
+    if (raw === undefined) ring.appendAway(bytes, claim);
+    else ring.append(raw, claim);
     for (const node of owed) open(destinations, node, seq - 1, leftover?.at ?? 0);
   }
   if (leftover !== undefined) ring.jump(leftover.nextSeq);
   for (const node of absent?.nodes ?? []) open(destinations, node, ring.last(), absent?.at ?? 0);
+}
+
+function allBut(owed: readonly NodeId[]): Excluded {
+  const all = new Set(owed);
+  return { has: (node) => !all.has(node) };
 }
 
 function open(
@@ -74,22 +85,33 @@ function open(
   destinations.set(node, to);
 }
 
-/** Shows the events after one and up to another that somebody is still owed, and who. */
+/** Who is owed an event and has not acknowledged it. */
+export function owedAt(
+  ring: MessageRing,
+  destinations: ReadonlyMap<NodeId, Destination>,
+  seq: number,
+): NodeId[] {
+  const owed: NodeId[] = [];
+  if (seq < ring.first() || seq > ring.last()) return owed;
+  for (const to of destinations.values()) {
+    if (to.acked < seq && isOwedTo(ring, to, seq)) owed.push(to.node);
+  }
+  return owed;
+}
+
+/** Shows the events in memory after one and up to another that somebody is still owed, and who. */
 export function showUnsettled(
   ring: MessageRing,
   destinations: ReadonlyMap<NodeId, Destination>,
   after: number,
   upTo: number,
-  visit: (raw: Uint8Array, owed: readonly NodeId[]) => void,
+  visit: (raw: Uint8Array, owed: readonly NodeId[], seq: number) => void,
 ): void {
   const last = Math.min(upTo, ring.last());
   for (let seq = ring.next(after); seq <= last; seq = ring.next(seq)) {
     const raw = ring.at(seq);
     if (raw === undefined) continue;
-    const owed: NodeId[] = [];
-    for (const to of destinations.values()) {
-      if (to.acked < seq && isOwedTo(ring, to, seq)) owed.push(to.node);
-    }
-    if (owed.length > 0) visit(raw, owed);
+    const owed = owedAt(ring, destinations, seq);
+    if (owed.length > 0) visit(raw, owed, seq);
   }
 }

@@ -2,6 +2,7 @@
  * The outbox's memory: encoded events in a ring, found by their sequence number, counted in entries and bytes.
  *
  * Sequence numbers are consecutive but for holes: a stream that a restarted node goes on with leaves some out.
+ * An event that is put away keeps its place here and has its bytes on the disk alone.
  */
 
 import type { NodeId } from '../../kernel/ids.ts';
@@ -38,12 +39,25 @@ export interface MessageRing {
   nextSeq(): number;
   /** The next sequence number after this one that is, or may come to be, held. */
   next(seq: number): number;
+  /** Events in all, also those put away. */
   count(): number;
+  /** Bytes in memory. */
   bytes(): number;
+  awayCount(): number;
+  awayBytes(): number;
+  /** Whether memory has room: what is put away does not count. */
   hasRoom(bytes: number): boolean;
   /** Appends as `nextSeq()`. The caller has asked `hasRoom`. `excluded` undefined: it is owed to everybody. */
   append(raw: Uint8Array, excluded?: Excluded): void;
+  /** Appends one that is on the disk alone. */
+  appendAway(size: number, excluded?: Excluded): void;
+  /** Undefined: there is none, or it is put away. */
   at(seq: number): Uint8Array | undefined;
+  isAway(seq: number): boolean;
+  /** Forgets the bytes of an event, not the event. @returns how many */
+  putAway(seq: number): number;
+  /** The bytes of one that is put away are here again. */
+  bringBack(seq: number, raw: Uint8Array): void;
   excludedAt(seq: number): Excluded | undefined;
   /** Leaves sequence numbers out: the next one appended is `seq`. */
   jump(seq: number): void;
@@ -56,9 +70,12 @@ interface Hole {
   readonly to: number;
 }
 
-/** Builds a ring of at most `countMax` entries and `bytesMax` bytes; a single entry may exceed the bytes. */
+/** The bytes of an event, or how many there are on the disk. */
+type Slot = Uint8Array | number | undefined;
+
+/** Builds a ring of at most `countMax` entries and `bytesMax` bytes in memory; a single entry may exceed the bytes. */
 export function createMessageRing(countMax: number, bytesMax: number): MessageRing {
-  let slots: (Uint8Array | undefined)[] = Array.from({ length: 64 });
+  let slots: Slot[] = Array.from({ length: 64 });
   let without: (Excluded | undefined)[] = Array.from({ length: 64 });
   /** Numbers left out between `first` and `last`; one for each restart with events left over, at most `countMax`. */
   let holes: Hole[] = [];
@@ -68,6 +85,8 @@ export function createMessageRing(countMax: number, bytesMax: number): MessageRi
   let last = 0;
   let bytes = 0;
   let count = 0;
+  let awayCount = 0;
+  let awayBytes = 0;
   let upcoming = 1;
 
   /** The place of a number, as if there were no holes. */
@@ -86,7 +105,7 @@ export function createMessageRing(countMax: number, bytesMax: number): MessageRi
   }
 
   function grow(): void {
-    const held: [Uint8Array | undefined, Excluded | undefined][] = [];
+    const held: [Slot, Excluded | undefined][] = [];
     for (let seq = first; seq <= last; seq = next(seq)) {
       held.push([slots[placeOf(seq)], without[placeOf(seq)]]);
     }
@@ -100,6 +119,33 @@ export function createMessageRing(countMax: number, bytesMax: number): MessageRi
     }
   }
 
+  function add(slot: Uint8Array | number, excluded: Excluded | undefined): void {
+    if (count === slots.length) grow();
+    if (upcoming > last + 1) {
+      leftOut += upcoming - last - 1;
+      if (count === 0) first = upcoming;
+      else holes.push({ from: last + 1, to: upcoming - 1 });
+    }
+    last = upcoming;
+    upcoming += 1;
+    const place = placeOf(last);
+    slots[place] = slot;
+    without[place] = excluded;
+    counted(slot, 1);
+    count += 1;
+  }
+
+  function counted(slot: Slot, by: 1 | -1): void {
+    if (typeof slot === 'number') {
+      awayBytes += by * slot;
+      awayCount += by;
+    } else bytes += by * (slot?.length ?? 0);
+  }
+
+  function slotAt(seq: number): Slot {
+    return seq < first || seq > last ? undefined : slots[placeOf(seq)];
+  }
+
   return {
     first: () => first,
     last: () => last,
@@ -107,23 +153,32 @@ export function createMessageRing(countMax: number, bytesMax: number): MessageRi
     next,
     count: () => count,
     bytes: () => bytes,
-    hasRoom: (size) => count === 0 || (count < countMax && bytes + size <= bytesMax),
-    append(raw, excluded) {
-      if (count === slots.length) grow();
-      if (upcoming > last + 1) {
-        leftOut += upcoming - last - 1;
-        if (count === 0) first = upcoming;
-        else holes.push({ from: last + 1, to: upcoming - 1 });
-      }
-      last = upcoming;
-      upcoming += 1;
-      const place = placeOf(last);
-      slots[place] = raw;
-      without[place] = excluded;
-      bytes += raw.length;
-      count += 1;
+    awayCount: () => awayCount,
+    awayBytes: () => awayBytes,
+    hasRoom: (size) =>
+      count === awayCount || (count - awayCount < countMax && bytes + size <= bytesMax),
+    append: add,
+    appendAway: add,
+    at(seq) {
+      const slot = slotAt(seq);
+      return typeof slot === 'number' ? undefined : slot;
     },
-    at: (seq) => (seq < first || seq > last ? undefined : slots[placeOf(seq)]),
+    isAway: (seq) => typeof slotAt(seq) === 'number',
+    putAway(seq) {
+      const slot = slotAt(seq);
+      if (slot === undefined || typeof slot === 'number') return 0;
+      slots[placeOf(seq)] = slot.length;
+      counted(slot, -1);
+      counted(slot.length, 1);
+      return slot.length;
+    },
+    bringBack(seq, raw) {
+      const slot = slotAt(seq);
+      if (typeof slot !== 'number') return;
+      slots[placeOf(seq)] = raw;
+      counted(slot, -1);
+      counted(raw, 1);
+    },
     excludedAt: (seq) => without[placeOf(seq)],
     jump(seq) {
       upcoming = Math.max(upcoming, seq);
@@ -132,7 +187,7 @@ export function createMessageRing(countMax: number, bytesMax: number): MessageRi
       if (first > seq || count === 0) return;
       while (first <= seq && count > 0) {
         const place = placeOf(first);
-        bytes -= slots[place]?.length ?? 0;
+        counted(slots[place], -1);
         slots[place] = undefined;
         without[place] = undefined;
         count -= 1;

@@ -6,13 +6,24 @@ import type { Destination } from './destination.ts';
 import type { Absent, Leftover } from './leftover.ts';
 import type { Excluded } from './message-ring.ts';
 import type { SeqRange } from './messages.ts';
+import type { Brought } from './overflow.ts';
 
 /** Knobs of an outbox. */
 export interface OutboxConfig {
   /** Events kept. @default 16_384 */
   readonly countMax?: number;
-  /** Encoded bytes kept. @default 10_485_760 */
+  /** Encoded bytes kept in memory. @default 10_485_760 */
   readonly bytesMax?: number;
+  /** Whether a disk keeps what is owed: what it has may leave the memory. @default false */
+  readonly hasDisk?: boolean;
+  /** Events that may be on the disk alone, and their bytes. @default 131_072, 67_108_864 */
+  readonly awayCountMax?: number;
+  readonly awayBytesMax?: number;
+  /**
+   * When memory and disk are full of what dead members are owed: give the oldest of it up, which both sides are told, or
+   * hold the publishers until they are back or owed nothing any more. @default 'give-up'
+   */
+  readonly whenFull?: 'give-up' | 'hold';
   /** Events that may be under way to a linked member beyond its last acknowledgement. @default 1024 */
   readonly windowMax?: number;
   /** Events that may be sent again to one member beyond its last acknowledgement: what it can hold back. @default 256 */
@@ -40,7 +51,11 @@ export interface OutboxOutputs {
   settled(seq: number): void;
   /** A member that is held alive acknowledges nothing: what it alone is owed may go to others now. */
   silent(now: Millis, node: NodeId): void;
-  /** Shown each event that a member loses. */
+  /** Bring back events that were put away, from this one on; answered with `brought`. */
+  bring(seq: number): void;
+  /** What is owed should come to the disk now: the memory is full of it. */
+  press(): void;
+  /** Shown each event in memory that a member loses. */
   lost?(raw: Uint8Array, node: NodeId, reason: LossReason): void;
   /** A member loses `count` events. */
   forfeited(node: NodeId, count: number, reason: LossReason): void;
@@ -58,13 +73,21 @@ export interface Outbox {
   lastSeq(): number;
   /** Takes what an earlier life still owed, and whom it knew: they have the retention time to come back. Before anything else. */
   restore(leftover: Leftover | undefined, absent: Absent | undefined): void;
-  /** Shows the events after one and up to another that somebody is still owed. */
+  /** Who is owed this event and has not acknowledged it. */
+  owedTo(seq: number): readonly NodeId[];
+  /** Shows the events in memory after one and up to another that somebody is still owed. */
   unsettled(
     after: number,
     upTo: number,
-    visit: (raw: Uint8Array, owed: readonly NodeId[]) => void,
+    visit: (raw: Uint8Array, owed: readonly NodeId[], seq: number) => void,
   ): void;
-  /** Whether an event of this many encoded bytes can be taken; gives up dead members' share for it. */
+  /** Everything up to this event is on the disk, or owed to nobody. */
+  written(seq: number): void;
+  /** The disk takes nothing any more, until something is `written`. */
+  diskLost(): void;
+  /** Events that `bring` asked for; none: they could not be read. */
+  brought(now: Millis, events: readonly Brought[]): void;
+  /** Whether an event of this many encoded bytes can be taken; puts away or gives up dead members' share for it. */
   admits(bytes: number): boolean;
   /**
    * Keeps the event `nextSeq()`; hand it to the links with `pump`.
@@ -110,7 +133,11 @@ export interface Outbox {
 /** What people and metrics see of an outbox. */
 export interface OutboxView {
   readonly count: number;
+  /** In memory. */
   readonly bytes: number;
+  /** On the disk alone, of all. */
+  readonly awayCount: number;
+  readonly awayBytes: number;
   readonly destinations: readonly {
     readonly node: NodeId;
     readonly unacked: number;

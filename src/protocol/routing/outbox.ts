@@ -3,7 +3,7 @@
  *
  * One ring of encoded events, one cursor per member: cumulative acknowledgements plus ranges, resend after
  * max(1 s, 4 x RTT), doubled up to 60 s, with jitter. A full ring refuses new events while a live member is the reason, so that the
- * publisher is slowed down instead of anything being lost; a dead member's share is given up and counted.
+ * publisher is slowed down instead of anything being lost; what is owed to dead ones goes to the disk (overflow.ts).
  */
 
 import type { Millis } from '../../kernel/core.ts';
@@ -19,9 +19,10 @@ import {
   settle,
 } from './destination.ts';
 import type { Destination } from './destination.ts';
-import { restore, showUnsettled } from './leftover.ts';
+import { owedAt, restore, showUnsettled } from './leftover.ts';
 import { Claim, createMessageRing } from './message-ring.ts';
 import type { SeqRange } from './messages.ts';
+import { createOverflow } from './overflow.ts';
 import type { LossReason, Outbox, OutboxConfig, OutboxOutputs } from './outbox-types.ts';
 
 /** Builds an outbox. Its destinations are the members: as many as membership holds. */
@@ -78,19 +79,16 @@ export function createOutbox(config: OutboxConfig, random: Random, outputs: Outb
     to.isTold = false;
   }
 
-  /** Room by giving up the oldest share of members that membership says are dead. */
-  function squeeze(): boolean {
-    let limit = Math.min(ring.last(), ring.first() - 1 + Math.ceil(ring.count() / 8));
-    for (const to of destinations.values()) {
-      if (to.goneAt === undefined && to.acked < limit) limit = to.acked;
-    }
-    if (limit < ring.first()) return false;
-    for (const to of destinations.values()) {
-      if (to.goneAt !== undefined) forfeit(to, limit, 'quota');
-    }
-    trim();
-    return true;
-  }
+  const overflow = createOverflow(config, ring, destinations, {
+    bring: (seq) => outputs.bring(seq),
+    press: () => outputs.press(),
+    giveUp(seq) {
+      for (const to of destinations.values()) {
+        if (to.goneAt !== undefined) forfeit(to, seq, 'quota');
+      }
+      trim();
+    },
+  });
 
   /** `isMarking`: what is due counts as sent, because it is about to be sent again. */
   function pump(now: Millis, to: Destination, isMarking = false): void {
@@ -106,8 +104,11 @@ export function createOutbox(config: OutboxConfig, random: Random, outputs: Outb
       if (isOwedTo(ring, to, seq)) {
         if (!isMarking && !isInHand(to, seq)) {
           const raw = ring.at(seq);
-          const skipped = seq - 1 - Math.max(to.sentLast, to.floor);
-          if (raw !== undefined && !outputs.send(to, raw, skipped)) break;
+          if (raw === undefined) {
+            overflow.want(seq);
+            break;
+          }
+          if (!outputs.send(to, raw, seq - 1 - Math.max(to.sentLast, to.floor))) break;
           to.probe ??= { seq, at: now };
         }
         to.sentLast = seq;
@@ -139,7 +140,11 @@ export function createOutbox(config: OutboxConfig, random: Random, outputs: Outb
         const isLacking = !holds(to, seq) || (owed === 1 && seq - 1 > before);
         if (seq > to.recoverAt && isLacking) {
           const raw = ring.at(seq);
-          if (raw !== undefined && !outputs.resend(to, raw, seq - 1 - before)) break;
+          if (raw === undefined) {
+            overflow.want(seq);
+            break;
+          }
+          if (!outputs.resend(to, raw, seq - 1 - before)) break;
         }
         before = seq;
       }
@@ -148,10 +153,18 @@ export function createOutbox(config: OutboxConfig, random: Random, outputs: Outb
     to.recoverAt = Math.max(to.recoverAt, at);
   }
 
+  function goOn(now: Millis): void {
+    for (const to of destinations.values()) {
+      pump(now, to);
+      if (to.recoverAt < to.recoverTo) recover(to);
+    }
+  }
+
   function startRecovery(now: Millis, to: Destination): void {
     if (!to.isTold) outputs.tellBase(to);
     to.attempts += 1;
     arm(now, to);
+    if (overflow.retry()) pump(now, to);
     if (now - to.progressAt < resendMsMin / 2) return;
     to.probe = undefined;
     to.recoverAt = to.acked;
@@ -183,11 +196,21 @@ export function createOutbox(config: OutboxConfig, random: Random, outputs: Outb
   return {
     nextSeq: () => ring.nextSeq(),
     lastSeq: () => ring.last(),
-    restore: (leftover, absent) => restore(ring, destinations, leftover, absent),
+    restore(leftover, absent) {
+      restore(ring, destinations, leftover, absent);
+      if (ring.awayCount() > 0) overflow.restored();
+    },
+    owedTo: (seq) => owedAt(ring, destinations, seq),
     unsettled: (after, upTo, visit) => showUnsettled(ring, destinations, after, upTo, visit),
     admits(bytes) {
-      while (!ring.hasRoom(bytes)) if (!squeeze()) return false;
+      while (!ring.hasRoom(bytes)) if (!overflow.makeRoom()) return false;
       return true;
+    },
+    written: (seq) => overflow.written(seq),
+    diskLost: () => overflow.diskLost(),
+    brought(now, events) {
+      overflow.brought(events);
+      goOn(now);
     },
     isOwed(excluded) {
       for (const node of destinations.keys()) if (!excluded.has(node)) return true;
@@ -213,12 +236,7 @@ export function createOutbox(config: OutboxConfig, random: Random, outputs: Outb
     pump(now) {
       for (const to of destinations.values()) pump(now, to);
     },
-    drained(now) {
-      for (const to of destinations.values()) {
-        pump(now, to);
-        if (to.recoverAt < to.recoverTo) recover(to);
-      }
-    },
+    drained: goOn,
     owes: (node) => destinations.has(node),
     isHere(node) {
       const to = destinations.get(node);
@@ -343,6 +361,8 @@ export function createOutbox(config: OutboxConfig, random: Random, outputs: Outb
     view: () => ({
       count: ring.count(),
       bytes: ring.bytes(),
+      awayCount: ring.awayCount(),
+      awayBytes: ring.awayBytes(),
       destinations: [...destinations.values()].map((to) => ({
         node: to.node,
         unacked: owedCount(ring, to, ring.last()),

@@ -10,7 +10,8 @@ import type { Wish } from './interest.ts';
 import type { Absent, Leftover } from './leftover.ts';
 import type { Envelope, Letter, Passage } from './messages.ts';
 import type { OrderBufferConfig } from './order-buffer.ts';
-import type { GoneReason, OutboxConfig, OutboxView } from './outbox-types.ts';
+import type { GoneReason, LossReason, OutboxConfig, OutboxView } from './outbox-types.ts';
+import type { Brought } from './overflow.ts';
 import type { PeerQueueConfig } from './peer-queue.ts';
 import type { RelayPolicy } from './relay-policy.ts';
 import type { ReceiptsConfig } from './receipts.ts';
@@ -88,8 +89,14 @@ export interface RouterOutputs {
   forgetRetained(topic: string): void;
   /** Something was lost or refused; for counters. */
   drop(reason: DropReason, count: number): void;
+  /** A member loses so many events of this node that it was owed. */
+  forfeited(node: NodeId, count: number, reason: LossReason): void;
   /** Everybody has what it was owed up to this event. */
   settled(seq: number): void;
+  /** Own events that only the disk has, from this one on, are to be sent: answered with `brought`. */
+  bring(seq: number): void;
+  /** The outbox is full of what is not on the disk yet. */
+  press(): void;
   /** After `publish` said `full`: there is room again. */
   roomAgain(): void;
 }
@@ -164,11 +171,19 @@ export interface Router {
   hasSeen(origin: NodeId, boot: number, seq: number, isEvent: boolean): boolean;
   /** The highest number of an own event that was taken. */
   lastSeq(): number;
-  /** Shows the own events after one and up to another that somebody is still owed, and who. */
+  /** Who is owed an own event and has not acknowledged it. */
+  owedTo(seq: number): readonly NodeId[];
+  /** The own events up to this one are on the disk, or owed to nobody. */
+  written(seq: number): void;
+  /** The disk takes nothing any more, until something is `written`. */
+  diskLost(): void;
+  /** What `bring` asked for; empty: it cannot be read now. */
+  brought(now: Millis, events: readonly Brought[]): void;
+  /** Shows the own events in memory after one and up to another that somebody is still owed, and who. */
   unsettled(
     after: number,
     upTo: number,
-    visit: (raw: Uint8Array, owed: readonly NodeId[]) => void,
+    visit: (raw: Uint8Array, owed: readonly NodeId[], seq: number) => void,
   ): void;
   tick(now: Millis): void;
   deadline(): Millis;

@@ -84,9 +84,12 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
       const body = { kind: 'base', boot: stream, seq: to.base, isLoss: to.isLoss } as const;
       forwarder.mail(to.node, body, to.attempts > 1);
     },
-    forfeited(_node, count, reason) {
+    forfeited(node, count, reason) {
       outputs.drop(`outbox-${reason}`, count);
+      outputs.forfeited(node, count, reason);
     },
+    bring: (seq) => outputs.bring(seq),
+    press: () => outputs.press(),
     lost: (raw, node, reason) => trace.raw('dropped', raw, node, 'expired', lossTexts[reason]),
     settled: (seq) => outputs.settled(seq),
     silent: (now, node) => shares.gone(now, node),
@@ -362,6 +365,19 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
     repeat: (peer, raw, isEvent) => forwarder.repeat(peer, raw, isEvent),
     hasSeen: (origin, life, seq, isEvent) => (isEvent ? events : signals).has(origin, life, seq),
     lastSeq: () => outbox.lastSeq(),
+    owedTo: (seq) => outbox.owedTo(seq),
+    written(seq) {
+      outbox.written(seq);
+      tellRoom();
+    },
+    diskLost() {
+      outbox.diskLost();
+      tellRoom();
+    },
+    brought(now, events) {
+      outbox.brought(now, events);
+      tellRoom();
+    },
     unsettled: (after, upTo, visit) => outbox.unsettled(after, upTo, visit),
     tick(now) {
       intake.tick(now);

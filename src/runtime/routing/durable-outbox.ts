@@ -10,16 +10,16 @@ import type { Clock } from '../../ports/clock.ts';
 import type { EventLog } from '../../ports/event-log.ts';
 import type { Log } from '../../ports/log.ts';
 import type { Metrics } from '../../ports/metrics.ts';
-import type { Leftover } from '../../protocol/routing/leftover.ts';
-import { withoutTorn } from '../../protocol/routing/parts.ts';
+import { bringBytes } from '../../protocol/routing/overflow.ts';
+import type { Brought } from '../../protocol/routing/overflow.ts';
 import type { Router } from '../../protocol/routing/router-world.ts';
-import { envelopeShare, readEnvelope } from '../../wire/envelope.ts';
 import {
   encodeEventEntry,
   encodeMarkEntry,
   encodeStreamEntry,
   readOutboxEntry,
 } from '../../wire/outbox-entry.ts';
+import type { Found, Place } from './found-events.ts';
 
 /** How long events are gathered for one write, in ms (protocols reference, section 10: 50 ms). */
 const batchMs: Millis = 50;
@@ -39,8 +39,14 @@ const againMs: Millis = 30_000;
 /** Bytes of settled entries beyond which the journal is written anew without them. */
 const settledBytesMax: number = 1024 * 1024;
 
-/** How far the numbers of a resumed stream are ahead of the last one known to be used: whatever was used is below. */
-const resumeAhead: number = 2 ** 38;
+/**
+ * Bytes of the journal beyond which no more is put away: memory alone has room then. What is owed takes 64 MiB and the ids
+ * of those who are owed it; while the journal is written anew it is there twice.
+ */
+const journalBytesMax: number = 192 * 1024 * 1024;
+
+/** An event in the journal is found by the first of a stretch of so many bytes. */
+const stretchBytes: number = 64 * 1024;
 
 /** What it works with. */
 export interface DurableOutboxWorld {
@@ -51,8 +57,12 @@ export interface DurableOutboxWorld {
   /** Undefined: nothing is kept, an event is safe when it is in memory. */
   readonly journal: EventLog | undefined;
   /** What an earlier life left over, which is in the journal and in the router already. */
-  readonly leftover: Leftover | undefined;
+  readonly found: Found;
+  /** The boot under which the stream of this life's events began. */
+  readonly stream: number;
   readonly router: () => Router;
+  /** Runs a step of the router. */
+  step(act: (router: Router, now: Millis) => void): void;
   alert(code: string, text: string): void;
 }
 
@@ -62,48 +72,14 @@ export interface DurableOutbox {
   whenSafe(seq: number, safe: () => void): void;
   /** The router settled everything up to this event. */
   settled(seq: number): void;
+  /** Reads events from this one on for the router, which it gets with `brought`. */
+  bring(seq: number): void;
+  /** Writes what is owed as soon as it can. */
+  press(): void;
   /** Why events are kept in memory only; undefined: they are not. */
   trouble(): string | undefined;
   /** Writes down what is owed, and answers everybody who waits. */
   stop(): Promise<void>;
-}
-
-/** What an earlier life of this node in this mesh still owed. */
-export function readLeftover(
-  found: readonly Uint8Array[],
-  mesh: MeshId,
-  at: Millis,
-): Leftover | undefined {
-  let isOurs = false;
-  let settled = 0;
-  let last = 0;
-  let boot = 0;
-  const events = new Map<number, Leftover['events'][number]>();
-  for (const bytes of found) {
-    const entry = readOutboxEntry(bytes);
-    if (entry?.kind === 'stream') isOurs = entry.mesh === mesh;
-    if (!isOurs || entry === undefined) continue;
-    if (entry.kind === 'mark') {
-      settled = Math.max(settled, entry.settled);
-      last = Math.max(last, entry.last);
-    } else if (entry.kind === 'event') {
-      if (entry.boot !== boot) {
-        // A stream of a later life: the one before had nothing left.
-        boot = entry.boot;
-        events.clear();
-        settled = 0;
-        last = 0;
-      }
-      last = Math.max(last, entry.seq);
-      const { seq, owed, raw } = entry;
-      events.set(seq, { seq, owed, raw, share: envelopeShare(raw) });
-    }
-  }
-  const left = [...events.values()].filter((one) => one.seq > settled && one.owed.length > 0);
-  left.sort((one, other) => one.seq - other.seq);
-  const whole = withoutTorn(left, ({ raw }) => readEnvelope(raw)?.part);
-  if (whole.length === 0 || last > 2 ** 48 - 2 * resumeAhead) return undefined;
-  return { boot, nextSeq: last + resumeAhead, at, events: whole };
 }
 
 /** Builds it. */
@@ -114,18 +90,23 @@ export function createDurableOutbox(world: DurableOutboxWorld): DurableOutbox {
   let head = 0;
   let safeTo = 0;
   /** Everything up to here is in the journal, or needs not be. */
-  let writtenTo = world.leftover?.events.at(-1)?.seq ?? 0;
+  const { leftover } = world.found;
+  let writtenTo = leftover?.events.at(-1)?.seq ?? 0;
+  let places = [...world.found.places];
+  /** One action on the journal after the other: places hold until it is written anew. */
+  let turn: Promise<unknown> = Promise.resolve();
   let settledTo = 0;
   /** What was taken before the last look: it has had its time to be acknowledged. */
   let dueTo = writtenTo;
   /** Bytes in the journal that are not settled yet, at most; 0: nothing in it is owed. */
-  let owedBytes = world.leftover === undefined ? 0 : 1;
-  let hasHead = world.leftover !== undefined;
+  let owedBytes = leftover === undefined ? 0 : 1;
+  let hasHead = leftover !== undefined;
   /** What is in the journal is of another mesh, or long settled. */
-  let isStale = world.leftover === undefined && (journal?.bytes() ?? 0) > 0;
+  let isStale = leftover === undefined && (journal?.bytes() ?? 0) > 0;
   let isWriting = false;
   /** Somebody who is owed events does not acknowledge them in time: waiting for that only holds the publishers up. */
   let isPressed = false;
+  let isAsked = false;
   let isStopped = false;
   let failure: string | undefined;
   let cancel = (): void => {};
@@ -155,58 +136,119 @@ export function createDurableOutbox(world: DurableOutboxWorld): DurableOutbox {
     cancel = clock.alarm(at, () => void write());
   }
 
-  function gather(after: number, upTo: number): { entries: Uint8Array[]; bytes: number } {
-    const entries: Uint8Array[] = [];
-    let bytes = 0;
-    world.router().unsettled(after, upTo, (raw, owed) => {
+  function inTurn<Result>(act: () => Promise<Result>): Promise<Result> {
+    const result = turn.then(act);
+    turn = result.catch(() => undefined);
+    return result;
+  }
+
+  interface Gathered {
+    readonly entries: Uint8Array[];
+    readonly seqs: number[];
+    bytes: number;
+  }
+
+  function gather(upTo: number): Gathered {
+    const found: Gathered = { entries: [], seqs: [], bytes: 0 };
+    world.router().unsettled(writtenTo, upTo, (raw, owed, seq) => {
       const entry = encodeEventEntry(owed, raw);
-      bytes += entry.length;
-      entries.push(entry);
+      found.bytes += entry.length;
+      found.entries.push(entry);
+      found.seqs.push(seq);
     });
-    return { entries, bytes };
+    return found;
+  }
+
+  function place(into: Place[], seq: number, at: number): void {
+    if (at >= (into.at(-1)?.at ?? -stretchBytes) + stretchBytes) into.push({ seq, at });
   }
 
   /** @returns how many events it wrote */
   async function commit(into: EventLog, upTo: number): Promise<number> {
-    const { entries, bytes } = gather(writtenTo, upTo);
+    const fresh = gather(upTo);
     const mark = encodeMarkEntry(settledTo, world.router().lastSeq());
     const isMarkDue = owedBytes > 0 && settledTo >= writtenTo;
     if (settledTo >= writtenTo) owedBytes = 0;
     if (isStale || into.bytes() > settledBytesMax + 2 * owedBytes) {
-      const all = gather(0, upTo);
-      await into.replace([encodeStreamEntry(world.mesh), ...all.entries, mark]);
-      owedBytes = all.bytes;
-      hasHead = true;
-      isStale = false;
-    } else if (entries.length > 0) {
+      await rewrite(into, fresh, mark);
+    } else if (fresh.entries.length > 0) {
       const start = hasHead ? [] : [encodeStreamEntry(world.mesh)];
-      await into.append([...start, ...entries, mark]);
+      const at = await into.append([...start, ...fresh.entries, mark]);
+      for (const [index, seq] of fresh.seqs.entries()) {
+        place(places, seq, at[index + start.length] ?? 0);
+      }
       hasHead = true;
-      owedBytes += bytes;
+      owedBytes += fresh.bytes;
     } else if (isMarkDue) await into.append([mark]);
-    metrics.count('outbox.written', entries.length);
+    metrics.count('outbox.written', fresh.entries.length);
     metrics.gauge('outbox.disk_bytes', into.bytes());
     metrics.gauge('outbox.written_bytes', into.bytesWritten());
     writtenTo = Math.max(writtenTo, upTo);
     recovered();
     release(upTo);
-    return entries.length;
+    const isTooLarge = into.bytes() > journalBytesMax;
+    world.step((router) => (isTooLarge ? router.diskLost() : router.written(writtenTo)));
+    return fresh.entries.length;
+  }
+
+  /** Writes the journal anew without what is settled. */
+  async function rewrite(into: EventLog, fresh: Gathered, mark: Uint8Array): Promise<void> {
+    const moved: Place[] = [];
+    let kept = 0;
+    const keep = (bytes: Uint8Array, at: number): Uint8Array | undefined => {
+      const entry = isStale ? undefined : readOutboxEntry(bytes);
+      if (entry?.kind !== 'event' || entry.boot !== world.stream) return undefined;
+      const owed = world.router().owedTo(entry.seq);
+      if (owed.length === 0) return undefined;
+      const again = encodeEventEntry(owed, entry.raw);
+      kept += again.length;
+      place(moved, entry.seq, at);
+      return again;
+    };
+    const head = encodeStreamEntry(world.mesh);
+    const at = await into.rewrite([head], keep, [...fresh.entries, mark]);
+    for (const [index, seq] of fresh.seqs.entries()) place(moved, seq, at[index] ?? 0);
+    places = moved;
+    owedBytes = kept + fresh.bytes;
+    hasHead = true;
+    isStale = false;
+  }
+
+  async function read(from: EventLog, seq: number): Promise<Brought[]> {
+    const brought: Brought[] = [];
+    const start = places.findLast((one) => one.seq <= seq);
+    if (start === undefined) return brought;
+    let bytes = 0;
+    for (let { at } = start; bytes < bringBytes;) {
+      const some = await from.read(at, bringBytes);
+      if (some.length === 0) break;
+      for (const placed of some) {
+        at = from.after(placed);
+        const entry = readOutboxEntry(placed.entry);
+        if (entry?.kind !== 'event' || entry.boot !== world.stream || entry.seq < seq) continue;
+        brought.push({ seq: entry.seq, raw: entry.raw });
+        bytes += entry.raw.length;
+        if (bytes >= bringBytes) break;
+      }
+    }
+    return brought[0]?.seq === seq ? brought : [];
   }
 
   async function write(): Promise<void> {
     dueAt = Infinity;
     if (isWriting || journal === undefined) return;
     isWriting = true;
+    isAsked = false;
     const upTo = isStopped || isPressed ? world.router().lastSeq() : dueTo;
     dueTo = world.router().lastSeq();
     try {
-      isPressed = (await commit(journal, upTo)) > 0;
+      isPressed = (await inTurn(() => commit(journal, upTo))) > 0;
     } catch (error) {
       failed(error);
     }
     isWriting = false;
     if (failure !== undefined) schedule(againMs);
-    else if (head < seqs.length) schedule(paceMs());
+    else if (head < seqs.length || isAsked) schedule(paceMs());
     else if (owedBytes > 0 && settledTo >= writtenTo) schedule(markMs);
   }
 
@@ -221,6 +263,7 @@ export function createDurableOutbox(world: DurableOutboxWorld): DurableOutbox {
     metrics.drop('outbox', 'not on disk');
     release(Infinity);
     safeTo = 0;
+    world.step((router) => router.diskLost());
   }
 
   function recovered(): void {
@@ -240,9 +283,28 @@ export function createDurableOutbox(world: DurableOutboxWorld): DurableOutbox {
     },
     settled(seq) {
       settledTo = seq;
+      while ((places[1]?.seq ?? Infinity) <= seq) places.shift();
       // Also when nobody waits: what nobody is owed is settled before its publisher asks.
       release(seq);
       if (owedBytes > 0 && seq >= writtenTo) schedule(markMs);
+    },
+    bring(seq) {
+      if (journal === undefined) return;
+      inTurn(() => read(journal, seq))
+        .catch((error: unknown) => {
+          log.error({ error }, 'events that are owed cannot be read from the disk');
+          return [];
+        })
+        .then((events) => {
+          if (events.length === 0) metrics.drop('outbox', 'not readable');
+          if (!isStopped) world.step((router, now) => router.brought(now, events));
+        })
+        .catch((error: unknown) => log.error({ error }, 'events that were read cannot be sent'));
+    },
+    press() {
+      isPressed = true;
+      isAsked = true;
+      schedule(pressedMs);
     },
     trouble: () => failure,
     async stop() {

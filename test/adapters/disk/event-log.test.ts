@@ -7,7 +7,20 @@ import { createMemoryEventLog } from '../../../src/adapters/memory/event-log.ts'
 import type { EventLog } from '../../../src/ports/event-log.ts';
 
 const entry = (text: string): Uint8Array => new TextEncoder().encode(text);
-const texts = ({ found }: EventLog): string[] => found.map((one) => new TextDecoder().decode(one));
+const textOf = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
+
+/** All entries, read in steps of so many bytes. */
+async function texts(log: EventLog, step = 10): Promise<string[]> {
+  const all: string[] = [];
+  for (let at = 0, some = await log.read(at, step); some.length > 0;) {
+    for (const placed of some) {
+      all.push(textOf(placed.entry));
+      at = log.after(placed);
+    }
+    some = await log.read(at, step);
+  }
+  return all;
+}
 
 async function place(): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'mycel-event-log-'));
@@ -30,21 +43,55 @@ describe.each(Object.entries(kinds))('a %s journal', (_kind, make) => {
   test('has what was appended when it is opened again, in order, and what replaced it', async () => {
     const open = await make();
     const first = await open();
-    expect(texts(first)).toEqual([]);
+    expect(await texts(first)).toEqual([]);
     await Promise.all([first.append([entry('a'), entry('b')]), first.append([entry('c')])]);
     await first.close();
     const second = await open();
-    expect(texts(second)).toEqual(['a', 'b', 'c']);
+    expect(await texts(second)).toEqual(['a', 'b', 'c']);
     expect(second.bytesWritten()).toBe(0);
     await second.append([entry('d')]);
-    await second.replace([entry('x')]);
+    await second.rewrite([entry('x')], () => undefined, []);
     await second.append([entry('y')]);
     expect(second.bytesWritten()).toBeGreaterThan(0);
     await second.close();
     await expect(second.append([entry('late')])).rejects.toThrow('MYCEL_STORE_FAILED');
     const third = await open();
-    expect(texts(third)).toEqual(['x', 'y']);
+    expect(await texts(third)).toEqual(['x', 'y']);
     await third.close();
+  });
+
+  test('finds entries by the places it told, also after it was written anew with some of them', async () => {
+    const log = await (await make())();
+    const at = (place: number | undefined) =>
+      log.read(place ?? -1, 1).then(([first]) => textOf(first?.entry ?? new Uint8Array()));
+    const places = await log.append(['a', 'bb', 'ccc', 'dddd'].map(entry));
+    expect(await Promise.all(places.map(at))).toEqual(['a', 'bb', 'ccc', 'dddd']);
+    const moved: number[] = [];
+    const last = await log.rewrite(
+      [entry('first')],
+      (one, place) => {
+        if (one.length % 2 === 1) return undefined;
+        moved.push(place);
+        return entry(`${textOf(one)}!`);
+      },
+      [entry('y'), entry('z')],
+    );
+    expect(await texts(log)).toEqual(['first', 'bb!', 'dddd!', 'y', 'z']);
+    expect(await Promise.all([...moved, ...last].map(at))).toEqual(['bb!', 'dddd!', 'y', 'z']);
+    const [more] = await log.append([entry('more')]);
+    expect(await at(more)).toBe('more');
+    await log.close();
+  });
+
+  test('reads an entry that is larger than what was asked for, and steps over blocks of any size', async () => {
+    const log = await (await make())();
+    const long = 'x'.repeat(900_000);
+    const all = ['short', long, ...Array.from({ length: 3000 }, (_, at) => `entry ${at}`), long];
+    await log.append(all.map(entry));
+    for (const step of [1, 100_000]) expect(await texts(log, step), `${step}`).toEqual(all);
+    await log.rewrite([], (one) => one, []);
+    expect(await texts(log, 1_000_000)).toEqual(all);
+    await log.close();
   });
 });
 
@@ -62,11 +109,11 @@ describe('a journal on disk', () => {
       await writeFile(join(directory, name), bytes.subarray(0, size));
       const torn = await openDiskEventLog(directory);
       const kept = ['first', 'second', 'third'].slice(0, ends.filter((end) => end <= size).length);
-      expect(texts(torn), `${size} bytes`).toEqual(kept);
+      expect(await texts(torn), `${size} bytes`).toEqual(kept);
       await torn.append([entry('more')]);
       await torn.close();
       const again = await openDiskEventLog(directory);
-      expect(texts(again), `${size} bytes`).toEqual([...kept, 'more']);
+      expect(await texts(again), `${size} bytes`).toEqual([...kept, 'more']);
       await again.close();
     }
   });
@@ -83,9 +130,23 @@ describe('a journal on disk', () => {
       flipped[at] = (flipped[at] ?? 0) ^ 1;
       await writeFile(join(directory, name), flipped);
       const journal = await openDiskEventLog(directory);
-      expect(texts(journal), `byte ${at}`).toEqual(at < 13 ? [] : ['first']);
+      expect(await texts(journal), `byte ${at}`).toEqual(at < 13 ? [] : ['first']);
       await journal.close();
     }
+  });
+
+  test('is not written anew without entries that have become unreadable', async () => {
+    const directory = await place();
+    const journal = await openDiskEventLog(directory);
+    await journal.append([entry('first'), entry('second')]);
+    const [name = ''] = await readdir(directory);
+    const bytes = await readFile(join(directory, name));
+    bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) ^ 1;
+    await writeFile(join(directory, name), bytes);
+    const kept = journal.rewrite([], (one) => one, []);
+    await expect(kept).rejects.toMatchObject({ code: 'MYCEL_STORE_FAILED' });
+    expect(await texts(journal)).toEqual(['first']);
+    await journal.close();
   });
 
   test('refuses an entry that is larger than any event, and takes the next one', async () => {
@@ -96,7 +157,7 @@ describe('a journal on disk', () => {
     await journal.append([entry('next')]);
     await journal.close();
     const again = await openDiskEventLog(directory);
-    expect(texts(again)).toEqual(['kept', 'next']);
+    expect(await texts(again)).toEqual(['kept', 'next']);
     await again.close();
   });
 });

@@ -17,14 +17,25 @@ interface Watched {
   readonly skips: number[];
   readonly bases: number[];
   readonly lost: string[];
+  /** Where events were to be brought back from, and how often something was to be written at once. */
+  readonly asked: number[];
+  presses: number;
   room: number;
 }
 
 /** An outbox whose encoded events are 4 bytes that say which they are. */
 function watch(config: OutboxConfig = {}): Watched {
   const seqOf = (raw: Uint8Array): number => new DataView(raw.buffer).getUint32(0);
-  const watched = { sent: [], resent: [], skips: [], bases: [], lost: [], room: Infinity };
-  const all: Omit<Watched, 'outbox'> = watched;
+  const all: Omit<Watched, 'outbox'> = {
+    sent: [],
+    resent: [],
+    skips: [],
+    bases: [],
+    lost: [],
+    asked: [],
+    presses: 0,
+    room: Infinity,
+  };
   const take = (into: number[], raw: Uint8Array, skipped: number): boolean => {
     if (all.room === 0) return false;
     all.room -= 1;
@@ -38,6 +49,8 @@ function watch(config: OutboxConfig = {}): Watched {
     tellBase: ({ base }) => void all.bases.push(base),
     settled: () => undefined,
     silent: () => undefined,
+    bring: (seq) => void all.asked.push(seq),
+    press: () => void (all.presses += 1),
     forfeited: (node, count, reason) => {
       all.lost.push(`${origins.indexOf(node)} ${count} ${reason}`);
     },
@@ -295,6 +308,131 @@ describe('an outbox', () => {
     expect(lost).toEqual(['1 1 quota']);
   });
 
+  describe('with a disk', () => {
+    /** A dead member's share has gone to the disk: 16 events, of which 8 fit into memory. */
+    function full(config: OutboxConfig = {}): Watched {
+      const watched = watch({ countMax: 8, hasDisk: true, ...config });
+      const { outbox } = watched;
+      join(outbox, bob);
+      outbox.unlinked(0, bob);
+      outbox.gone(0, bob, 'dead');
+      for (let count = 0; count < 16; count += 1) {
+        if (!outbox.admits(4)) outbox.written(outbox.lastSeq());
+        expect(outbox.admits(4)).toBe(true);
+        append(outbox, 0, 1);
+      }
+      return watched;
+    }
+    const rawOf = (seq: number): { seq: number; raw: Uint8Array } => {
+      const raw = new Uint8Array(4);
+      new DataView(raw.buffer).setUint32(0, seq);
+      return { seq, raw };
+    };
+
+    test('waits for it, then keeps there alone what does not fit into memory, and gives nothing up', () => {
+      const { outbox, lost, presses } = full();
+      expect(presses).toBeGreaterThan(0);
+      expect(lost).toEqual([]);
+      const { count, bytes, awayCount, awayBytes } = outbox.view();
+      expect([count, awayBytes, bytes]).toEqual([16, 4 * awayCount, 64 - 4 * awayCount]);
+      expect(bytes).toBeLessThanOrEqual(32);
+    });
+
+    test('brings it back for a member that is here again, in order and a piece after the other', () => {
+      const { outbox, sent, asked } = full();
+      outbox.joined(1, bob, 1);
+      outbox.linked(1, bob);
+      expect([sent, asked]).toEqual([[], [1]]);
+      outbox.brought(2, [1, 2, 3].map(rawOf));
+      expect([sent, asked]).toEqual([
+        [1, 2, 3],
+        [1, 4],
+      ]);
+      outbox.pump(3);
+      expect(asked).toEqual([1, 4]);
+      const rest = upTo(16).filter((seq) => seq > 3);
+      outbox.brought(4, rest.map(rawOf));
+      expect(sent).toEqual(upTo(16));
+      outbox.acknowledged(5, bob, 1, 16, []);
+      expect(outbox.view()).toMatchObject({ count: 0, bytes: 0, awayCount: 0, awayBytes: 0 });
+    });
+
+    test('goes on taking events while a member catches up from it', () => {
+      const { outbox, lost } = full();
+      outbox.joined(1, bob, 1);
+      outbox.linked(1, bob);
+      outbox.brought(2, [rawOf(1)]);
+      outbox.acknowledged(3, bob, 1, 1, []);
+      for (let count = 0; count < 8; count += 1) {
+        outbox.written(outbox.lastSeq());
+        expect(outbox.admits(4)).toBe(true);
+        append(outbox, 3, 1);
+      }
+      expect(lost).toEqual([]);
+    });
+
+    test('is full while a live member that needs nothing of it is the reason', () => {
+      const watched = watch({ countMax: 8, hasDisk: true });
+      const { outbox } = watched;
+      join(outbox, ann);
+      append(outbox, 0, 8);
+      outbox.written(8);
+      expect(outbox.admits(4)).toBe(false);
+      expect(outbox.view().awayCount).toBe(0);
+    });
+
+    test('asks for what cannot be read again when it is time to resend, and gives it up as of a silent member', () => {
+      const { outbox, asked, lost } = full();
+      outbox.joined(1, bob, 1);
+      outbox.linked(1, bob);
+      outbox.brought(2, []);
+      outbox.pump(3);
+      outbox.drained(4);
+      expect(asked).toEqual([1]);
+      outbox.tick(outbox.deadline());
+      expect(asked).toEqual([1, 1]);
+      for (let now = outbox.deadline(); now < 400_000; now = outbox.deadline()) {
+        outbox.brought(now - 1, []);
+        outbox.tick(now);
+      }
+      expect(lost).toEqual(['1 16 silent']);
+    });
+
+    test('gives the oldest up when its share of it is full, too, or holds its publishers', () => {
+      const { outbox, lost } = full({ awayCountMax: 10 });
+      outbox.written(16);
+      let taken = 0;
+      for (; lost.length === 0 && taken < 8; taken += 1) {
+        outbox.written(outbox.lastSeq());
+        expect(outbox.admits(4)).toBe(true);
+        append(outbox, 0, 1);
+      }
+      expect(lost).toEqual(['1 3 quota']);
+      const holding = full({ awayCountMax: 10, whenFull: 'hold' });
+      for (let count = 0; count < 8; count += 1) {
+        holding.outbox.written(holding.outbox.lastSeq());
+        if (!holding.outbox.admits(4)) break;
+        append(holding.outbox, 0, 1);
+      }
+      expect(holding.outbox.admits(4)).toBe(false);
+      expect(holding.lost).toEqual([]);
+      holding.outbox.tick(300_000);
+      expect(holding.outbox.admits(4)).toBe(true);
+    });
+
+    test('gives up what does not fit into memory while the disk takes nothing, and still reads what is there', () => {
+      const { outbox, lost, asked } = full();
+      const { awayCount } = outbox.view();
+      expect(awayCount).toBeGreaterThan(2);
+      outbox.diskLost();
+      expect(outbox.admits(32)).toBe(true);
+      expect(lost.length).toBeGreaterThan(0);
+      outbox.joined(1, bob, 1);
+      outbox.linked(1, bob);
+      expect(asked.length + (outbox.view().awayCount === 0 ? 1 : 0)).toBe(1);
+    });
+  });
+
   test('counts bytes, too, but never refuses a lone event for its size', () => {
     const { outbox } = watch({ bytesMax: 10 });
     join(outbox, bob);
@@ -362,6 +500,8 @@ describe('an outbox', () => {
           tellBase: () => undefined,
           settled: () => undefined,
           silent: () => undefined,
+          bring: () => expect.unreachable('there is no disk'),
+          press: () => expect.unreachable('there is no disk'),
           forfeited: () => expect.unreachable('nothing may be given up'),
         });
         function receive(raw: Uint8Array): boolean {

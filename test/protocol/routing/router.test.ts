@@ -74,6 +74,9 @@ function watch(config: Partial<RouterConfig> = {}): Watched {
       forgetRetained: () => undefined,
       settled: () => undefined,
       drop: (reason, count) => void all.drops.push(`${reason} ${count}`),
+      forfeited: () => undefined,
+      bring: () => undefined,
+      press: () => undefined,
       roomAgain: () => void all.rooms.push(1),
     },
   );
