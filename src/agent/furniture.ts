@@ -40,7 +40,7 @@ export function furnish(world: PartWorld): Furniture<AgentHandles> {
   const blobs = createBlobs({ ...world, files: world.adapters.blobFiles(world.dataDir) });
   const device = createDeviceHandle(hardware, world.adapters.peripherals);
   const explain = createExplain(world);
-  const updates = createUpdates(world, blobs.handle);
+  const updates = createUpdates(world, blobs.handle, work.duties);
   return {
     parts: [
       explain,

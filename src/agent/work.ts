@@ -8,6 +8,8 @@ import type { Furniture } from '../runtime/node.ts';
 import type { PartWorld } from '../runtime/parts.ts';
 import { createPages } from '../runtime/services/pages.ts';
 import { createServices } from '../runtime/services/services.ts';
+import { createDuties } from '../runtime/update/duties.ts';
+import type { Duties } from '../runtime/update/duties.ts';
 import { createTasks } from '../runtime/tasks/tasks.ts';
 import { createWork } from '../runtime/distribution/work.ts';
 import { createAgentsHandle } from './agent.ts';
@@ -38,7 +40,7 @@ export function furnishWork(
   consensus: Consensus,
   hardware: Hardware,
   hold: Hold,
-): Furniture<WorkHandles> {
+): Furniture<WorkHandles> & { readonly duties: Duties } {
   const pages = createPages(world);
   const services = createServices(world, pages);
   const tasks = createTasks(world, pages, consensus, hardware);
@@ -52,5 +54,6 @@ export function furnishWork(
     work: createWorkHandle(work, world.clock),
     llm: llm.handle,
   };
-  return { parts: [pages, services, tasks, work, llm.part, agents], handles };
+  const duties = createDuties(agents, services, world.node.id);
+  return { parts: [pages, services, tasks, work, llm.part, agents], handles, duties };
 }

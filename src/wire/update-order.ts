@@ -15,6 +15,9 @@ import { decodeRecord, isRecordSignedBy, signRecord } from './signed.ts';
 /** Largest order, in bytes. */
 export const updateOrderBytesMax = 2048;
 
+/** Largest record of an installation on disk, in bytes: the names of 64 agents and services. */
+const installBytesMax: number = 32 * 1024;
+
 /** Largest record of a roll-out on disk, in bytes: 1024 nodes with a reason each. */
 const rolloutBytesMax: number = 1024 * 1024;
 
@@ -133,8 +136,10 @@ export function decodeReport(bytes: Uint8Array): InstallReport | undefined {
 export interface InstallRecord {
   readonly signed: Uint8Array;
   readonly kept: KeptOrder;
-  /** Peers it was linked with when that was written. */
+  /** Peers it was linked with before it restarted. */
   readonly peers: number;
+  /** What it did for the mesh before it restarted, by name. */
+  readonly done: readonly string[];
 }
 
 export function encodeInstallRecord(record: InstallRecord): Uint8Array {
@@ -143,15 +148,18 @@ export function encodeInstallRecord(record: InstallRecord): Uint8Array {
 
 /** Reads it; undefined when it is damaged. */
 export function decodeInstallRecord(bytes: Uint8Array): InstallRecord | undefined {
-  return readCbor(
+  const read = readCbor(
     bytes,
-    8192,
+    installBytesMax,
     z.object({
       signed: z.instanceof(Uint8Array),
       kept: keptOrderSchema,
       peers: counterField,
+      // A version before this one does not write it.
+      done: z.optional(z.array(z.string())),
     }),
   );
+  return read && { ...read, done: read.done ?? [] };
 }
 
 /** What whoever rolls out keeps. */

@@ -42,7 +42,7 @@ shareLab({ hosts: count }, async (fresh) => {
 function startNode(host: Host, flags: readonly string[]): Program {
   const args = ['up', '--json', '--name', `node-${host.at}`, '--port', port, '--profile', 'fast'];
   // The owner's own probe; it fails where the test says so.
-  const probe = ['--probe', `test ! -e ${sickFile(host)}`];
+  const probe = ['--probe', `test ! -e ${sickFile(host)}`, '--label', `place=p${host.at}`];
   return host.start(['sh', '-c', supervise, 'sh', ...args, ...probe, ...flags], {
     env: {
       LAUNCHER: `${root}/firmware-scripts/launch.sh`,
@@ -84,8 +84,11 @@ async function versions(): Promise<{ readonly runs: string[]; readonly told: str
   };
 }
 
-/** This very program under another number. */
-async function nextVersion(version: string): Promise<string> {
+/** This very program under another number, and with another change. */
+async function nextVersion(
+  version: string,
+  change: (text: string) => string = (text) => text,
+): Promise<string> {
   const dist = `${root}/dist`;
   const names = ['mycel.mjs', ...(await readdir(`${dist}/parts`)).map((name) => `parts/${name}`)];
   const { version: own } = JSON.parse(await readFile(`${root}/package.json`, 'utf8')) as {
@@ -95,8 +98,9 @@ async function nextVersion(version: string): Promise<string> {
   let changes = 0;
   for (const name of names) {
     const text = await readFile(`${dist}/${name}`, 'utf8');
-    const changed = text.replaceAll(`"${own}"`, `"${version}"`);
-    if (changed !== text) changes += 1;
+    const numbered = text.replaceAll(`"${own}"`, `"${version}"`);
+    const changed = change(numbered);
+    if (numbered !== text) changes += 1;
     files[`dist/${name}`] = changed;
   }
   expect(changes).toBeGreaterThan(0);
@@ -156,9 +160,17 @@ async function update(
   host: Host,
   ...args: readonly string[]
 ): Promise<{ readonly code: number | null; readonly json: unknown; readonly stderr: string }> {
-  const process = host.spawn(['update', ...args, ...how]);
+  const process = host.spawn(['update', ...how, ...args]);
   const code = await process.ended;
   return { code, json: process.events()[0]?.event, stderr: process.errors() };
+}
+
+/** The agent of node 4, as the mesh sees it. */
+async function heater(): Promise<unknown> {
+  const { json } = await lab.host(0).cli('agents', '--json');
+  const rows = [json ?? []].flat() as { agent: string; node: string; state: string }[];
+  const found = rows.find(({ agent }) => agent === 'heater');
+  return found && `${found.state} on ${found.node}`;
 }
 
 /** Node 1 is the canary, the sick one comes after it. */
@@ -190,6 +202,29 @@ test('one node fails its probe: every node is back at the version before, and no
   expect(restarts[sickAt]).toBe(3);
 });
 
+test('an agent does not come up with it: its node takes it back, well as it is otherwise', async () => {
+  const module = `${lab.host(0).dataDir}-heater.mjs`;
+  await writeFile(
+    module,
+    "import { defineAgent } from 'mycel';\nexport const agent = defineAgent({ name: 'heater', handle() {} });\n",
+  );
+  const deployed = await lab.host(0).cli('deploy', module, '--label', 'place=p4');
+  expect(deployed.code, deployed.stderr).toBe(0);
+  await expect.poll(heater, { timeout: 15_000 }).toMatch(/^running on /);
+  const before = await heater();
+  let changes = 0;
+  // No agent ever says any more that it is ready.
+  const file = await nextVersion('0.2.0', (text) =>
+    text.replaceAll('{t:"ready"}', () => `{t:"r${(changes += 1)}"}`),
+  );
+  expect(changes).toBeGreaterThan(0);
+  const result = await update(lab.host(0), 'node-4', '--to', file, '--trial', '7s');
+  expect(result.stderr).toContain('agent heater#0 is starting');
+  expect(result.json).toMatchObject({ outcome: 'rolled-back' });
+  await expect.poll(heater, { timeout: 15_000 }).toBe(before);
+  await everybodyLinked();
+});
+
 test('all are well: every node keeps the new version, the one that rolled it out last', async () => {
   const file = await nextVersion('0.2.0');
   await rm(sickFile(lab.host(sickAt)), { force: true });
@@ -201,6 +236,7 @@ test('all are well: every node keeps the new version, the one that rolled it out
     await everybodyLinked();
   });
   expect(lost).toEqual([]);
+  expect(await heater()).toMatch(/^running on /);
   const mixed = await versions();
   expect(mixed.told).toEqual(['0.1.0', '0.2.0', '0.2.0', '0.2.0', '0.2.0']);
   const last = await update(lab.host(0), '--to', file);

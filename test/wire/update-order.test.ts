@@ -93,8 +93,11 @@ describe('records', () => {
       signed,
       kept: { order, phase: 'restarting' as const, reason: '', attempts: 1, isChange: true },
       peers: 4,
+      done: ['agent heater', 'service default/lights'],
     };
     expect(decodeInstallRecord(encodeInstallRecord(install))).toEqual(install);
+    const { done: _, ...older } = install;
+    expect(decodeInstallRecord(encodeCbor(older))).toEqual({ ...install, done: [] });
     const rollout = {
       release,
       healthyForMs: 1,

@@ -27,7 +27,7 @@ import { livePage } from './live-page.ts';
 import { createOneWriter } from './one-writer.ts';
 import type { LivePage } from './live-page.ts';
 import type { AgentHealth, AgentInfo, Deployed, DeployOptions } from './deploy-options.ts';
-import { healthOf, listOf } from './health.ts';
+import { dueOf, healthOf, listOf } from './health.ts';
 import { createGate } from './gate.ts';
 import { createHostingAuction } from './hosting-auction.ts';
 import { place } from './placing.ts';
@@ -45,6 +45,8 @@ export interface Agents extends NodePart {
   list(): readonly AgentInfo[];
   /** How each deployed agent fares, all its instances taken together. */
   health(): readonly AgentHealth[];
+  /** What belongs on this node now, whether it runs or not. */
+  due(): ReturnType<typeof dueOf>;
   /** Moves everything off a node and keeps it empty; `false` lets it take part again. */
   drain(node: NodeId, isDraining: boolean): Promise<{ readonly moved: number }>;
   migrate(instance: string, to: NodeId): Promise<void>;
@@ -163,6 +165,8 @@ export function createAgents(world: PartWorld, parts: AgentsParts): Agents {
     return [{ node: mesh.self, page: own, held: crew.heldHere }, ...others];
   }
 
+  const sitesOf = (wanted: Deployment) => place(world, wanted, livePages(), claims);
+
   /** Takes in words about deployments; true when one is new. */
   function learn(words: readonly Deployment[]): boolean {
     let isNew = false;
@@ -246,7 +250,7 @@ export function createAgents(world: PartWorld, parts: AgentsParts): Agents {
       const number = numberOf(instance);
       if (wanted?.hash === undefined || (!wanted.isAuto && number >= wanted.replicas))
         void crew.retire(instance, own, true);
-      else if (wanted.isAuto && number >= place(world, wanted, livePages(), claims).length)
+      else if (wanted.isAuto && number >= sitesOf(wanted).length)
         // Fewer nodes fit than did: they may be back, and its state with them.
         void crew.retire(instance, own, false);
       else if (wanted.hash !== own.hash) void crew.retire(instance, own, false).then(() => soon(0));
@@ -350,7 +354,7 @@ export function createAgents(world: PartWorld, parts: AgentsParts): Agents {
       place(world, draft, livePages(), claims, { mustFit: true });
       const hosts = await hosting.run(options, draft, livePages());
       const bid = { ...draft, prefers: hosts?.map(({ node }) => node) ?? [] };
-      const homes = place(world, bid, livePages(), claims).map((node) => node ?? mesh.self);
+      const homes = sitesOf(bid).map((node) => node ?? mesh.self);
       const word = bid.partition === 'sticky-home' ? { ...bid, homes } : bid;
       await bundles.keep(bundle);
       deployments.set(name, word);
@@ -372,10 +376,8 @@ export function createAgents(world: PartWorld, parts: AgentsParts): Agents {
       reconcile();
     },
     list: () => listOf(claims.all()),
-    health: () =>
-      healthOf([...deployments.values()], claims.all(), (wanted) =>
-        place(world, wanted, livePages(), claims),
-      ),
+    health: () => healthOf([...deployments.values()], claims.all(), sitesOf),
+    due: () => dueOf([...deployments.values()], claims, sitesOf, mesh.self),
     send,
     async drain(node, on) {
       if (node === mesh.self) return moving.drainHere(on);

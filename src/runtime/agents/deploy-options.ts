@@ -51,6 +51,15 @@ export interface AgentHealth {
   readonly isWhole: boolean;
 }
 
+/** An instance that belongs on a node. */
+export interface DueAgent {
+  readonly agent: string;
+  readonly instance: string;
+  /** What it is at there; undefined: it does not run there. */
+  readonly state: string | undefined;
+  readonly restarts: number;
+}
+
 /** What became of a deployment. */
 export interface Deployed {
   readonly name: string;

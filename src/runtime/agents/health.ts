@@ -1,8 +1,8 @@
 /** How the instances of each agent fare, as one view. */
 
 import type { NodeId } from '../../kernel/ids.ts';
-import type { HeldClaim } from './claims.ts';
-import type { AgentHealth, AgentInfo } from './deploy-options.ts';
+import type { Claims, HeldClaim } from './claims.ts';
+import type { AgentHealth, AgentInfo, DueAgent } from './deploy-options.ts';
 import type { Deployment } from './deployment.ts';
 
 /** Takes all instances of each deployed agent together. @param place where its instances belong now */
@@ -38,4 +38,24 @@ export function listOf(claims: readonly HeldClaim[]): AgentInfo[] {
     restarts,
     since,
   }));
+}
+
+/** The instances that belong on one node. @param place where the instances of a deployment belong now */
+export function dueOf(
+  deployments: readonly Deployment[],
+  claims: Pick<Claims, 'holder'>,
+  place: (wanted: Deployment) => readonly (NodeId | undefined)[],
+  node: NodeId,
+): DueAgent[] {
+  return deployments
+    .filter(({ hash }) => hash !== undefined)
+    .flatMap((wanted) =>
+      place(wanted).flatMap((site, number) => {
+        if (site !== node) return [];
+        const instance = `${wanted.name}#${number}`;
+        const holder = claims.holder(instance);
+        const own = holder?.node === node ? holder : undefined;
+        return [{ agent: wanted.name, instance, state: own?.state, restarts: own?.restarts ?? 0 }];
+      }),
+    );
 }

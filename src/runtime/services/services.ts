@@ -57,6 +57,8 @@ export interface Services extends NodePart, ServiceCaller {
   /** What an action takes and gives. @throws {MycelError} MYCEL_UNKNOWN_SERVICE, MYCEL_UNKNOWN_ACTION, MYCEL_BAD_OPTION */
   describe(name: string, options?: ServiceCallOptions): Promise<ActionDescription>;
   stats(): readonly ServiceStats[];
+  /** Runs the health checks of what is offered here now instead of at their time; never rejects. */
+  checkHealth(): Promise<void>;
 }
 
 const nameFormat = /^[A-Za-z$][A-Za-z0-9_$/-]{0,63}$/;
@@ -181,24 +183,28 @@ export function createServices(world: PartWorld, pages: Pages): Services {
     },
   });
 
-  function checkHealth(): void {
+  async function checkHealth(): Promise<void> {
+    await Promise.all(
+      [...hosted.values()].map(async (one) => {
+        const { isHealthy, name } = one.service;
+        if (isHealthy === undefined) return;
+        const was = one.offer().ok;
+        const is = await Promise.resolve()
+          .then(isHealthy)
+          .catch((error: unknown) => {
+            log.warn({ error, service: name }, 'a health check failed');
+            return false;
+          });
+        one.setHealthy(is);
+        if (is !== was) announce();
+      }),
+    );
+  }
+
+  function checkHealthOften(): void {
     cancelHealth = clock.alarm(clock.now() + healthPeriodMs, () => {
-      void Promise.all(
-        [...hosted.values()].map(async (one) => {
-          const { isHealthy, name } = one.service;
-          if (isHealthy === undefined) return;
-          const was = one.offer().ok;
-          const is = await Promise.resolve()
-            .then(isHealthy)
-            .catch((error: unknown) => {
-              log.warn({ error, service: name }, 'a health check failed');
-              return false;
-            });
-          one.setHealthy(is);
-          if (is !== was) announce();
-        }),
-      );
-      checkHealth();
+      void checkHealth();
+      checkHealthOften();
     });
   }
 
@@ -251,7 +257,7 @@ export function createServices(world: PartWorld, pages: Pages): Services {
     ...caller,
     async start() {
       served.set('$SRV', serve(system));
-      checkHealth();
+      checkHealthOften();
     },
     async stop() {
       cancelHealth();
@@ -292,6 +298,7 @@ export function createServices(world: PartWorld, pages: Pages): Services {
         .map(({ node, offer }) => infoOf(node, offer)),
     describe: createDescriber(caller),
     stats: () => [...hosted.values()].map((one) => one.stats()),
+    checkHealth,
   };
 }
 

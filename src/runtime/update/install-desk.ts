@@ -30,6 +30,8 @@ import { drive } from '../drive.ts';
 import type { Driver } from '../drive.ts';
 import type { MeshNode, NodeOptions } from '../mesh-node.ts';
 import type { PartWorld } from '../parts.ts';
+import { dutiesMax } from './duties.ts';
+import type { Duties } from './duties.ts';
 import { troubleOf } from './health.ts';
 import type { Launch } from './launch.ts';
 
@@ -54,6 +56,7 @@ export interface InstallWorld {
   readonly store: Store;
   readonly blobs: Blobs;
   readonly versions: Versions;
+  readonly duties: Duties;
   readonly options: Pick<NodeOptions, 'launch' | 'probe'>;
   home: PartWorld['home'];
   authority: PartWorld['authority'];
@@ -70,7 +73,7 @@ export interface InstallDesk {
 
 /** Builds it. */
 export function createInstallDesk(world: InstallWorld): InstallDesk {
-  const { node, calls, clock, log, metrics, store, blobs, versions } = world;
+  const { node, calls, clock, log, metrics, store, blobs, versions, duties } = world;
   const core = createInstallation();
   let driver: Driver<InstallationInput> | undefined;
   let record: InstallRecord | undefined;
@@ -106,8 +109,14 @@ export function createInstallDesk(world: InstallWorld): InstallDesk {
     const signed = isSame ? record?.signed : asked.get(kept.order.number);
     invariant(signed !== undefined, 'the core was told of this order');
     const before = isSame ? undefined : record && readUpdateOrder(record.signed)?.release.blob;
-    const peers = node.status().links.length;
-    record = { signed, kept, peers };
+    // What was true before the first trial: one that just came up has neither links nor agents yet.
+    const { peers, done } = isSame && record !== undefined ? record : { peers: 0, done: [] };
+    record = {
+      signed,
+      kept,
+      peers: Math.max(peers, node.status().links.length),
+      done: [...new Set([...done, ...duties.done()])].slice(0, dutiesMax),
+    };
     await store.write(recordName, encodeInstallRecord(record));
     const blob = readUpdateOrder(signed)?.release.blob;
     // One package is kept at hand for other nodes, not every one there ever was.
@@ -151,7 +160,9 @@ export function createInstallDesk(world: InstallWorld): InstallDesk {
     const health = {
       node,
       probe: world.options.probe,
+      duties,
       peersBefore: () => record?.peers ?? 0,
+      dutiesBefore: () => record?.done ?? [],
     };
     void troubleOf(health).then((trouble) => driver?.feed({ type: 'probed', trouble }));
   }

@@ -4,6 +4,7 @@ import type { NodeId } from '../../kernel/ids.ts';
 import type { InstallReport } from '../../protocol/rollout/messages.ts';
 import type { Blobs } from '../blobs/blobs.ts';
 import type { NodePart, PartWorld } from '../parts.ts';
+import type { Duties } from './duties.ts';
 import { createInstallDesk } from './install-desk.ts';
 import { createRolloutDesk } from './rollout-desk.ts';
 import type { RolloutOptions, RolloutStatus } from './rollout-desk.ts';
@@ -32,6 +33,7 @@ export interface Updates {
 export function createUpdates(
   world: PartWorld,
   blobs: Blobs,
+  duties: Duties,
 ): { readonly part: NodePart; readonly handle: Updates } {
   const listeners = new Set<() => void>();
   const shared = {
@@ -46,6 +48,7 @@ export function createUpdates(
   };
   const install = createInstallDesk({
     ...shared,
+    duties,
     node: world.node,
     versions: world.adapters.versions(world.dataDir),
     options: world.options,

@@ -31,6 +31,8 @@ interface SeatOptions {
   readonly nodeVersion?: string;
   /** What is wrong with the new version here. */
   readonly trouble?: () => string | undefined;
+  /** What the node does under this version. */
+  readonly does?: (version: string) => readonly string[];
 }
 
 /** A mesh whose first member is its only admin. */
@@ -62,7 +64,7 @@ async function stage(...given: readonly SeatOptions[]) {
       updates: undefined as unknown as Updates,
       stop: async () => {},
     };
-    const { isLaunched = true, nodeVersion = '22.0.0', trouble } = options;
+    const { isLaunched = true, nodeVersion = '22.0.0', trouble, does = () => [] } = options;
 
     async function start(): Promise<void> {
       const { trial, current } = await versions.view();
@@ -98,6 +100,13 @@ async function stage(...given: readonly SeatOptions[]) {
           }),
         } as unknown as PartWorld,
         blobs.handle,
+        {
+          done: () => does(launch.running),
+          async trouble(before) {
+            const missing = before.find((name) => !does(launch.running).includes(name));
+            return missing && `${missing} does not run`;
+          },
+        },
       );
       seat.updates = handle;
       seat.stop = () => part.stop();
@@ -161,6 +170,15 @@ describe('an update over the mesh', () => {
       expect(seat.updates.report().running).toBe('installed');
     }
     expect(ann.starts, 'it had not begun with itself').toBe(1);
+  });
+
+  test('is taken back when what ran before does not run with it', async () => {
+    const does = (version: string) => [version === 'installed' ? 'agent heater' : 'agent cooler'];
+    const [ann, bob] = await stage({}, { does });
+    await begin(ann, [bob]);
+    await expect.poll(() => ann.updates.rollout()?.outcome, patience).toBe('rolled-back');
+    expect(ann.updates.rollout()?.reason).toBe(`${bob.id}: agent heater does not run`);
+    expect(bob.updates.report().running).toBe('installed');
   });
 
   test('is taken back by hand', async () => {
