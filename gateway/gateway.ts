@@ -5,13 +5,14 @@ import { join } from 'node:path';
 import type { AgentHandles, MeshNode, NodeId } from 'mycel';
 
 import { plainModel } from './config/load.ts';
-import type { GatewayConfig } from './config/load.ts';
+import type { GatewayConfig, PrincipalConfig } from './config/load.ts';
 import { toLlmFailure } from './failure.ts';
+import { localPrincipal } from './http/caller.ts';
 import { openHttpServer } from './http/server.ts';
 import { createEscrow } from './mesh/escrow.ts';
 import { createToolbox } from './mcp/toolbox.ts';
 import type { MayCall, ToolNode } from './mcp/toolbox.ts';
-import { createMeshProvider } from './mesh/provider.ts';
+import { createMeshProvider, memberNamed } from './mesh/provider.ts';
 import { withRelay } from './mesh/relay.ts';
 import { createWord } from './mesh/word.ts';
 import type { Word } from './mesh/word.ts';
@@ -23,6 +24,8 @@ import { openEscrowLog } from './policy/escrow-log.ts';
 import type { EscrowLog } from './policy/escrow-log.ts';
 import { openSpendLog } from './policy/spend-log.ts';
 import type { SpendLog } from './policy/spend-log.ts';
+import { takeUp } from './policy/take-up.ts';
+import { openWaitingLog } from './policy/waiting-log.ts';
 import { openTarget } from './targets/open.ts';
 
 /** Between two looks at the models of a target that does not state them, in ms. */
@@ -30,6 +33,9 @@ const modelsEveryMs = 60_000;
 
 /** How long a target may take to list its models, in ms. */
 const modelsMs = 10_000;
+
+/** How long a mesh is given to find itself before what waited is asked for, in ms. */
+const settleMs = 3_000;
 
 /** A running gateway. */
 export interface Gateway {
@@ -65,9 +71,13 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   for (const target of config.targets) {
     desks.push(createDesk(target, await openTarget(target), config.queueMax));
   }
-  const engine = createEngine(config, desks);
-  const word = node === undefined ? undefined : createWord(engine, node.id, node.llm);
   const { dataDir } = options;
+  const waiting =
+    dataDir === undefined || !mayQueue(config)
+      ? undefined
+      : await openWaitingLog(join(dataDir, 'gateway', 'waiting'), Date.now);
+  const engine = createEngine(config, desks, waiting);
+  const word = node === undefined ? undefined : createWord(engine, node.id, node.llm);
   const spend = dataDir === undefined ? undefined : remember(engine, dataDir);
   const transfers = dataDir === undefined ? undefined : await rememberParts(engine, dataDir);
   const controller = new AbortController();
@@ -93,11 +103,22 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
       node === undefined || word === undefined
         ? undefined
         : await serveMesh({ node, config, engine, word, transfers });
+    if (waiting !== undefined) {
+      const doubtful = takeUp({
+        engine,
+        waiting,
+        signal: controller.signal,
+        settleMs: node === undefined ? 0 : settleMs,
+        principalNamed: (name) => principalNamed(config, name),
+      });
+      word?.doubt(doubtful);
+    }
     return {
       http: { host: http.host, port: http.port },
       engine,
       possibleDoubleBills: () => word?.possibleDoubleBills() ?? 0,
       async close() {
+        waiting?.freeze();
         controller.abort();
         stopMesh?.();
         for (const stop of looks) stop();
@@ -105,6 +126,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
         engine.close();
         await spend?.close();
         await transfers?.close();
+        await waiting?.close();
       },
     };
   } catch (error) {
@@ -112,6 +134,23 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     engine.close();
     throw error;
   }
+}
+
+/** Whether anybody's requests wait for a target to come back. */
+function mayQueue({ offline, principals, targets }: GatewayConfig): boolean {
+  const steps = [
+    offline,
+    ...principals.map((principal) => principal.offline),
+    ...targets.flatMap(({ models }) => models?.map((model) => model.offline)),
+  ];
+  return steps.some((some) => some?.includes('queue') === true);
+}
+
+/** Who asked, when only the name is left. */
+function principalNamed(config: GatewayConfig, name: string): PrincipalConfig | undefined {
+  const found = config.principals.find((principal) => principal.name === name);
+  if (found !== undefined || config.principals.length > 0) return found ?? memberNamed(name);
+  return name === localPrincipal.name ? localPrincipal : memberNamed(name);
 }
 
 /** Books what was spent before, and writes down what is spent from now on. Accounts without a limit need no memory. */

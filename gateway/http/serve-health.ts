@@ -145,6 +145,9 @@ export function serveMetrics({ engine, response }: Known): void {
       view.waiting.reduce((sum, count) => sum + count, 0),
     ]),
   );
+  add('waiting_offline', 'gauge', 'Requests waiting for a target to come back.', [
+    [{}, engine.waitingOffline()],
+  ]);
   add(
     'breaker_open',
     'gauge',

@@ -28,6 +28,26 @@ export interface ProviderWorld {
   isGateway(node: NodeId): boolean;
 }
 
+const memberPrefix = 'node:';
+
+/** A member needs no token: the mesh knows it. It is a principal of its own. */
+function memberPrincipal(name: string): PrincipalConfig {
+  return {
+    name,
+    token: undefined,
+    group: undefined,
+    budget: {},
+    rate: {},
+    models: undefined,
+    nodes: [],
+  };
+}
+
+/** The principal of a member by its name; undefined when it is no member's. */
+export function memberNamed(name: string): PrincipalConfig | undefined {
+  return name.startsWith(memberPrefix) ? memberPrincipal(name) : undefined;
+}
+
 /** Builds it. */
 export function createMeshProvider({
   config,
@@ -42,17 +62,7 @@ export function createMeshProvider({
     const found = config.principals.find(
       ({ nodes }) => nodes.includes(caller) || (name !== undefined && nodes.includes(name)),
     );
-    if (found !== undefined) return found;
-    // A member needs no token: the mesh knows it. It is a principal of its own.
-    return {
-      name: `node:${caller}`,
-      token: undefined,
-      group: undefined,
-      budget: {},
-      rate: {},
-      models: undefined,
-      nodes: [],
-    };
+    return found ?? memberPrincipal(`${memberPrefix}${caller}`);
   }
 
   function requestOf(ask: LlmAsk, caller: NodeId, ttlMs: number): Ask {

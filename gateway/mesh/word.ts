@@ -41,6 +41,8 @@ export interface Word {
   heard(claim: LlmClaim, by: NodeId): LlmKnown;
   /** A gateway that was answering is gone. */
   lost(id: string): void;
+  /** So many requests were being answered when this gateway ended, and are asked for again. */
+  doubt(count: number): void;
   possibleDoubleBills(): number;
 }
 
@@ -97,6 +99,9 @@ export function createWord(engine: Engine, self: NodeId, llm: Pick<LlmHandle, 'c
     },
     lost(id) {
       if (claims.delete(id)) doubleBills += 1;
+    },
+    doubt(count) {
+      doubleBills += count;
     },
     possibleDoubleBills: () => doubleBills,
   };

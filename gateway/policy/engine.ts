@@ -4,6 +4,7 @@ import { LRUCache } from 'lru-cache';
 import type { LlmKnown } from 'mycel';
 
 import type { GatewayConfig } from '../config/load.ts';
+import type { OfflineStep } from '../config/schema.ts';
 import type { Batch } from '../events.ts';
 import { LlmFailure } from '../failure.ts';
 import { createAccounts } from './accounts.ts';
@@ -26,6 +27,7 @@ import { createRates } from './rates.ts';
 import { requestKey } from './request-key.ts';
 import { tokensOf } from './meter.ts';
 import { createUsageBook } from './usage-book.ts';
+import type { WaitingLog } from './waiting-log.ts';
 import type { UsageBook } from './usage-book.ts';
 
 /** Answers under way at once; one more is told to come back. */
@@ -34,7 +36,7 @@ export const flightsMax = 4096;
 /** Answers kept for those who ask for the same id again. */
 const keptFlightsMax = 1024;
 
-/** How long they are kept, in ms. */
+/** How long they are kept, in ms, and no shorter than their asker waits. */
 const keptFlightMs = 120_000;
 
 /** A place in an answer. */
@@ -64,6 +66,8 @@ export interface Answer {
 export interface Engine {
   /** @throws {LlmFailure} what is wrong with the request itself; the rest comes from the answer. */
   ask(ask: Ask, from?: { readonly run: string; readonly next: number }): Answer;
+  /** Puts a request that waited before a restart back into the queue. @throws {LlmFailure} when no target has its model. */
+  waitOn(ask: Ask): Answer;
   /** What is known here of a request by its principal and id (`idOf`): whether an answer is under way or kept. */
   known(id: string): LlmKnown;
   /** An answer that is under way or kept, whoever asks; undefined when there is none. @throws {LlmFailure} for another request. */
@@ -85,7 +89,11 @@ export interface Engine {
 }
 
 /** Builds it over targets that are already open. */
-export function createEngine(config: GatewayConfig, desks: readonly Desk[]): Engine {
+export function createEngine(
+  config: GatewayConfig,
+  desks: readonly Desk[],
+  waiting?: WaitingLog,
+): Engine {
   const accounts = createAccounts(config);
   const estimator = createEstimator();
   const cache = createAnswerCache(config.cache.bytes);
@@ -155,7 +163,7 @@ export function createEngine(config: GatewayConfig, desks: readonly Desk[]): Eng
     const flight = startFlight(ask, key, candidates, world);
     taken.set(flight, tokens);
     flights.add(flight);
-    if (ask.isIdGiven) byId.set(idOf(ask), flight);
+    if (ask.isIdGiven) byId.set(idOf(ask), flight, { ttl: Math.max(keptFlightMs, ask.ttlMs) });
     if (key !== undefined && isShareable(ask)) shared.set(key, flight);
     return follow(flight, 'miss', undefined);
   }
@@ -169,11 +177,21 @@ export function createEngine(config: GatewayConfig, desks: readonly Desk[]): Eng
     const isPatient = !steps.some((step) => step !== 'stale-cache' && step !== 'fail');
     const answer = take({ ...ask, isPatient }, candidates, from);
     if (answer.cache === 'hit' || steps.length === 0 || steps[0] === 'fail') return answer;
+    return orElse(answer, { ...ask, isPatient }, steps, candidates);
+  }
+
+  function orElse(
+    answer: Answer,
+    ask: Ask,
+    steps: readonly OfflineStep[],
+    candidates: readonly Candidate[],
+  ): Answer {
     return withOffline(answer, {
-      ask: { ...ask, isPatient },
+      ask,
       steps,
       candidates,
       queue,
+      waiting,
       kept() {
         const key = keyOf(ask);
         return key === undefined ? undefined : cache.get(key);
@@ -207,6 +225,15 @@ export function createEngine(config: GatewayConfig, desks: readonly Desk[]): Eng
 
   return {
     ask: (ask, from) => askOrElse(ask, candidatesOf(ask, desks), from),
+    waitOn(ask) {
+      const why = new LlmFailure('network', 'The gateway was started again.');
+      return orElse(
+        failedAnswer(why),
+        { ...ask, isPatient: false },
+        ['queue'],
+        candidatesOf(ask, desks),
+      );
+    },
     known(id) {
       const flight = byId.get(id);
       if (flight === undefined || flight.tape.failure !== undefined) return 'nothing';
@@ -291,6 +318,21 @@ function follow(flight: Flight, cache: 'coalesced' | 'miss', from: Place | undef
       if (graceMs === 0) cancel();
       else setTimeout(cancel, graceMs).unref();
     },
+  };
+}
+
+function failedAnswer(failure: LlmFailure): Answer {
+  // eslint-disable-next-line require-yield
+  async function* batches(): AsyncGenerator<Batch> {
+    throw failure;
+  }
+  return {
+    run: '',
+    cache: 'miss',
+    batches: batches(),
+    outcome: () => undefined,
+    told: () => undefined,
+    leave: () => undefined,
   };
 }
 

@@ -8,6 +8,7 @@ import type { Ask } from './ask.ts';
 import type { Candidate } from './choice.ts';
 import type { Answer } from './engine.ts';
 import type { OfflineQueue } from './offline-queue.ts';
+import type { WaitingLog } from './waiting-log.ts';
 
 /** How an answer was got when the target could not be reached. */
 export type OfflineWay = 'local' | 'stale-cache' | 'queue';
@@ -18,6 +19,8 @@ export interface OfflineFrame {
   readonly steps: readonly OfflineStep[];
   readonly candidates: readonly Candidate[];
   readonly queue: OfflineQueue;
+  /** Remembers what waits; undefined: nothing does. */
+  readonly waiting: WaitingLog | undefined;
   /** The kept answer to this request, however old. */
   kept(): KeptAnswer | undefined;
   /** Models nearby that may stand in; `wanted` names one. */
@@ -111,15 +114,18 @@ export function withOffline(first: Answer, frame: OfflineFrame): Answer {
   }
 
   async function* queued(failure: LlmFailure): AsyncGenerator<Batch> {
-    const { ask, queue, candidates } = frame;
+    const { ask, queue, candidates, waiting } = frame;
     const place = queue.enter(candidates, startedAt + ask.ttlMs, failure);
     try {
       for (;;) {
+        waiting?.put(ask, leftMs());
         await place.turn(controller.signal);
+        waiting?.asked(ask);
         try {
           for await (const batch of goOn(frame.begin({ ...ask, ttlMs: leftMs() }, candidates))
             .batches) {
             place.leave(true);
+            waiting?.drop(ask);
             yield batch;
           }
           return;
@@ -129,6 +135,7 @@ export function withOffline(first: Answer, frame: OfflineFrame): Answer {
         }
       }
     } finally {
+      waiting?.drop(ask);
       place.leave(false);
     }
   }

@@ -21,6 +21,7 @@ export interface GatewayProcess {
   /** The name of its target: answers say which gateway they came from. */
   readonly target: string;
   url: string;
+  readonly dataDir: string;
   /** Ends it as a power cut does. */
   kill(): Promise<void>;
   start(): Promise<void>;
@@ -46,7 +47,7 @@ export async function startGateways(count: number, more = ''): Promise<GatewayPr
   const stop = async (): Promise<void> => {
     for (const close of closers.toReversed()) await close();
   };
-  const network = ['--interface', 'lo', '--profile', 'loopback', '--port', '0'];
+  const network = ['--interface', 'lo', '--profile', 'loopback'];
   let invite: string | undefined;
 
   async function gatewayAt(at: number): Promise<GatewayProcess> {
@@ -59,10 +60,13 @@ targets: [{ name: of-${name}, kind: openai, url: "${provider.url}", apiKeyEnv: L
 ${more}`,
     );
     let live: Live;
+    /** Its own, and the same when it starts again: as that is how others find it. */
+    let port = 0;
     const gateway: GatewayProcess = {
       name,
       target: `of-${name}`,
       url: '',
+      dataDir: mycel.dir(name),
       async kill() {
         live.child.kill('SIGKILL');
         await live.ended;
@@ -70,7 +74,8 @@ ${more}`,
       async start() {
         const args = ['gateway', 'up', '--json', '--name', name, '--config', config];
         const join = invite === undefined || gateway.url !== '' ? [] : ['--join', invite];
-        live = mycel.start([...args, '--data-dir', mycel.dir(name), ...network, ...join], {
+        const dir = ['--data-dir', gateway.dataDir];
+        live = mycel.start([...args, ...dir, ...network, '--port', String(port), ...join], {
           LAB_KEY: plantedKey,
         });
         const ready = await Promise.race([
@@ -79,8 +84,9 @@ ${more}`,
             throw new Error(err);
           }),
         ]);
-        const { host, port } = ready['http'] as { host: string; port: number };
-        gateway.url = `http://${host}:${port}`;
+        const http = ready['http'] as { host: string; port: number };
+        gateway.url = `http://${http.host}:${http.port}`;
+        port = ready['mqttPort'] as number;
       },
     };
     await gateway.start();

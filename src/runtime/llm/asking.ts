@@ -22,6 +22,9 @@ const advertWaitMs = 3_000;
 /** How long the mesh is given to show a gateway when there is none yet, in ms. */
 const searchMs = 10_000;
 
+/** The same for a request that a gateway had when it was lost, in ms: a small computer starts again within it. */
+const lostSearchMs = 60_000;
+
 /** Between two looks, in ms. */
 const searchEveryMs = 200;
 
@@ -150,7 +153,7 @@ export function createAsker({ node, calls, clock, metrics }: PartWorld): Asker {
         await pause(searchEveryMs, signal);
         continue;
       }
-      searchUntil = Math.min(until, clock.now() + searchMs);
+      searchUntil = Math.min(until, clock.now() + lostSearchMs);
       try {
         const asked = encodeLlmAsk({ ...request, from: place, isRepeat });
         const stream = calls.stream(gateway, askMethod, asked, {
