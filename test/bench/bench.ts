@@ -27,7 +27,7 @@ const wants = (part: string): boolean => values.only === undefined || values.onl
 const rows: Row[] = [];
 if (wants('throughput')) {
   const sizes = values.quick ? [64] : [64, 1024, 64 * 1024];
-  const pace = values.quick ? { rounds: 1, seconds: 1 } : { rounds: 3, seconds: 4 };
+  const pace = values.quick ? { rounds: 1, seconds: 2 } : { rounds: 3, seconds: 4 };
   rows.push(...(await throughput({ ...pace, isWhole: !values.quick, bytes: sizes })));
 }
 if (wants('nodes')) {

@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { median, quantile, row, type Row } from './row.ts';
 import { answer } from './throughput.ts';
+import { warmUp } from './warm-up.ts';
 
 /** Who calls whom. `both`: one process that calls itself. */
 export interface CallsPlan {
@@ -93,7 +94,7 @@ async function between(way: Way, seconds: number, into: Runs): Promise<void> {
     const server = await start({ way, role: 'server', target: '', port, peer });
     const target = String(server.said);
     const client = await start({ way, role: 'client', target, port: peer, peer: port });
-    await ask(client.end, { inFlight, seconds: Math.min(1, seconds) });
+    await warm(client.end);
     const before = Number(await ask(server.end, 'cpu'));
     const loaded = (await ask(client.end, { inFlight, seconds })) as Counted;
     const served = Number(await ask(server.end, 'cpu')) - before;
@@ -106,9 +107,13 @@ async function between(way: Way, seconds: number, into: Runs): Promise<void> {
 async function within(way: Way, seconds: number, into: Runs): Promise<void> {
   await withEnds(async (start) => {
     const { end } = await start({ way, role: 'both', target: '', port: 0, peer: 0 });
-    await ask(end, { inFlight, seconds: Math.min(1, seconds) });
+    await warm(end);
     into.local.push((await ask(end, { inFlight, seconds })) as Counted);
   });
+}
+
+async function warm(end: ChildProcess): Promise<void> {
+  await warmUp(async () => ((await ask(end, { inFlight, seconds: 0.5 })) as Counted).perSecond);
 }
 
 type Started = { readonly end: ChildProcess; readonly said: unknown };

@@ -11,11 +11,12 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { median, quantile, row, type Row } from './row.ts';
+import { warmUp } from './warm-up.ts';
 
 /** What to measure. */
 export interface ThroughputOptions {
   readonly rounds: number;
-  /** Time that is counted, after half a second of warming up. */
+  /** Time that is counted, once both ends are warm. */
   readonly seconds: number;
   /** Beside every baseline there is. */
   readonly isWhole: boolean;
@@ -26,7 +27,9 @@ export interface ThroughputOptions {
 /** How long a program may take to start or to answer, in ms. */
 const answerMs = 30_000;
 
-const warmMs = 500;
+/** One sample of warming up, and how long a run warms up whose rate is given. */
+const sampleMs = 500;
+const pacedWarmMs = 3_000;
 
 /** Who sends to whom: two nodes, mqtt.js to aedes in the receiver's process, mqtt.js over mosquitto, or a socket. */
 export type Way = 'mesh' | 'aedes' | 'mosquitto' | 'socket';
@@ -157,7 +160,8 @@ async function measure(
     const [receiver, target] = await start('receiver', broker);
     const [sender] = await start('sender', target);
     sender.send('go');
-    await sleep(warmMs);
+    if (what.rate === undefined) await warmUp(() => receivedWithin(receiver, sampleMs));
+    else await sleep(pacedWarmMs);
     const before = [await count(receiver), await count(sender)] as const;
     const from = performance.now();
     await sleep(seconds * 1000);
@@ -173,6 +177,12 @@ async function measure(
     for (const end of ends) end.kill('SIGKILL');
     await rm(home, { recursive: true, force: true, maxRetries: 5 });
   }
+}
+
+async function receivedWithin(receiver: ChildProcess, ms: number): Promise<number> {
+  const before = await count(receiver);
+  await sleep(ms);
+  return (await count(receiver)).received - before.received;
 }
 
 /** Starts it on a free port; gives the port. */
@@ -199,10 +209,15 @@ async function count(end: ChildProcess): Promise<Count> {
 
 /** The next message of a program. @throws when it ends or says nothing for `answerMs`. */
 export async function answer(end: ChildProcess): Promise<unknown> {
-  const ended = once(end, 'exit').then(([code]): never => {
+  const over = new AbortController();
+  const signal = AbortSignal.any([over.signal, AbortSignal.timeout(answerMs)]);
+  const ended = once(end, 'exit', { signal }).then(([code]): never => {
     throw new Error(`a program of the bench ended with ${String(code)}`);
   });
-  const said = once(end, 'message', { signal: AbortSignal.timeout(answerMs) });
-  const [message] = await Promise.race([said, ended]);
-  return message;
+  try {
+    const [message] = await Promise.race([once(end, 'message', { signal }), ended]);
+    return message;
+  } finally {
+    over.abort();
+  }
 }
