@@ -13,6 +13,7 @@ import {
   addressEnvelope,
   encodeEnvelope,
   readEnvelope,
+  restampEnvelope,
   writeSkipped,
   writeTtl,
 } from '../wire/envelope.ts';
@@ -46,6 +47,7 @@ const codec: EnvelopeCodec = {
   writeTtl,
   address: addressEnvelope,
   writeSkipped,
+  restamp: restampEnvelope,
 };
 
 const withheldText = 'its receiver is on probation';
@@ -177,7 +179,10 @@ export function createMessaging(world: MessagingWorld): Messaging {
     cancelAlarm();
     const at = router.deadline();
     if (at < Infinity && !isStopped) {
-      cancelAlarm = clock.alarm(at, () => step((one, now) => one.tick(now)));
+      cancelAlarm = clock.alarm(at, () => {
+        turn.read();
+        step((one, now) => one.tick(now));
+      });
     }
   }
 
@@ -193,14 +198,14 @@ export function createMessaging(world: MessagingWorld): Messaging {
   }
 
   function step<Result>(act: (router: Router, now: Millis) => Result): Result {
-    const result = act(router, clock.now());
+    const result = act(router, turn.now());
     rearmSoon();
     return result;
   }
 
   function offer(message: OwnMessage, by: Pick<Publisher, 'stamped'>): 'taken' | 'full' {
     const { topic, payload, qos, retain, channel } = message;
-    const stamp = hlc.tick(clock.wallMs());
+    const stamp = hlc.tick(turn.wallMs());
     const isEvent = travelsAsEvent(message);
     trace.own('published', topic, stamp, undefined, isEvent ? 'event' : 'signal');
     if (world.mayLeave(topic)) {
@@ -231,7 +236,7 @@ export function createMessaging(world: MessagingWorld): Messaging {
   function homeless(filter: string, message: MeshMessage, had: NodeId | undefined): void {
     const { topic, payload, qos } = message;
     if (isStopped || !world.mayLeave(topic)) return metrics.drop('router', 'share-nobody');
-    const stamp = hlc.tick(clock.wallMs());
+    const stamp = hlc.tick(turn.wallMs());
     const publication = publicationOf({ topic, payload, qos, retain: false }, stamp);
     trace.own('published', topic, stamp, undefined, `handed on of ${message.id}`);
     const isTaken = step((one, now) => one.hand(now, filter, publication, had));

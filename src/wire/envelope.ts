@@ -9,6 +9,7 @@
 
 import { BoundedMap } from '../kernel/bounded-map.ts';
 import { MycelError } from '../kernel/errors.ts';
+import type { Hlc } from '../kernel/hlc.ts';
 import type { NodeId } from '../kernel/ids.ts';
 import {
   isReservedTopic,
@@ -173,6 +174,14 @@ export function writeTtl(raw: Uint8Array, ttl: number): void {
 /** Writes how many events before an encoded one are not for its receiver, in place. */
 export function writeSkipped(raw: Uint8Array, skipped: number): void {
   writeU48(raw, skippedAt, skipped);
+}
+
+/** Makes the next message of an encoded one, in place: all but sequence, time stamp and payload, which is as large, stays. */
+export function restampEnvelope(raw: Uint8Array, seq: number, hlc: Hlc, payload: Uint8Array): void {
+  writeU48(raw, seqAt, seq);
+  writeU48(raw, wallAt, hlc.wallMs);
+  writeU16(raw, countAt, hlc.count);
+  raw.set(payload, raw.length - payload.length);
 }
 
 /** A copy of an encoded event, addressed to one member. */

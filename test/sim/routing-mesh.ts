@@ -16,6 +16,7 @@ import {
   encodeEnvelope,
   readEnvelope,
   writeSkipped,
+  restampEnvelope,
   writeTtl,
 } from '../../src/wire/envelope.ts';
 import { createMetrics } from '../../src/adapters/system/metrics.ts';
@@ -431,6 +432,7 @@ export class RoutingMesh {
         writeTtl,
         address: addressEnvelope,
         writeSkipped,
+        restamp: restampEnvelope,
       },
       observeHlc: () => true,
       groups: {

@@ -25,6 +25,7 @@ import {
   encodeEnvelope,
   readEnvelope,
   writeSkipped,
+  restampEnvelope,
   writeTtl,
 } from '../../src/wire/envelope.ts';
 import { decodeInterest, encodeInterest } from '../../src/wire/interest-codec.ts';
@@ -251,6 +252,7 @@ export class SwitchMesh {
           writeTtl,
           address: addressEnvelope,
           writeSkipped,
+          restamp: restampEnvelope,
         },
         observeHlc: () => true,
       },

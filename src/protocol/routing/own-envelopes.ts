@@ -7,6 +7,16 @@ import type { EnvelopeCodec, Publication } from './router-world.ts';
 /** Signals of up to so many bytes are written into the same memory, one after the other. */
 const signalBytes = 4096;
 
+/** A signal as it stands in that memory. */
+interface Held {
+  readonly topic: string;
+  readonly channel: string | undefined;
+  readonly retain: boolean;
+  readonly payloadBytes: number;
+  readonly ttl: number;
+  readonly raw: Uint8Array;
+}
+
 /** Encodes a publication, or a part of one. */
 export type EncodeOwn = (
   publication: Publication,
@@ -24,11 +34,39 @@ export function createOwnEnvelopes(world: {
   readonly self: NodeId;
   readonly boot: number;
   readonly stream: number;
-  readonly codec: Pick<EnvelopeCodec, 'encode'>;
+  readonly codec: Pick<EnvelopeCodec, 'encode' | 'restamp'>;
 }): EncodeOwn {
   const { self, boot, stream, codec } = world;
   const signalMemory = new Uint8Array(signalBytes);
-  return (publication, seq, ttl, share, part) => {
+  /** What the memory holds: the next signal is mostly one of the same topic and size. */
+  let held: Held | undefined;
+
+  function encodeSignal(publication: Publication, seq: number, ttl: number): Uint8Array {
+    const { topic, channel, retain, payload, hlc } = publication;
+    if (
+      held !== undefined &&
+      held.topic === topic &&
+      held.payloadBytes === payload.length &&
+      held.channel === channel &&
+      held.retain === retain &&
+      held.ttl === ttl
+    ) {
+      codec.restamp(held.raw, seq, hlc, payload);
+      return held.raw;
+    }
+    const raw = encode(publication, seq, ttl, undefined, undefined);
+    const isHeld = raw.buffer === signalMemory.buffer;
+    held = isHeld ? { topic, channel, retain, payloadBytes: payload.length, ttl, raw } : undefined;
+    return raw;
+  }
+
+  function encode(
+    publication: Publication,
+    seq: number,
+    ttl: number,
+    share: string | undefined,
+    part: Part | undefined,
+  ): Uint8Array {
     const isEvent = publication.qos === 1;
     const fields: Envelope = {
       ttl,
@@ -47,5 +85,13 @@ export function createOwnEnvelopes(world: {
       part,
     };
     return codec.encode(fields, isEvent ? undefined : signalMemory);
+  }
+
+  return (publication, seq, ttl, share, part) => {
+    if (publication.qos === 0) {
+      if (share === undefined && part === undefined) return encodeSignal(publication, seq, ttl);
+      held = undefined;
+    }
+    return encode(publication, seq, ttl, share, part);
   };
 }

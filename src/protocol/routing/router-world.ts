@@ -30,6 +30,8 @@ export interface EnvelopeCodec {
   address(raw: Uint8Array, passage: Passage, ttl: number): Uint8Array;
   /** Writes how many events before it are not for its receiver into an encoded event, in place. */
   writeSkipped(raw: Uint8Array, skipped: number): void;
+  /** Makes another message of an encoded one, in place: of the same topic and channel, with as large a payload. */
+  restamp(raw: Uint8Array, seq: number, hlc: Hlc, payload: Uint8Array): void;
 }
 
 /** Knobs of a router. */

@@ -1,9 +1,20 @@
-/** The wall clock, read once a turn of the event loop: for what is stamped with every message and need not be exact. */
+/** The clocks, read once a turn of the event loop: for what happens with every message and need not be exact. */
 
 import type { Millis } from '../../kernel/core.ts';
+import type { Clock } from '../../ports/clock.ts';
 
-/** Builds it. A message costs about a microsecond, and reading the clock is a tenth of that each time. */
-export function createTurnClock(clock: { wallMs(): Millis }): { wallMs(): Millis } {
+/** What both clocks showed when they were first asked in this turn. */
+export interface TurnClock {
+  wallMs(): Millis;
+  /** Never before an earlier answer. */
+  now(): Millis;
+  /** Asks the clocks again, for who was woken by one. @returns `now` */
+  read(): Millis;
+}
+
+/** Builds it. A message costs about a microsecond, and reading a clock is a twentieth of that each time. */
+export function createTurnClock(clock: Pick<Clock, 'now' | 'wallMs'>): TurnClock {
+  let wallAt: Millis = 0;
   let at: Millis = 0;
   let isFresh = false;
 
@@ -11,13 +22,20 @@ export function createTurnClock(clock: { wallMs(): Millis }): { wallMs(): Millis
     isFresh = false;
   }
 
+  function read(): Millis {
+    if (!isFresh) setImmediate(turned);
+    isFresh = true;
+    wallAt = clock.wallMs();
+    at = clock.now();
+    return at;
+  }
+
   return {
     wallMs() {
-      if (isFresh) return at;
-      isFresh = true;
-      setImmediate(turned);
-      at = clock.wallMs();
-      return at;
+      if (!isFresh) read();
+      return wallAt;
     },
+    now: () => (isFresh ? at : read()),
+    read,
   };
 }

@@ -10,6 +10,7 @@ import {
   encodeEnvelope,
   readEnvelope,
   writeSkipped,
+  restampEnvelope,
   writeTtl,
 } from '../../../src/wire/envelope.ts';
 import { simNodeId } from '../../sim/routing-mesh.ts';
@@ -50,6 +51,7 @@ function watch(config: Partial<RouterConfig> = {}): Watched {
         writeTtl,
         address: addressEnvelope,
         writeSkipped,
+        restamp: restampEnvelope,
       },
       observeHlc: () => true,
       trace: {
