@@ -56,6 +56,9 @@ const unreadableText = 'the node runs a version that knows no large messages';
 /** A signal need not wait, but must not overtake an event of the same client either: it is dropped when it would. */
 const signalBehind = 'signal behind a full outbox';
 
+/** Who published does not wait. */
+const nobody = { taken: (): void => {} };
+
 interface Waiting {
   readonly message: OwnMessage;
   readonly by: Publisher;
@@ -241,7 +244,7 @@ export function createMessaging(world: MessagingWorld): Messaging {
     trace.own('published', topic, stamp, undefined, `handed on of ${message.id}`);
     const isTaken = step((one, now) => one.hand(now, filter, publication, had));
     if (!isTaken) trace.own('dropped', topic, stamp, 'no-interest', `no member in ${filter}`);
-    if (isTaken && publication.qos === 1) durable.whenSafe(router.lastSeq(), () => {});
+    if (isTaken && publication.qos === 1) durable.whenSafe(router.lastSeq(), nobody);
   }
 
   /** Publishers get their turn in the order in which they came: order per publisher must survive a full outbox. */
@@ -263,7 +266,7 @@ export function createMessaging(world: MessagingWorld): Messaging {
 
   function accepted({ qos }: BrokerMessage, by: Publisher): void {
     by.accepted?.();
-    if (qos === 1) durable.whenSafe(router.lastSeq(), by.taken);
+    if (qos === 1) durable.whenSafe(router.lastSeq(), by);
     else by.taken();
   }
 

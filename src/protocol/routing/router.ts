@@ -6,6 +6,7 @@
 
 import type { Millis } from '../../kernel/core.ts';
 import type { NodeId } from '../../kernel/ids.ts';
+import { isLarge } from '../../kernel/large-message.ts';
 import { createAudience } from './audience.ts';
 import { createDedupWindow } from './dedup-window.ts';
 import type { Destination } from './destination.ts';
@@ -129,6 +130,11 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
     ttl: number,
     excluded: Excluded | undefined,
   ): readonly Uint8Array[] {
+    if (!isLarge(publication.payload)) {
+      const raw = encode(publication, outbox.nextSeq(), ttl);
+      outbox.append(now, raw, excluded);
+      return [raw];
+    }
     return cut(publication).map(({ payload, part }) => {
       const raw = encode({ ...publication, payload }, outbox.nextSeq(), ttl, undefined, part);
       outbox.append(now, raw, excluded);

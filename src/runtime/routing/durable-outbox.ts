@@ -66,10 +66,15 @@ export interface DurableOutboxWorld {
   alert(code: string, text: string): void;
 }
 
+/** Who waits until an event is safe. */
+export interface Waiter {
+  taken(): void;
+}
+
 /** The keeper of one life's events. */
 export interface DurableOutbox {
-  /** The events up to this one were taken: calls back when they are safe, in the order of the calls. */
-  whenSafe(seq: number, safe: () => void): void;
+  /** The events up to this one were taken: tells who waits when they are safe, in the order of the calls. */
+  whenSafe(seq: number, by: Waiter): void;
   /** The router settled everything up to this event. */
   settled(seq: number): void;
   /** Reads events from this one on for the router, which it gets with `brought`. */
@@ -85,8 +90,8 @@ export interface DurableOutbox {
 /** Builds it. */
 export function createDurableOutbox(world: DurableOutboxWorld): DurableOutbox {
   const { clock, log, metrics, journal } = world;
-  const seqs: number[] = [];
-  const calls: (() => void)[] = [];
+  let seqs: number[] = [];
+  let waiters: Waiter[] = [];
   let head = 0;
   let safeTo = 0;
   /** Everything up to here is in the journal, or needs not be. */
@@ -117,13 +122,18 @@ export function createDurableOutbox(world: DurableOutboxWorld): DurableOutbox {
   function release(seq: number): void {
     safeTo = Math.max(safeTo, seq);
     while (head < seqs.length && (seqs[head] ?? 0) <= safeTo) {
-      const call = calls[head];
+      const waiter = waiters[head];
       head += 1;
-      call?.();
+      waiter?.taken();
     }
-    if (head === seqs.length || head > 1024) {
-      seqs.splice(0, head);
-      calls.splice(0, head);
+    if (head === 0) return;
+    if (head === seqs.length) {
+      seqs = [];
+      waiters = [];
+      head = 0;
+    } else if (head > 1024) {
+      seqs = seqs.slice(head);
+      waiters = waiters.slice(head);
       head = 0;
     }
   }
@@ -275,10 +285,10 @@ export function createDurableOutbox(world: DurableOutboxWorld): DurableOutbox {
   if (isStale) schedule(markMs);
 
   return {
-    whenSafe(seq, safe) {
-      if (journal === undefined || failure !== undefined || seq <= safeTo) return safe();
+    whenSafe(seq, by) {
+      if (journal === undefined || failure !== undefined || seq <= safeTo) return by.taken();
       seqs.push(seq);
-      calls.push(safe);
+      waiters.push(by);
       schedule(paceMs());
     },
     settled(seq) {

@@ -19,11 +19,11 @@ export interface OwnMessage extends BrokerMessage {
 /** Somebody who publishes. */
 export interface Publisher {
   /** The message is in the outbox: local subscribers may have it. */
-  readonly accepted?: () => void;
+  accepted?(): void;
   /** It has its time stamp: once for each publish. */
-  readonly stamped?: (stamp: Hlc) => void;
+  stamped?(stamp: Hlc): void;
   /** It is safe, or why it is not taken. */
-  readonly taken: (refusal?: string) => void;
+  taken(refusal?: string): void;
 }
 
 /** Whether it goes through the outbox: an event, or what is too large to be dropped part by part. */
@@ -67,6 +67,58 @@ export interface PublishingWorld {
 const done: Promise<Published> = Promise.resolve({ id: undefined });
 const unnamed: Pick<Publisher, 'stamped'> = {};
 
+/** A program that waits until its message is safe. A class, so that a message costs few closures. */
+class Waiting implements Publisher {
+  readonly published: Promise<Published>;
+  private readonly message: OwnMessage;
+  private readonly world: PublishingWorld;
+  private resolve!: (published: Published) => void;
+  private reject!: (reason: unknown) => void;
+  private isSettled = false;
+  private id: string | undefined = undefined;
+  private ignore: (() => void) | undefined = undefined;
+
+  constructor(message: OwnMessage, world: PublishingWorld) {
+    this.message = message;
+    this.world = world;
+    this.published = new Promise((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+    });
+  }
+
+  stamped(stamp: Hlc): void {
+    this.id = messageIdOf(this.world.self, stamp);
+  }
+
+  accepted(): void {
+    this.settle();
+    this.world.deliver(this.message);
+  }
+
+  taken(refusal?: string): void {
+    this.settle();
+    if (refusal === undefined) this.resolve({ id: this.id });
+    else this.reject(refused(this.world, refusal));
+  }
+
+  /** Takes the message back when the signal says so, while it waits for room. */
+  heed(signal: AbortSignal, takeBack: () => void): void {
+    if (this.isSettled) return;
+    const abort = (): void => {
+      takeBack();
+      this.reject(signal.reason);
+    };
+    signal.addEventListener('abort', abort, { once: true });
+    this.ignore = () => signal.removeEventListener('abort', abort);
+  }
+
+  private settle(): void {
+    this.isSettled = true;
+    this.ignore?.();
+  }
+}
+
 /** Builds `publish`, which rejects with a `MycelError`. */
 export function createPublishing(
   world: PublishingWorld,
@@ -104,19 +156,13 @@ export function createPublishing(
     });
   }
 
-  function refused(reason: string): MycelError {
-    return world.isStopped()
-      ? new MycelError('MYCEL_NOT_RUNNING')
-      : new MycelError('MYCEL_OUTBOX_FULL', { reason });
-  }
-
   function publishSignal(message: OwnMessage, isNamed: boolean): Promise<Published> {
     let id: string | undefined;
     const by = isNamed
       ? { stamped: (stamp: Hlc) => void (id = messageIdOf(world.self, stamp)) }
       : unnamed;
     const refusal = world.signal(message, by);
-    if (refusal !== undefined) return Promise.reject(refused(refusal));
+    if (refusal !== undefined) return Promise.reject(refused(world, refusal));
     return isNamed ? Promise.resolve({ id }) : done;
   }
 
@@ -124,31 +170,10 @@ export function createPublishing(
     message: OwnMessage,
     signal: AbortSignal | undefined,
   ): Promise<Published> {
-    return new Promise((resolve, reject) => {
-      const abort = (): void => {
-        takeBack();
-        reject(signal?.reason as Error);
-      };
-      let isSettled = false;
-      let id: string | undefined;
-      const settle = (): void => {
-        isSettled = true;
-        signal?.removeEventListener('abort', abort);
-      };
-      const takeBack = world.take(message, {
-        stamped: (stamp) => void (id = messageIdOf(world.self, stamp)),
-        accepted() {
-          settle();
-          world.deliver(message);
-        },
-        taken(refusal) {
-          settle();
-          if (refusal === undefined) resolve({ id });
-          else reject(refused(refusal));
-        },
-      });
-      if (!isSettled) signal?.addEventListener('abort', abort, { once: true });
-    });
+    const by = new Waiting(message, world);
+    const takeBack = world.take(message, by);
+    if (signal !== undefined) by.heed(signal, takeBack);
+    return by.published;
   }
 
   return (topic, payload, options) => {
@@ -168,6 +193,12 @@ export function createPublishing(
       signal,
     );
   };
+}
+
+function refused(world: PublishingWorld, reason: string): MycelError {
+  return world.isStopped()
+    ? new MycelError('MYCEL_NOT_RUNNING')
+    : new MycelError('MYCEL_OUTBOX_FULL', { reason });
 }
 
 function upper(text: string): string {
