@@ -3,6 +3,7 @@
 import type { NodeId } from '../kernel/ids.ts';
 import type * as pieces from '../protocol/broadcast/piece.ts';
 import type { Announced, Piece, PlumtreeMessage } from '../protocol/broadcast/piece.ts';
+import { u48Max } from './big-endian.ts';
 import { decodeCbor, encodeCbor } from './cbor.ts';
 import { idAt, idBytes } from './node-id.ts';
 
@@ -12,7 +13,6 @@ const piecesMax: typeof pieces.piecesMax = 256;
 /** Largest message, in bytes: 256 pieces of as many origins would be 12 KiB. */
 const broadcastBytesMax: number = 16 * 1024;
 
-const u48Max = 2 ** 48 - 1;
 const hopsMax = 255;
 
 const codes = { have: 1, graft: 2, prune: 3 } as const;

@@ -11,6 +11,7 @@ import type { OverlayName } from '../protocol/overlay/overlay.ts';
 import type { Topology, TopologyMark } from '../protocol/overlay/topology.ts';
 import type { Letter, LetterBody, SeqRange } from '../protocol/routing/messages.ts';
 import type { RetainedEntry } from '../protocol/routing/retained-map.ts';
+import { u48Max } from './big-endian.ts';
 import { decodeCbor, encodeCbor } from './cbor.ts';
 import { idAt, idBytes } from './node-id.ts';
 import { overlayCodes, overlayOf, readMark, readTopology, topologyParts } from './topology.ts';
@@ -77,8 +78,6 @@ const addressesMax = 16;
 const textMax = 256;
 /** Bytes of an opaque part. */
 const opaqueMax: number = 128 * 1024;
-
-const u48Max = 2 ** 48 - 1;
 
 const tags = {
   hello: 1,

@@ -19,11 +19,9 @@ import {
 } from '../kernel/topic.ts';
 import type { Envelope, Passage } from '../protocol/routing/messages.ts';
 import { payloadBytesMax } from '../kernel/large-message.ts';
+import { byteAt, readU16, readU48, writeU16, writeU48 } from './big-endian.ts';
 import { partFlag, partHeadBytes, readPart, writePart } from './envelope-part.ts';
 import { idAt, idBytes, isSameRun } from './node-id.ts';
-
-/** Largest sequence, boot, passage and wall-clock number: 48 bits. */
-const u48Max = 2 ** 48 - 1;
 
 const ttlAt = 0;
 const flagsAt = 1;
@@ -379,31 +377,4 @@ function decodeUtf8(run: Uint8Array): string | undefined {
   } catch {
     return undefined;
   }
-}
-
-function byteAt(bytes: Uint8Array, at: number): number {
-  return bytes[at] ?? 0;
-}
-
-function readU16(bytes: Uint8Array, at: number): number {
-  return (byteAt(bytes, at) << 8) | byteAt(bytes, at + 1);
-}
-
-function readU48(bytes: Uint8Array, at: number): number {
-  const low = (readU16(bytes, at + 2) << 16) | readU16(bytes, at + 4);
-  return readU16(bytes, at) * 4_294_967_296 + (low >>> 0);
-}
-
-function writeU16(bytes: Uint8Array, at: number, value: number): void {
-  bytes[at] = (value >>> 8) & 0xff;
-  bytes[at + 1] = value & 0xff;
-}
-
-/** Numbers beyond 48 bits are a bug of the caller; they saturate, so that a reader refuses or ignores them. */
-function writeU48(bytes: Uint8Array, at: number, value: number): void {
-  const safe = Math.min(Math.max(0, value), u48Max);
-  writeU16(bytes, at, Math.floor(safe / 4_294_967_296));
-  const low = safe % 4_294_967_296;
-  writeU16(bytes, at + 2, low >>> 16);
-  writeU16(bytes, at + 4, low & 0xffff);
 }

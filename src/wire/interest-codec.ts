@@ -4,6 +4,7 @@ import type { NodeId } from '../kernel/ids.ts';
 import { subscriptionProblem } from '../kernel/topic.ts';
 import type { InterestMessage, WishVersion } from '../protocol/routing/interest-gossip.ts';
 import type * as interest from '../protocol/routing/interest.ts';
+import { u48Max } from './big-endian.ts';
 import { decodeCbor, encodeCbor } from './cbor.ts';
 import { idAt, idBytes } from './node-id.ts';
 
@@ -15,8 +16,6 @@ const interestBytesMax: number = 96 * 1024;
 
 /** Members in one message. */
 const nodesMax = 1024;
-
-const u48Max = 2 ** 48 - 1;
 
 const codes = { wish: 1, change: 2, hash: 3, versions: 4, ask: 5 } as const;
 

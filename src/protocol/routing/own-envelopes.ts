@@ -1,7 +1,12 @@
 /** Encodes what this node publishes. */
 
+import type { Millis } from '../../kernel/core.ts';
 import type { NodeId } from '../../kernel/ids.ts';
+import { isLarge } from '../../kernel/large-message.ts';
+import type { Excluded } from './message-ring.ts';
 import type { Envelope, Part } from './messages.ts';
+import type { Outbox } from './outbox-types.ts';
+import { cut } from './parts.ts';
 import type { EnvelopeCodec, Publication } from './router-world.ts';
 
 /** Signals of up to so many bytes are written into the same memory, one after the other. */
@@ -93,5 +98,29 @@ export function createOwnEnvelopes(world: {
       held = undefined;
     }
     return encode(publication, seq, ttl, share, part);
+  };
+}
+
+/** Builds what puts an event into the outbox, a large one in parts, and gives its bytes. */
+export function createAppend(
+  outbox: Pick<Outbox, 'nextSeq' | 'append'>,
+  encode: EncodeOwn,
+): (
+  now: Millis,
+  publication: Publication,
+  ttl: number,
+  excluded: Excluded | undefined,
+) => readonly Uint8Array[] {
+  return (now, publication, ttl, excluded) => {
+    if (!isLarge(publication.payload)) {
+      const raw = encode(publication, outbox.nextSeq(), ttl);
+      outbox.append(now, raw, excluded);
+      return [raw];
+    }
+    return cut(publication).map(({ payload, part }) => {
+      const raw = encode({ ...publication, payload }, outbox.nextSeq(), ttl, undefined, part);
+      outbox.append(now, raw, excluded);
+      return raw;
+    });
   };
 }

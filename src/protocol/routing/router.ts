@@ -6,7 +6,6 @@
 
 import type { Millis } from '../../kernel/core.ts';
 import type { NodeId } from '../../kernel/ids.ts';
-import { isLarge } from '../../kernel/large-message.ts';
 import { createAudience } from './audience.ts';
 import { createDedupWindow } from './dedup-window.ts';
 import type { Destination } from './destination.ts';
@@ -20,8 +19,7 @@ import type { Excluded } from './message-ring.ts';
 import { ttlDirect, ttlHops } from './messages.ts';
 import type { Envelope } from './messages.ts';
 import { createNeighbourhood } from './neighbourhood.ts';
-import { createOwnEnvelopes } from './own-envelopes.ts';
-import { cut } from './parts.ts';
+import { createAppend, createOwnEnvelopes } from './own-envelopes.ts';
 import { overheadBytes, sizeOf } from './publication-size.ts';
 import { patienceMsDefault } from './order-buffer.ts';
 import { createOutbox } from './outbox.ts';
@@ -108,6 +106,7 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
     drop: (reason, count) => outputs.drop(reason, count),
   });
   const audience = createAudience(interest, outbox);
+  const append = createAppend(outbox, encode);
   outbox.restore(config.leftover, config.absent);
 
   function transmit(to: Destination, raw: Uint8Array, skipped: number, isFlood: boolean): boolean {
@@ -121,25 +120,6 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
     if (!late.admits(envelope)) return;
     if (!isSane) outputs.drop('retained-clock', 1);
     outputs.deliver(envelope, isSane && retained.merge([entryOf(envelope)]).length > 0);
-  }
-
-  /** Puts an event into the outbox, a large one in parts. @returns its bytes */
-  function append(
-    now: Millis,
-    publication: Publication,
-    ttl: number,
-    excluded: Excluded | undefined,
-  ): readonly Uint8Array[] {
-    if (!isLarge(publication.payload)) {
-      const raw = encode(publication, outbox.nextSeq(), ttl);
-      outbox.append(now, raw, excluded);
-      return [raw];
-    }
-    return cut(publication).map(({ payload, part }) => {
-      const raw = encode({ ...publication, payload }, outbox.nextSeq(), ttl, undefined, part);
-      outbox.append(now, raw, excluded);
-      return raw;
-    });
   }
 
   function keepRetained({ topic, hlc, payload, retain, qos }: Publication): void {
