@@ -72,7 +72,7 @@ export interface PrincipalConfig {
 export interface ToolConfig {
   readonly action: string;
   readonly namespace: string;
-  readonly effect: boolean;
+  readonly effect: boolean | undefined;
   readonly description: string | undefined;
   /** Undefined: nobody is named. */
   readonly principals: readonly string[] | undefined;
@@ -242,7 +242,7 @@ function resolveTarget(target: TargetEntry, environment: NodeJS.ProcessEnv): Tar
 function resolveTools(entries: readonly (string | ToolEntry)[]): readonly ToolConfig[] {
   const tools = entries.map((entry) => {
     const tool: ToolEntry = typeof entry === 'string' ? { action: entry } : entry;
-    const { action, namespace = 'default', effect = true, description, principals } = tool;
+    const { action, namespace = 'default', effect, description, principals } = tool;
     return { name: toolName(action), action, namespace, effect, description, principals };
   });
   assertDistinct('tools under mcp', tools);

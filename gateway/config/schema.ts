@@ -109,7 +109,10 @@ export interface ToolEntry {
   readonly action: string;
   /** @default 'default' */
   readonly namespace?: string | undefined;
-  /** Whether it changes anything: then it is called only for whom it is allowed. @default true */
+  /**
+   * Whether it changes anything: then it is called only for whom it is allowed. `true` makes an effect of an action whose
+   * service says that it has none; `false` changes nothing. @default what its service says
+   */
   readonly effect?: boolean | undefined;
   /** What models are told of it. */
   readonly description?: string | undefined;

@@ -80,7 +80,8 @@ export function createToolbox(
         `Calls '${told.action}' of the service '${told.service}' (${told.version}).`,
       inputSchema: objectSchema(told.input) ?? { type: 'object' },
       outputSchema: objectSchema(told.output),
-      hasEffect: tool.effect,
+      // The service knows; whoever runs the gateway may be stricter, and no milder.
+      hasEffect: told.hasEffect || tool.effect === true,
     };
   }
 
@@ -89,16 +90,17 @@ export function createToolbox(
     tool: ToolConfig,
     principal: PrincipalConfig,
     input: JsonObject,
+    hasEffect: boolean,
   ): Promise<string | undefined> {
     if (!isVisible(tool, principal)) return `'${principal.name}' may not use it.`;
-    if (!tool.effect) return undefined;
+    if (!hasEffect) return undefined;
     if (mayCall !== undefined) {
       const said = await mayCall({ action: tool.action, principal: principal.name, input });
       return said === true ? undefined : said === false ? 'The policy says no.' : said;
     }
-    return tool.principals === undefined
-      ? `It has an effect, and nobody is named who may cause it. Name principals: for it under mcp.tools.`
-      : undefined;
+    if (tool.principals !== undefined) return undefined;
+    const whose = tool.effect === false ? ' as its service says' : '';
+    return `It has an effect${whose}, and nobody is named who may cause it. Name principals: for it under mcp.tools, or declare the action with effect: false.`;
   }
 
   return {
@@ -116,7 +118,9 @@ export function createToolbox(
           fix: 'tools/list names those there are.',
         });
       }
-      const why = await refusal(tool, principal, input);
+      const shown = await toolOf(tool);
+      // What nobody offers now may have an effect when it is called.
+      const why = await refusal(tool, principal, input, shown?.hasEffect !== false);
       if (why !== undefined)
         throw new MycelError('MYCEL_TOOL_REFUSED', { tool: name, reason: why });
       if (underWay >= toolCallsMax) {
@@ -128,7 +132,6 @@ export function createToolbox(
       try {
         const { namespace } = tool;
         const value = await node.call(tool.action, input, { namespace, timeoutMs: callMs, signal });
-        const shown = await toolOf(tool);
         return { value, hasSchema: shown?.outputSchema !== undefined };
       } finally {
         underWay -= 1;

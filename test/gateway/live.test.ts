@@ -139,7 +139,7 @@ principals:
   - { name: guest, tokenEnv: GUEST_TOKEN }
 mcp:
   tools:
-    - { action: lamp.read, effect: false }
+    - lamp.read
     - { action: lamp.set, principals: [bench] }
 `,
   );
@@ -155,9 +155,10 @@ mcp:
       name: 'lamp',
       version: '2.0.0',
       actions: {
-        read: action({ input: z.object({}), output: z.object({ level: z.number() }) }, () => ({
-          level,
-        })),
+        read: action(
+          { input: z.object({}), output: z.object({ level: z.number() }), effect: false },
+          () => ({ level }),
+        ),
         set: action(
           { input: z.object({ level: z.number() }), output: z.string() },
           (given) => `it was ${[level, (level = given.level)][0]}`,

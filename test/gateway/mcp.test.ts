@@ -24,7 +24,11 @@ const lamp = (set: string[]) =>
     version: '1.0.0',
     actions: {
       read: action(
-        { input: z.object({ room: z.string() }), output: z.object({ level: z.number() }) },
+        {
+          input: z.object({ room: z.string() }),
+          output: z.object({ level: z.number() }),
+          effect: false,
+        },
         ({ room }) => ({ level: room.length }),
       ),
       set: action({ input: z.object({ level: z.number() }), output: z.string() }, ({ level }) => {
@@ -83,7 +87,7 @@ async function start(
 }
 
 test('sees the actions that were named, typed as their service types them, and calls them', async () => {
-  const { connect } = await start([{ action: 'lamp.read', effect: false }, 'lamp.watch']);
+  const { connect } = await start(['lamp.read', 'lamp.watch']);
   const ann = await connect('token-of-ann');
   expect(ann.getServerVersion()).toEqual({ name: 'mycel-gateway', version });
   const { tools } = await ann.listTools();
@@ -106,7 +110,7 @@ test('sees the actions that were named, typed as their service types them, and c
 });
 
 test('tells the model what was wrong with its input, and what a tool failed with', async () => {
-  const { connect } = await start([{ action: 'lamp.read', effect: false }]);
+  const { connect } = await start(['lamp.read']);
   const ann = await connect('token-of-ann');
   expect(await ann.callTool({ name: 'lamp_read', arguments: { room: 7 } })).toMatchObject({
     isError: true,
@@ -119,10 +123,7 @@ test('tells the model what was wrong with its input, and what a tool failed with
 });
 
 test('causes an effect only for whom it was named, and shows it to nobody else', async () => {
-  const { connect, done } = await start([
-    { action: 'lamp.set', principals: ['ann'] },
-    { action: 'lamp.read', effect: false },
-  ]);
+  const { connect, done } = await start([{ action: 'lamp.set', principals: ['ann'] }, 'lamp.read']);
   const [ann, bob] = [await connect('token-of-ann'), await connect('token-of-bob')];
   expect((await bob.listTools()).tools.map(({ name }) => name)).toEqual(['lamp_read']);
   const call = { name: 'lamp_set', arguments: { level: 3 } };
@@ -130,6 +131,31 @@ test('causes an effect only for whom it was named, and shows it to nobody else',
   expect(done).toEqual([]);
   expect(await ann.callTool(call)).toEqual({ content: [{ type: 'text', text: '"done"' }] });
   expect(done).toEqual(['3']);
+});
+
+test('whether there is an effect is for the service to say, and the configuration may only be stricter', async () => {
+  const { connect, done } = await start([
+    { action: 'lamp.set', effect: false },
+    { action: 'lamp.read', effect: true },
+  ]);
+  const ann = await connect('token-of-ann');
+  const hints = (await ann.listTools()).tools.map(({ name, annotations }) => [
+    name,
+    annotations?.readOnlyHint,
+  ]);
+  expect(hints).toEqual([
+    ['lamp_set', false],
+    ['lamp_read', false],
+  ]);
+  for (const call of [
+    { name: 'lamp_set', arguments: { level: 3 } },
+    { name: 'lamp_read', arguments: { room: 'attic' } },
+  ])
+    expect(await ann.callTool(call)).toMatchObject({
+      isError: true,
+      content: [{ text: expect.stringContaining('It has an effect') as string }],
+    });
+  expect(done).toEqual([]);
 });
 
 test('an effect that nobody was named for is refused, unless the policy is asked and says yes', async () => {
