@@ -68,7 +68,10 @@ export interface AgentLlm {
 
 /** A stream on its way to an agent: read ahead, and taken in lots. */
 interface Reading {
-  /** What came since it was last asked; waits for the first. @throws what the stream ended with, once all else is taken */
+  /**
+   * What came since it was last asked; waits for the first. Of several who wait, each gets what comes in its turn.
+   * @throws what the stream ended with, once all else is taken
+   */
   next(): Promise<{ readonly steps: readonly unknown[]; readonly isOver: boolean }>;
 }
 
@@ -155,8 +158,15 @@ function readAhead(source: AsyncIterable<unknown>, signal: AbortSignal): Reading
   let waiting: unknown[] = [];
   let isOver = false;
   let failed: { readonly error: unknown } | undefined;
-  let arrived = (): void => {};
+  let askers: (() => void)[] = [];
   let taken = (): void => {};
+
+  /** The first of them takes what there is; the others wait on, in the same order. */
+  function arrived(): void {
+    const waking = askers;
+    askers = [];
+    for (const wake of waking) wake();
+  }
 
   async function pump(): Promise<void> {
     for await (const step of source) {
@@ -177,8 +187,8 @@ function readAhead(source: AsyncIterable<unknown>, signal: AbortSignal): Reading
 
   return {
     async next() {
-      if (waiting.length === 0 && !isOver)
-        await new Promise<void>((resolve) => (arrived = resolve));
+      while (waiting.length === 0 && !isOver)
+        await new Promise<void>((resolve) => void askers.push(resolve));
       const steps = waiting;
       waiting = [];
       taken();
