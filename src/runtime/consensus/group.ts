@@ -20,7 +20,7 @@ import type { GroupRecord } from './group-record.ts';
 import { layFirstReplica } from './first-replica.ts';
 import { handOver } from './hand-over.ts';
 import { startReplica } from './replica.ts';
-import type { Replica } from './replica.ts';
+import type { Replica } from './replica-world.ts';
 import { timingFor } from './timing.ts';
 
 export type { GroupHint } from '../../wire/consensus-calls.ts';

@@ -2,7 +2,7 @@
 
 import type { Clock } from '../../ports/clock.ts';
 import type { Group } from './group.ts';
-import type { Replica } from './replica.ts';
+import type { Replica } from './replica-world.ts';
 
 /** How long a leader that stops waits for its successor, in ms. */
 const handOverMs = 400;

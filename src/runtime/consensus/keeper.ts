@@ -8,8 +8,8 @@ import type { Seat } from '../../protocol/consensus/messages.ts';
 import { encodeSeat } from '../../wire/consensus-calls.ts';
 import type { MemberInfo } from '../mesh-node.ts';
 import type { Group } from './group.ts';
-import { RefusedError } from './replica.ts';
-import type { Replica } from './replica.ts';
+import { RefusedError } from './replica-world.ts';
+import type { Replica } from './replica-world.ts';
 
 /** A node has this long to lay down a fresh replica, in ms. */
 const seatMs = 10_000;

@@ -3,26 +3,16 @@
 import { BoundedMap } from '../../kernel/bounded-map.ts';
 import type { Millis } from '../../kernel/core.ts';
 import type { NodeId } from '../../kernel/ids.ts';
-import type { Random } from '../../kernel/random.ts';
-import type { Clock } from '../../ports/clock.ts';
-import type { Log } from '../../ports/log.ts';
-import type { Metrics } from '../../ports/metrics.ts';
-import type { ReplicaLog } from '../../ports/replica-log.ts';
 import type { Command, Outcome } from '../../protocol/consensus/machine-types.ts';
 import { Machine } from '../../protocol/consensus/machine.ts';
-import type { Entry, RaftMessage, Seat } from '../../protocol/consensus/messages.ts';
+import type { Entry, Seat } from '../../protocol/consensus/messages.ts';
 import { createRaft } from '../../protocol/consensus/raft.ts';
-import type {
-  MembershipChange,
-  RaftEffect,
-  RaftInput,
-  RaftTiming,
-  RaftView,
-  Refusal,
-} from '../../protocol/consensus/raft-types.ts';
+import type { RaftEffect, RaftInput, Refusal } from '../../protocol/consensus/raft-types.ts';
 import { decodeRequest, encodeMachineState, encodeRequest } from '../../wire/machine-codec.ts';
 import { encodeSnapshot, recordOfEntry } from '../../wire/raft-codec.ts';
 import { drive } from '../drive.ts';
+import { RefusedError } from './replica-world.ts';
+import type { Replica, ReplicaWorld } from './replica-world.ts';
 import { readRestored, restoreMachine } from './restored.ts';
 import { HeartbeatWatch } from './timing.ts';
 
@@ -37,63 +27,6 @@ const writersMax = 32;
 
 /** Commands in one batch. */
 const batchMax = 256;
-
-/** Why a command or a read was not taken; `lost`: it was certainly not done, `unknown`: it may have been. */
-export type ReplicaRefusal = Refusal | 'lost' | 'unknown' | 'stopped';
-
-/** A refusal as an error: whoever calls tries elsewhere or again. */
-export class RefusedError extends Error {
-  override readonly name = 'RefusedError';
-  readonly reason: ReplicaRefusal;
-
-  constructor(reason: ReplicaRefusal) {
-    super(`refused: ${reason}`);
-    this.reason = reason;
-  }
-}
-
-/** What a replica needs. */
-export interface ReplicaWorld {
-  readonly seat: Seat;
-  readonly files: ReplicaLog;
-  readonly timing: RaftTiming;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly metrics: Metrics;
-  readonly random: Random;
-  send(to: Seat, node: NodeId, message: RaftMessage): void;
-  /** Role, leader, term or members changed. */
-  changed(): void;
-  /** These things of the state machine changed: `lock NAME`, `barrier NAME`, `key KEY`. */
-  touched(things: readonly string[]): void;
-  /** Its disk failed, or holds what this version does not know: it has stopped for good. */
-  failed(error: unknown): void;
-  /** Its disk has lost what it had acknowledged: it has stopped for good, and its seat is to be given up. */
-  forgot(): void;
-}
-
-/** A replica. */
-export interface Replica {
-  readonly seat: Seat;
-  readonly machine: Machine;
-  view(): RaftView;
-  received(from: Seat, node: NodeId, message: RaftMessage): void;
-  linkClosed(seat: Seat): void;
-  woke(): void;
-  timed(timing: RaftTiming): void;
-  /** Has a command decided and applied. @throws {RefusedError} */
-  submit(client: string, number: number, command: Command): Promise<Outcome>;
-  /** Resolves when the machine here is as new as now. @throws {RefusedError} */
-  read(): Promise<void>;
-  /** @throws {RefusedError} */
-  change(change: MembershipChange): Promise<void>;
-  transfer(to: Seat): void;
-  /** By how much heartbeats come late, in ms: the 99th percentile of the latest. */
-  lateMs(): Millis;
-  /** ms of the machine's time that have passed since its last request, when this replica leads. */
-  sinceStampMs(): Millis;
-  stop(): Promise<void>;
-}
 
 interface Waiter<Result> {
   resolve(result: Result): void;

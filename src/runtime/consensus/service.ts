@@ -14,7 +14,7 @@ import {
 } from '../../wire/consensus-calls.ts';
 import type { Awaited, LeaderReply, LockView, Query } from '../../wire/consensus-calls.ts';
 import type { Group } from './group.ts';
-import { RefusedError } from './replica.ts';
+import { RefusedError } from './replica-world.ts';
 
 /** Those who wait at this leader at once; more are told to come again. */
 const waitersMax = 2048;
