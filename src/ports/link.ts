@@ -38,6 +38,8 @@ export interface LinkSession {
   readonly certificate: Uint8Array;
   /** Hands a frame to the connection. False: the connection is above its high-water mark, wait for `drained`. */
   send(lane: Lane, frame: Uint8Array): boolean;
+  /** Gives the kernel at once what else would be gathered to the end of this turn of the loop. */
+  hurry(): void;
   /** Bytes handed over and not yet taken by the kernel. */
   queuedBytes(): number;
   /** Closes; `closed` is called exactly once, also after a local close. */

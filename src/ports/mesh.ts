@@ -38,6 +38,11 @@ export interface MeshPort {
    */
   send(to: NodeId, protocol: string, bytes: Uint8Array): boolean;
   /**
+   * Lets what was sent leave now instead of at the end of this turn of the loop, where more would have been gathered: for
+   * answers that somebody waits for.
+   */
+  hurry(): void;
+  /**
    * Takes a protocol's parcels; returns the function that gives it back.
    * @throws {RangeError} when another handler has it.
    */

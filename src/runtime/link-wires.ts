@@ -90,6 +90,8 @@ export interface Links {
   data(peer: NodeId, record: Uint8Array, channel: Channel, topicOf: () => string): boolean;
   /** A control message that may wait behind others of its channel. False: not taken. */
   bulk(peer: NodeId, message: ControlMessage, channel: Channel): boolean;
+  /** What was said with `control` leaves at once instead of at the end of this turn of the loop. */
+  hurry(): void;
   /** Bytes that wait for the peer on this channel. */
   queuedBytes(peer: NodeId, channel: Channel): number;
   /** Every channel in figures. */

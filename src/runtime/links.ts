@@ -373,6 +373,10 @@ export function createLinks(wires: LinkWires): Links {
     },
     data: (peer, record, channel, topicOf) => lanes.send(peer, channel, record, topicOf),
     bulk: (peer, message, channel) => lanes.sendControl(peer, channel, encodeControl(message)),
+    hurry() {
+      for (const link of dirty.splice(0)) flush(link);
+      for (const session of bySession.keys()) session.hurry();
+    },
     queuedBytes: (peer, channel) => lanes.queuedBytes(peer, channel),
     channels: () => meter.figures(lanes.view),
     ping(peer, answered) {

@@ -104,6 +104,7 @@ export function createParcels(world: ParcelsWorld): Parcels {
         if (isSent) metrics.count('parcel.out');
         return isSent;
       },
+      hurry: () => world.life()?.peering.links.hurry(),
       handle: (protocol, handler) => handlers.take(protocol, handler),
       onChange(listener) {
         listeners.add(listener);

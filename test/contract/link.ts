@@ -131,6 +131,25 @@ export function linkContract(
       expect(bob.heard.frames[0]?.session).toBe(far);
     });
 
+    test('frames that are hurried arrive once and in order, among those that are not', async () => {
+      const { ann, bob, near, far } = await pair();
+      for (let at = 0; at < 200; at += 1) {
+        near.send('control', Uint8Array.of(at));
+        far.send(at % 2 === 0 ? 'data' : 'control', Uint8Array.of(at));
+        if (at % 3 === 0) near.hurry();
+        if (at % 5 === 0) far.hurry();
+      }
+      await bob.heard.until(() => bob.heard.frames.length === 200);
+      await ann.heard.until(() => ann.heard.frames.length === 200);
+      expect(bob.heard.frames.map((frame) => frame.bytes[0])).toEqual([...Array(200).keys()]);
+      for (const lane of ['data', 'control'] as const) {
+        const came = ann.heard.frames.filter((frame) => frame.lane === lane);
+        const places = came.map((frame) => frame.bytes[0] ?? -1);
+        expect(places).toEqual(places.toSorted((left, right) => left - right));
+        expect(places).toHaveLength(100);
+      }
+    });
+
     test('the largest frame passes unchanged and an empty one too', async () => {
       const { bob, near } = await pair();
       const large = Uint8Array.from({ length: frameBytesMax }, (_, at) => (at * 31) & 255);

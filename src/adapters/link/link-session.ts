@@ -124,6 +124,7 @@ export function createLinkSession(
   const session: LinkSession = {
     ...about,
     queuedBytes,
+    hurry: () => stream.flush(),
     send(lane, frame) {
       if (phase !== 'open') return false;
       if (frame.length > frameBytesMax) {

@@ -74,6 +74,8 @@ export function createMemoryLinkNetwork(): MemoryLinkNetwork {
       remote: peer.address,
       certificate: peer.certificate,
       queuedBytes: () => end.queuedBytes,
+      // There is no kernel: the next turn is as soon as can be.
+      hurry: () => {},
       send(lane, frame) {
         if (!end.isOpen || frame.length > frameBytesMax) return end.isOpen;
         end.queues[lane].push({ lane, frame: frame.slice() });

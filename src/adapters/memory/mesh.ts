@@ -89,6 +89,7 @@ export function createMemoryMesh(options: MemoryMeshOptions = {}): MemoryMesh {
       isLinked: (node) => seat.known.has(node) && !cuts.has(pair(seat.node, node)),
       rttMs: (node) => (seat.known.has(node) ? 0 : undefined),
       send: (to, protocol, bytes) => send(seat, to, protocol, bytes),
+      hurry: () => {},
       handle: (protocol, handler) => seat.handlers.take(protocol, handler),
       onChange(listener) {
         seat.listeners.add(listener);

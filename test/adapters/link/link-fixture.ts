@@ -5,6 +5,7 @@ import { createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import type { LinkHost } from '../../contract/link.ts';
 import { createLinkRecord, recording } from '../../contract/link.ts';
+import { connectSocket } from '../../../src/adapters/link/connect-socket.ts';
 import { createLinkTransport } from '../../../src/adapters/link/link-transport.ts';
 import type { SocketLinkTransport } from '../../../src/adapters/link/link-transport.ts';
 import type { LinkCredentials } from '../../../src/adapters/link/noise-stream.ts';
@@ -18,7 +19,10 @@ export interface SocketLinkHost extends LinkHost {
   readonly transport: SocketLinkTransport;
   readonly credentials: LinkCredentials;
   readonly metrics: Metrics;
+  /** Connections that were accepted. */
   readonly sockets: Set<Socket>;
+  /** Connections that were dialled. */
+  readonly dialled: Set<Socket>;
 }
 
 /** Credentials of a member of the mesh that `meshKeys` stand for. */
@@ -49,11 +53,18 @@ export function createCredentials(
 export async function startLinkHost(credentials: LinkCredentials): Promise<SocketLinkHost> {
   const heard = createLinkRecord();
   const metrics = createMetrics();
+  const dialled = new Set<Socket>();
   const transport = createLinkTransport({
     credentials,
     handlers: recording(heard),
     log: createMemoryLog(),
     metrics,
+    async connect(address, signal) {
+      const socket = await connectSocket(address, signal);
+      dialled.add(socket);
+      socket.once('close', () => dialled.delete(socket));
+      return socket;
+    },
   });
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
@@ -69,6 +80,7 @@ export async function startLinkHost(credentials: LinkCredentials): Promise<Socke
     credentials,
     metrics,
     sockets,
+    dialled,
     heard,
     transport: {
       ...transport,

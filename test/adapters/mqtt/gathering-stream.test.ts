@@ -88,6 +88,59 @@ test('a stream that its reader does not read stops reading, and goes on with it'
   expect(total).toBe(bytes);
 });
 
+test('what was gathered can be written at once: whole, once, and in order', async () => {
+  const [client, accepted] = await connected();
+  const slices: string[] = [];
+  const stream = new GatheringStream(client, sliceBytes, {
+    inbound: plain.inbound,
+    outbound(bytes) {
+      slices.push(bytes.toString());
+      return [bytes];
+    },
+  });
+  stream.flush();
+  stream.write('a');
+  // As writers of packets do: they let go at the end of their turn only.
+  stream.cork();
+  stream.write('b');
+  stream.write('c');
+  process.nextTick(() => stream.uncork());
+  stream.flush();
+  expect(slices.join('')).toBe('abc');
+  const writes = slices.length;
+  stream.write('d');
+  stream.flush();
+  expect(slices).toHaveLength(writes + 1);
+  stream.write('e');
+  let came = '';
+  accepted.on('data', (chunk: Buffer) => (came += chunk.toString()));
+  while (came.length < 5) await once(accepted, 'data');
+  await turns(3);
+  expect(came).toBe('abcde');
+  expect(slices.join('')).toBe('abcde');
+});
+
+test('what a slow reader has no room for waits, also when it is hurried', async () => {
+  const [client, accepted] = await connected();
+  accepted.pause();
+  const stream = new GatheringStream(client, sliceBytes, plain);
+  const bytes = 12 * 1024 * 1024;
+  for (let at = 0; at < bytes; at += sliceBytes) {
+    stream.write(Buffer.alloc(sliceBytes, at / sliceBytes));
+    stream.flush();
+  }
+  expect(stream.queuedBytes()).toBeGreaterThan(0);
+  const came: Buffer[] = [];
+  accepted.on('data', (chunk: Buffer) => came.push(chunk));
+  accepted.resume();
+  while (came.reduce((sum, { length }) => sum + length, 0) < bytes) await once(accepted, 'data');
+  const whole = Buffer.concat(came);
+  for (let at = 0; at < bytes; at += sliceBytes) {
+    expect(whole[at]).toBe((at / sliceBytes) % 256);
+    expect(whole[at + sliceBytes - 1]).toBe((at / sliceBytes) % 256);
+  }
+});
+
 test('the largest write that waits is known until nothing waits, and goes out in slices', async () => {
   const [client, accepted] = await connected();
   const slices: number[] = [];
