@@ -17,6 +17,7 @@ const session: LinkSession = {
   certificate: new Uint8Array(),
   send: () => true,
   queuedBytes: () => 7_000,
+  hurry: () => undefined,
   close: () => undefined,
 };
 

@@ -3,7 +3,7 @@
  * `snapshot`. Whatever was promised is found again after a power cut, or the replica is known to have lost it.
  */
 
-import { constants } from 'node:fs';
+import { constants, writeSync } from 'node:fs';
 import { open, readFile, rename, rm } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -18,6 +18,7 @@ import type {
 import { concatBytes, plainBytes } from '../../wire/bytes.ts';
 import { encodeBatch, encodeSlot, readSlots, scanLog, slotBytes } from '../../wire/replica-file.ts';
 import type { Slot } from '../../wire/replica-file.ts';
+import { DirectWrites } from './direct-writes.ts';
 import { decodeRecord, encodeRecord } from './record.ts';
 import { asStoreError, makeDirectory, syncDirectory } from './directory.ts';
 
@@ -35,6 +36,9 @@ const roomBytes: number = 128 * 1024;
 
 /** A log is made longer when so much of that is left. */
 const roomBytesMin: number = 32 * 1024;
+
+/** Largest batch that the loop may write itself, in bytes: a larger one comes of many who ask at once. */
+const directBytesMax: number = 2 * 1024;
 
 /** Syncs whose duration is remembered. */
 const syncsKept = 100;
@@ -117,6 +121,12 @@ async function openReplica(root: string): Promise<ReplicaOpening> {
   return { type: 'whole', log: replica, mended };
 }
 
+interface Piece {
+  readonly file: FileHandle;
+  readonly bytes: Uint8Array;
+  readonly at: number;
+}
+
 interface Waiting {
   readonly write: ReplicaWrite;
   resolve(): void;
@@ -137,6 +147,7 @@ class DiskReplicaLog implements ReplicaLog {
   #failure: Error | undefined;
   #isClosed = false;
   #syncs: number[] = [];
+  readonly #direct = new DirectWrites();
 
   constructor(
     root: string,
@@ -192,11 +203,13 @@ class DiskReplicaLog implements ReplicaLog {
         const snapshot = group[0]?.write.snapshot;
         const writes = group.map(({ write }) => write);
         if (snapshot !== undefined) {
-          await this.#append(writes.map(({ hard }) => ({ hard, records: [] })));
+          await this.#append(writes.map(({ hard, isUrgent }) => ({ hard, isUrgent, records: [] })));
           await this.#compact(snapshot);
         }
         const isHardDone = snapshot !== undefined;
-        await this.#append(isHardDone ? writes.map(({ records }) => ({ records })) : writes);
+        await this.#append(
+          isHardDone ? writes.map(({ records, isUrgent }) => ({ records, isUrgent })) : writes,
+        );
         for (const { resolve } of group) resolve();
         await this.#makeRoom();
       } catch (error) {
@@ -210,20 +223,26 @@ class DiskReplicaLog implements ReplicaLog {
   async #append(writes: readonly ReplicaWrite[]): Promise<void> {
     const records = writes.flatMap((write) => write.records);
     const hard = writes.findLast((write) => write.hard !== undefined)?.hard;
-    const writing: Promise<void>[] = [];
-    const began = performance.now();
+    const pieces: Piece[] = [];
     if (records.length > 0) {
       const bytes = encodeBatch(records, this.#end);
-      writing.push(writeAll(this.#log, bytes, this.#end));
+      pieces.push({ file: this.#log, bytes, at: this.#end });
       this.#end += bytes.length;
     }
     if (hard !== undefined) {
       this.#slot = { seq: this.#slot.seq + 1, ...hard };
-      const place = (this.#slot.seq % 2) * slotBytes;
-      writing.push(writeAll(this.#slots, encodeSlot(this.#slot), place));
+      const at = (this.#slot.seq % 2) * slotBytes;
+      pieces.push({ file: this.#slots, bytes: encodeSlot(this.#slot), at });
     }
-    await Promise.all(writing);
-    if (writing.length === 0) return;
+    if (pieces.length === 0) return;
+    const began = performance.now();
+    const isWorthIt =
+      writes.some(({ isUrgent }) => isUrgent === true) &&
+      pieces.every(({ bytes }) => bytes.length <= directBytesMax);
+    if (isWorthIt && this.#direct.mayWait(began)) {
+      for (const { file, bytes, at } of pieces) writeNow(file, bytes, at);
+      this.#direct.took(performance.now() - began);
+    } else await Promise.all(pieces.map(({ file, bytes, at }) => writeAll(file, bytes, at)));
     this.#syncs.push(performance.now() - began);
     if (this.#syncs.length > syncsKept) this.#syncs.shift();
   }
@@ -289,6 +308,12 @@ async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): 
   for (let done = 0; done < bytes.length;) {
     const { bytesWritten } = await file.write(bytes, done, bytes.length - done, position + done);
     done += bytesWritten;
+  }
+}
+
+function writeNow(file: FileHandle, bytes: Uint8Array, position: number): void {
+  for (let done = 0; done < bytes.length;) {
+    done += writeSync(file.fd, bytes, done, bytes.length - done, position + done);
   }
 }
 

@@ -161,6 +161,7 @@ export async function openGroup(world: PartWorld): Promise<Group> {
           const letter = { group: at.group, from: at.seat, to, message };
           mesh.send(node, raftProtocol, encodeRaftLetter(letter));
         },
+        hurry: () => mesh.hurry(),
         changed,
         touched(things) {
           for (const listener of touchListeners) listener(things);

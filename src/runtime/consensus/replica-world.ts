@@ -41,6 +41,8 @@ export interface ReplicaWorld {
   readonly metrics: Metrics;
   readonly random: Random;
   send(to: Seat, node: NodeId, message: RaftMessage): void;
+  /** What was sent leaves at once. */
+  hurry(): void;
   /** Role, leader, term or members changed. */
   changed(): void;
   /** These things of the state machine changed: `lock NAME`, `barrier NAME`, `key KEY`. */

@@ -47,6 +47,7 @@ export function startReplica(world: ReplicaWorld): Replica {
   let isStopped = false;
   let writing = 0;
   let isFlushing = false;
+  let hasSent = false;
   let stampedAt: Millis = clock.now();
   let wasLeader = false;
   let batch: { ref: number; client: string; number: number; command: Command }[] = [];
@@ -75,7 +76,9 @@ export function startReplica(world: ReplicaWorld): Replica {
         const member = core.view().config.members.find((one) => one.seat === effect.to);
         // A replica that has no log yet knows its leader by its letters alone.
         const node = member?.node ?? writers.get(effect.to);
-        if (node !== undefined) world.send(effect.to, node, effect.message);
+        if (node === undefined) return;
+        world.send(effect.to, node, effect.message);
+        hasSent = true;
         return;
       }
       case 'persist':
@@ -123,11 +126,26 @@ export function startReplica(world: ReplicaWorld): Replica {
     }
   }
 
+  /** A decision is as slow as its slowest step: what goes to others waits for no end of a turn (decision 0060). */
+  function feed(input: RaftInput): void {
+    driver.feed(input);
+    hurry();
+  }
+
+  function hurry(): void {
+    if (!hasSent) return;
+    hasSent = false;
+    world.hurry();
+  }
+
   function persist(effect: Extract<RaftEffect, { type: 'persist' }>): void {
     const { seq, hard: state, snapshot: taken } = effect;
+    // What this step has sent lets others write meanwhile: then this disk is not what is waited for alone.
+    const isUrgent = !hasSent;
     writing += 1;
     files
       .write({
+        isUrgent,
         hard: state,
         records: effect.entries.map(recordOfEntry),
         snapshot: taken && {
@@ -139,12 +157,13 @@ export function startReplica(world: ReplicaWorld): Replica {
       .then(
         () => {
           writing -= 1;
-          driver.feed({ type: 'persisted', seq });
+          feed({ type: 'persisted', seq });
           flushSoon();
         },
         // What the disk holds is not known any more: this replica promises nothing from now on.
         (error: unknown) => fail(error),
       );
+    hurry();
   }
 
   function apply(decided: readonly Entry[]): void {
@@ -237,7 +256,7 @@ export function startReplica(world: ReplicaWorld): Replica {
       return { ref, data: encodeRequest({ client, number, advanceMs, command }) };
     });
     stampedAt = now;
-    driver.feed({ type: 'proposed', items });
+    feed({ type: 'proposed', items });
     flushSoon();
   }
 
@@ -282,7 +301,7 @@ export function startReplica(world: ReplicaWorld): Replica {
     received(from, node, message) {
       writers.set(from, node);
       if (message.type === 'heartbeat') heartbeats.heard(clock.now(), from, timing.heartbeatMs);
-      driver.feed({ type: 'received', from, message });
+      feed({ type: 'received', from, message });
     },
     linkClosed: (closed) => driver.feed({ type: 'linkClosed', seat: closed }),
     woke() {
@@ -303,7 +322,7 @@ export function startReplica(world: ReplicaWorld): Replica {
         flushSoon();
       });
     },
-    read: () => ask(reads, (ref) => driver.feed({ type: 'readAsked', ref })),
+    read: () => ask(reads, (ref) => feed({ type: 'readAsked', ref })),
     change: (change) => ask(changes, (ref) => driver.feed({ type: 'changeAsked', ref, change })),
     transfer: (to) => driver.feed({ type: 'transferAsked', to }),
     sinceStampMs: () => (wasLeader ? Math.max(0, clock.now() - stampedAt) : 0),

@@ -1,21 +1,57 @@
+import fs from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { open } from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test, vi } from 'vitest';
+import { DirectWrites } from '../../../src/adapters/disk/direct-writes.ts';
 import { createDiskReplicaLogs } from '../../../src/adapters/disk/replica-log.ts';
 import { createMemoryReplicaLogs } from '../../../src/adapters/memory/replica-log.ts';
-import type { ReplicaLog } from '../../../src/ports/replica-log.ts';
+import type { ReplicaLog, ReplicaLogs } from '../../../src/ports/replica-log.ts';
 import { record, replicaLogContract } from '../../contract/replica-log.ts';
 import { bundleProgram, startProgram } from '../child.ts';
 
-replicaLogContract('disk', async () => {
-  const directory = await mkdtemp(join(tmpdir(), 'mycel-replica-'));
+/** Has the loop wait for writes, or never, whatever the pace of the disk. */
+function writeBy(way: 'loop' | 'pool'): { mockRestore(): void } {
+  return vi.spyOn(DirectWrites.prototype, 'mayWait').mockReturnValue(way === 'loop');
+}
+
+/** Replicas whose every write is urgent. */
+function urgently(logs: ReplicaLogs): ReplicaLogs {
   return {
-    logs: createDiskReplicaLogs(directory),
-    dispose: () => rm(directory, { recursive: true, force: true }),
+    ...logs,
+    async open(name) {
+      const opening = await logs.open(name);
+      if (opening.type !== 'whole') return opening;
+      const { log } = opening;
+      const write: ReplicaLog['write'] = (one) => log.write({ ...one, isUrgent: true });
+      return {
+        ...opening,
+        log: {
+          restored: log.restored,
+          write,
+          syncMs: () => log.syncMs(),
+          close: () => log.close(),
+        },
+      };
+    },
   };
-});
+}
+
+for (const way of ['loop', 'pool'] as const) {
+  replicaLogContract(`disk, written by the ${way}`, async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'mycel-replica-'));
+    const spy = writeBy(way);
+    return {
+      logs: urgently(createDiskReplicaLogs(directory)),
+      async dispose() {
+        spy.mockRestore();
+        await rm(directory, { recursive: true, force: true });
+      },
+    };
+  });
+}
 
 replicaLogContract('memory', async () => ({
   logs: createMemoryReplicaLogs(),
@@ -184,23 +220,42 @@ test('two generations of what was set aside are kept', async () => {
   expect((await readdir(directory)).sort()).toEqual(['one.lost-1', 'one.lost-2']);
 });
 
-test('a failed write, which is a failed sync, is never tried again: every write after it fails', async () => {
-  const directory = await makeDirectory();
+/** Has the next write fail: one that the loop waits for, or one by a thread of the pool. */
+async function failNextWrite(directory: string, way: 'loop' | 'pool'): Promise<void> {
+  const eio = Object.assign(new Error('EIO: i/o error, write'), { code: 'EIO' });
+  if (way === 'loop') {
+    const spy = vi.spyOn(fs, 'writeSync').mockImplementationOnce(() => {
+      spy.mockRestore();
+      syncBuiltinESMExports();
+      throw eio;
+    });
+    syncBuiltinESMExports();
+    return;
+  }
   const probe = await open(join(directory, 'probe'), 'w');
   const prototype = Object.getPrototypeOf(probe) as { write(): Promise<unknown> };
   await probe.close();
-  const log = await openWhole(directory);
-  await log.write({ records: [record(1)] });
-  const eio = Object.assign(new Error('EIO: i/o error, write'), { code: 'EIO' });
-  const spy = vi.spyOn(prototype, 'write').mockRejectedValueOnce(eio);
-  await expect(log.write({ records: [record(2)] })).rejects.toMatchObject({
-    code: 'MYCEL_STORE_FAILED',
+  const spy = vi.spyOn(prototype, 'write').mockImplementationOnce(() => {
+    spy.mockRestore();
+    return Promise.reject(eio);
   });
-  spy.mockRestore();
-  await expect(log.write({ records: [record(3)] })).rejects.toMatchObject({
-    code: 'MYCEL_STORE_FAILED',
-  });
-});
+}
+
+test.each(['loop', 'pool'] as const)(
+  'a failed write by the %s, which is a failed sync, is never tried again: every write after it fails',
+  async (way) => {
+    const directory = await makeDirectory();
+    const log = await openWhole(directory);
+    const spy = writeBy(way);
+    onTestFinished(() => spy.mockRestore());
+    await log.write({ records: [record(1)] });
+    await failNextWrite(directory, way);
+    for (const index of [2, 3]) {
+      const write = log.write({ isUrgent: true, records: [record(index)] });
+      await expect(write).rejects.toMatchObject({ code: 'MYCEL_STORE_FAILED' });
+    }
+  },
+);
 
 test('kill -9 in the middle of writing: every acknowledged record is there', async () => {
   const directory = await makeDirectory();
