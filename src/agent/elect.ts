@@ -5,7 +5,7 @@ import type { Metrics } from '../ports/metrics.ts';
 import { MycelError } from '../kernel/errors.ts';
 import type { NodeId } from '../kernel/ids.ts';
 import type { AskOptions } from '../runtime/consensus/client.ts';
-import type { Group, GroupHint } from '../runtime/consensus/group.ts';
+import type { Group, GroupHint } from '../runtime/consensus/group-types.ts';
 import type { Consensus } from '../runtime/consensus/part.ts';
 import type { Held, LockOptions, Locksmith } from './lock.ts';
 

@@ -7,7 +7,7 @@ import type { Random } from '../../kernel/random.ts';
 import type { Command, Outcome } from '../../protocol/consensus/machine-types.ts';
 import { decodeReply, encodeAsk, encodeWrite, resultReaders } from '../../wire/consensus-calls.ts';
 import type { Awaited, LeaderReply, Query, QueryResults } from '../../wire/consensus-calls.ts';
-import type { Group } from './group.ts';
+import type { Group } from './group-types.ts';
 import type { Service } from './service.ts';
 
 /** How long a caller waits for a decision when it does not say, in ms. */

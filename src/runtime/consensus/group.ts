@@ -17,13 +17,12 @@ import {
   writeGroupRecord,
 } from './group-record.ts';
 import type { GroupRecord } from './group-record.ts';
+import type { Group } from './group-types.ts';
 import { layFirstReplica } from './first-replica.ts';
 import { handOver } from './hand-over.ts';
 import { startReplica } from './replica.ts';
 import type { Replica } from './replica-world.ts';
 import { timingFor } from './timing.ts';
-
-export type { GroupHint } from '../../wire/consensus-calls.ts';
 
 /** The protocol of messages between replicas. */
 const raftProtocol = 'raft';
@@ -36,34 +35,6 @@ const othersMax = 16;
 
 /** Nodes known to have asked and so to listen for hints. */
 const askersMax = 1024;
-
-/** A node's part in the group. */
-export interface Group {
-  readonly world: PartWorld;
-  readonly profile: ProfileName;
-  replica(): Replica | undefined;
-  isLeader(): boolean;
-  /** The best that this node knows about who leads which group. */
-  hint(): GroupHint | undefined;
-  /** A node asked this leader: from now on it is told when somebody else leads. */
-  asked(node: NodeId): void;
-  /** Somebody said who leads. A hint about another group of this mesh is refused and reported. */
-  learn(hint: GroupHint): void;
-  /** The leader that was hinted at does not answer. */
-  doubt(leader: NodeId): void;
-  /** Seats whose nodes say that they do not hold them. */
-  readonly emptySeats: Set<Seat>;
-  /** Begins the group, when this is the node that may. @returns whether there is one now */
-  begin(): Promise<boolean>;
-  /** Takes a fresh seat. @throws {RangeError} when this node belongs to another group of the mesh */
-  takeSeat(group: string, seat: Seat): Promise<void>;
-  /** Fits the group's patience to what the disk takes. */
-  retime(): void;
-  onChange(listener: () => void): () => void;
-  /** Something in the state machine changed here. An empty list: anything may have. */
-  onTouched(listener: (things: readonly string[]) => void): () => void;
-  stop(): Promise<void>;
-}
 
 /** Opens it: a seat that was held is held again. */
 export async function openGroup(world: PartWorld): Promise<Group> {

@@ -1,7 +1,7 @@
 /** A leader that goes lets another one begin first: the group is without one for a round trip only. */
 
 import type { Clock } from '../../ports/clock.ts';
-import type { Group } from './group.ts';
+import type { Group } from './group-types.ts';
 import type { Replica } from './replica-world.ts';
 
 /** How long a leader that stops waits for its successor, in ms. */

@@ -7,7 +7,7 @@ import type { MemberFacts, PlacementConfig } from '../../protocol/consensus/plac
 import type { Seat } from '../../protocol/consensus/messages.ts';
 import { encodeSeat } from '../../wire/consensus-calls.ts';
 import type { MemberInfo } from '../mesh-node.ts';
-import type { Group } from './group.ts';
+import type { Group } from './group-types.ts';
 import { RefusedError } from './replica-world.ts';
 import type { Replica } from './replica-world.ts';
 

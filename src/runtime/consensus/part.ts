@@ -4,7 +4,7 @@ import { MycelError } from '../../kernel/errors.ts';
 import type { Random } from '../../kernel/random.ts';
 import type { NodePart, PartWorld } from '../parts.ts';
 import type { GroupClient } from './client.ts';
-import type { Group } from './group.ts';
+import type { Group } from './group-types.ts';
 import type { Service } from './service.ts';
 import type { Sessions } from './session.ts';
 

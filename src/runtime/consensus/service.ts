@@ -13,7 +13,7 @@ import {
   encodeReply,
 } from '../../wire/consensus-calls.ts';
 import type { Awaited, LeaderReply, LockView, Query } from '../../wire/consensus-calls.ts';
-import type { Group } from './group.ts';
+import type { Group } from './group-types.ts';
 import { RefusedError } from './replica-world.ts';
 
 /** Those who wait at this leader at once; more are told to come again. */
