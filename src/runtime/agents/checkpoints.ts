@@ -5,6 +5,7 @@ import { BoundedMap } from '../../kernel/bounded-map.ts';
 import { MycelError } from '../../kernel/errors.ts';
 import { rendezvousOrder } from '../../kernel/hash.ts';
 import type { NodeId } from '../../kernel/ids.ts';
+import { WeighedMap } from '../../kernel/weighed-map.ts';
 import { decodeCbor, encodeCbor } from '../../wire/cbor.ts';
 import type { PartWorld } from '../parts.ts';
 
@@ -13,6 +14,9 @@ export const checkpointBytesMax: number = 64 * 1024;
 
 /** Checkpoints one node keeps: those of a full node, and its share of the copies of others; the one written longest ago goes. */
 export const checkpointsMax = 4096;
+
+/** Bytes of them all: 256 of the largest. The ones written longest ago go. */
+export const checkpointsBytesMax: number = 16 * 1024 * 1024;
 
 /** Other nodes that keep a copy. */
 export const checkpointCopies = 2;
@@ -51,9 +55,10 @@ export interface Checkpoints {
 
 /** Builds them. */
 export function createCheckpoints(world: PartWorld): Checkpoints {
-  const { calls, mesh, log } = world;
-  const kept = new BoundedMap<string, Kept>(checkpointsMax);
-  const seqs = new Map<string, number>();
+  const { calls, mesh, log, metrics } = world;
+  const limits = { count: checkpointsMax, weight: checkpointsBytesMax };
+  const kept = new WeighedMap<string, Kept>(limits, ({ bytes }) => bytes.byteLength);
+  const seqs = new BoundedMap<string, number>(checkpointsMax);
   let ends: (() => void)[] = [];
 
   function keep(instance: string, next: Kept): boolean {
@@ -62,7 +67,10 @@ export function createCheckpoints(world: PartWorld): Checkpoints {
       known !== undefined &&
       (next.epoch < known.epoch || (next.epoch === known.epoch && next.seq < known.seq));
     if (isOlder) return false;
+    const evictedBefore = kept.evictedCount;
     kept.set(instance, next);
+    const evicted = kept.evictedCount - evictedBefore;
+    if (evicted > 0) metrics.drop('agent', 'checkpoint', evicted);
     return true;
   }
 
