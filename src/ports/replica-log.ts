@@ -46,11 +46,16 @@ export interface ReplicaLog {
 }
 
 /**
- * What opening gives. `mended`: stretches that had rotted and were written anew from their copies. `rotten`: something
+ * What opening gives. `isNew`: there was nothing, and now there are empty files. `mended`: stretches that had rotted and were written anew from their copies. `rotten`: something
  * that was durable is damaged beyond that; whatever this replica promised must not be relied on.
  */
 export type ReplicaOpening =
-  | { readonly type: 'whole'; readonly log: ReplicaLog; readonly mended: number }
+  | {
+      readonly type: 'whole';
+      readonly log: ReplicaLog;
+      readonly isNew: boolean;
+      readonly mended: number;
+    }
   | { readonly type: 'rotten'; readonly reason: string };
 
 /** Where replicas keep themselves. */

@@ -118,7 +118,7 @@ async function openReplica(root: string): Promise<ReplicaOpening> {
   };
   const mended = scan.repairs.filter(({ isRot }) => isRot).length;
   const replica = new DiskReplicaLog(root, { log, slots }, scan.end, last, restored);
-  return { type: 'whole', log: replica, mended };
+  return { type: 'whole', log: replica, isNew: slot === 'empty', mended };
 }
 
 interface Piece {

@@ -34,13 +34,15 @@ export function createMemoryReplicaLogs(): MemoryReplicaLogs {
       if (files !== undefined) files.isRotten = true;
     },
     async open(name) {
-      const files = all.get(name) ?? {
+      const known = all.get(name);
+      const files = known ?? {
         state: { hard: { term: 0, vote: 0 }, snapshot: undefined, records: [] },
         isRotten: false,
       };
       all.set(name, files);
       if (files.isRotten) return { type: 'rotten', reason: 'it was damaged on purpose' };
-      return { type: 'whole', log: openLog(files, () => isBroken), mended: 0 };
+      const isNew = known === undefined;
+      return { type: 'whole', log: openLog(files, () => isBroken), isNew, mended: 0 };
     },
     async setAside(name) {
       all.delete(name);

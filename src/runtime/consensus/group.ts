@@ -22,6 +22,7 @@ import { layFirstReplica } from './first-replica.ts';
 import { handOver } from './hand-over.ts';
 import { startReplica } from './replica.ts';
 import type { Replica } from './replica-world.ts';
+import { laySeat, openSeat, reasonOf } from './seat-files.ts';
 import { timingFor } from './timing.ts';
 
 /** The protocol of messages between replicas. */
@@ -29,6 +30,9 @@ const raftProtocol = 'raft';
 
 /** Who leads, told to everybody; and that a seat is empty, told to whoever wrote to it. */
 const hintProtocol = 'raft.hint';
+
+/** How often a seat whose files could not be opened is tried again, in ms. */
+const shutRetryMs = 10_000;
 
 /** Other groups of this mesh whose leaders were told of this one. */
 const othersMax = 16;
@@ -53,6 +57,7 @@ export async function openGroup(world: PartWorld): Promise<Group> {
   let isMoving = false;
   let beginning: Promise<boolean> | undefined;
   let isStopped = false;
+  let cancelRetry = (): void => {};
   let toldText = '';
   const told = new Set<NodeId>();
   const others = new BoundedMap<string, true>(othersMax);
@@ -105,14 +110,12 @@ export async function openGroup(world: PartWorld): Promise<Group> {
   }
 
   async function openReplica(at: GroupRecord): Promise<void> {
-    const opening = await logs.open(replicaName(at));
-    if (opening.type === 'rotten') {
-      await giveUp(
-        at,
-        `The disk has damaged what this node promised to its group: ${opening.reason}.`,
-      );
-      return;
+    const opening = await openSeat(logs, replicaName(at));
+    if (opening.type === 'lost') {
+      return giveUp(at, `What it promised is not on its disk any more: ${opening.reason}`);
     }
+    record = at;
+    if (opening.type === 'shut') return stayShut(at, opening.reason);
     const files = opening.log;
     if (opening.mended > 0) {
       metrics.count('consensus.log-mended', opening.mended);
@@ -138,8 +141,8 @@ export async function openGroup(world: PartWorld): Promise<Group> {
           for (const listener of touchListeners) listener(things);
         },
         failed(error) {
-          log.error({ error }, 'the replica of this node has stopped: its disk failed');
           replica = undefined;
+          silent(at, `Its replica has stopped: ${reasonOf(error)}`);
           changed();
         },
         forgot() {
@@ -148,19 +151,36 @@ export async function openGroup(world: PartWorld): Promise<Group> {
           );
         },
       });
-      record = at;
     } catch (error) {
       await files.close();
-      await giveUp(at, error instanceof Error ? error.message : String(error));
+      await giveUp(at, reasonOf(error));
     }
     changed();
   }
 
+  /** The files may be whole: the seat is kept, says nothing, and is tried again. */
+  function stayShut(at: GroupRecord, reason: string): void {
+    silent(at, `Its files cannot be opened: ${reason}`);
+    cancelRetry = clock.alarm(clock.now() + shutRetryMs, () => {
+      void inTurn(async () => {
+        if (record === at && replica === undefined && !isStopped) await openReplica(at);
+      });
+    });
+  }
+
+  function silent({ seat }: GroupRecord, reason: string): void {
+    world.alert('seat-silent', `Seat ${seat} of this node in the group is silent. ${reason}`);
+  }
+
   /** Whatever was promised under this seat cannot be relied on: the group gives the node a new one. */
   async function giveUp(at: GroupRecord, reason: string): Promise<void> {
-    log.error({ seat: at.seat, reason }, 'this node gives its seat in the group up');
     metrics.count('consensus.seat-given-up');
-    await leave(at);
+    const kept = `What is left is kept beside it as ${replicaName(at)}.lost-1.`;
+    world.alert(
+      'seat-given-up',
+      `This node gives seat ${at.seat} in the group up. ${reason} ${kept}`,
+    );
+    await leave(at).catch((error: unknown) => silent(at, reasonOf(error)));
   }
 
   async function forgot(at: GroupRecord): Promise<void> {
@@ -170,11 +190,12 @@ export async function openGroup(world: PartWorld): Promise<Group> {
     changed();
   }
 
+  /** The record goes first: a seat whose files are gone must not be found again. */
   async function leave(at: GroupRecord): Promise<void> {
-    await logs.setAside(replicaName(at));
-    await removeGroupRecord(store);
     record = undefined;
     replica = undefined;
+    await removeGroupRecord(store);
+    await logs.setAside(replicaName(at));
   }
 
   async function begin(): Promise<boolean> {
@@ -280,7 +301,7 @@ export async function openGroup(world: PartWorld): Promise<Group> {
       await logs.setAside(replicaName(old));
     }
     const fresh: GroupRecord = { mesh: world.home().mesh, group, seat };
-    await logs.setAside(replicaName(fresh));
+    await laySeat(logs, replicaName(fresh));
     await writeGroupRecord(store, fresh);
     await openReplica(fresh);
   }
@@ -357,6 +378,7 @@ export async function openGroup(world: PartWorld): Promise<Group> {
     async stop() {
       if (isStopped) return;
       isStopped = true;
+      cancelRetry();
       await turn;
       await handOver(replica, { clock, isLeader, onChange });
       suspend.stop();

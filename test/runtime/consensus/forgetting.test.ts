@@ -1,11 +1,11 @@
-/** A voter whose disk forgets what it had acknowledged, on real nodes of one mesh on loopback. */
+/** A voter whose disk forgets what it had acknowledged, or cannot be read, on real nodes of one mesh on loopback. */
 
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { createLoopback, linked } from '../loopback.ts';
 
-test('a disk put back to what it was before its last answers loses its seat, and its node is given another', async () => {
+test('a disk put back to what it was before its last answers, unreadable or empty loses its seat, and its node starts and is given another', async () => {
   const home = await createLoopback();
   onTestFinished(() => home[Symbol.asyncDispose]());
   const one = await home.up('one');
@@ -30,18 +30,38 @@ test('a disk put back to what it was before its last answers loses its seat, and
   await vi.waitFor(async () => {
     expect(written(await readFile(log))).toBeGreaterThan(written(before) + 20 * 2 * 50);
   }, 10_000);
-  await three.stop();
-  await writeFile(log, before);
-
-  const back = await home.up('three');
-  await vi.waitFor(async () => expect(await seats()).not.toContain(seat), {
-    timeout: 20_000,
-    interval: 50,
-  });
-  await vi.waitFor(threeVoters, { timeout: 20_000, interval: 50 });
-  expect((await readdir(consensus)).some((name) => name.startsWith(`${seat}.lost`))).toBe(true);
-  expect((await back.kv.get('count'))?.value).toBe(20);
-}, 60_000);
+  let back = three;
+  const spoil = {
+    'put back': () => writeFile(log, before),
+    // What reading it gives is an error, as from a worn card.
+    unreadable: async (seatNow: string) => {
+      await rm(join(consensus, seatNow, 'log'));
+      await mkdir(join(consensus, seatNow, 'log'));
+    },
+    empty: (seatNow: string) => rm(join(consensus, seatNow), { recursive: true }),
+  };
+  for (const [kind, damage] of Object.entries(spoil)) {
+    const [seatNow = ''] = await seats();
+    await back.stop();
+    await damage(seatNow);
+    back = await home.up('three');
+    // It has another one, and what was decided is there.
+    await vi.waitFor(
+      async () => {
+        const [fresh = seatNow] = await seats();
+        expect(fresh, kind).not.toBe(seatNow);
+        expect(await readdir(join(consensus, fresh)), kind).toContain('snapshot');
+      },
+      { timeout: 20_000, interval: 50 },
+    );
+    await vi.waitFor(threeVoters, { timeout: 20_000, interval: 50 });
+    const told = home.told(back, 'alert').map(({ code }) => code);
+    expect(told, kind).toContain('seat-given-up');
+    const isKept = (await readdir(consensus)).some((name) => name.startsWith(`${seatNow}.lost`));
+    expect(isKept, kind).toBe(true);
+    expect((await back.kv.get('count'))?.value, kind).toBe(20);
+  }
+}, 90_000);
 
 /** Bytes before the zeros at the end. */
 function written(log: Uint8Array): number {
