@@ -365,6 +365,7 @@ export async function openGroup(world: PartWorld): Promise<Group> {
     },
     takeSeat: (group, seat) => inTurn(() => takeSeat(group, seat)),
     retime() {
+      metrics.gauge('consensus.leader_phi', replica?.leaderPhi() ?? 0);
       const next = timingFor(profile, { syncMs: syncMs(), lateMs: replica?.lateMs() ?? 0 });
       if (next.electionMsMin === timing.electionMsMin) return;
       timing = next;

@@ -71,6 +71,8 @@ export interface Replica {
   transfer(to: Seat): void;
   /** By how much heartbeats come late, in ms: the 99th percentile of the latest. */
   lateMs(): Millis;
+  /** How suspicious the leader's silence is by now: an early warning, no verdict. */
+  leaderPhi(): number;
   /** ms of the machine's time that have passed since its last request, when this replica leads. */
   sinceStampMs(): Millis;
   stop(): Promise<void>;

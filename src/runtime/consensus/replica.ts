@@ -51,8 +51,7 @@ export function startReplica(world: ReplicaWorld): Replica {
   let stampedAt: Millis = clock.now();
   let wasLeader = false;
   let batch: { ref: number; client: string; number: number; command: Command }[] = [];
-  const heartbeats = new HeartbeatWatch();
-  let timing = world.timing;
+  const heartbeats = new HeartbeatWatch(world.timing.heartbeatMs);
   const writers = new BoundedMap<Seat, NodeId>(writersMax);
   const asked = new Map<number, Waiter<Outcome>>();
   const changes = new Map<number, Waiter<void>>();
@@ -300,7 +299,7 @@ export function startReplica(world: ReplicaWorld): Replica {
     view: () => core.view(),
     received(from, node, message) {
       writers.set(from, node);
-      if (message.type === 'heartbeat') heartbeats.heard(clock.now(), from, timing.heartbeatMs);
+      if (message.type === 'heartbeat') heartbeats.heard(clock.now(), from);
       feed({ type: 'received', from, message });
     },
     linkClosed: (closed) => driver.feed({ type: 'linkClosed', seat: closed }),
@@ -308,11 +307,9 @@ export function startReplica(world: ReplicaWorld): Replica {
       heartbeats.interrupted();
       driver.feed({ type: 'woke' });
     },
-    timed(next) {
-      timing = next;
-      driver.feed({ type: 'timed', timing });
-    },
+    timed: (timing) => driver.feed({ type: 'timed', timing }),
     lateMs: () => heartbeats.lateMs(),
+    leaderPhi: () => heartbeats.phi(clock.now()),
     submit(client, number, command) {
       if (asked.size + placed.size >= pendingMax) {
         return Promise.reject(new RefusedError('overloaded'));

@@ -2,6 +2,7 @@
 
 import type { Millis } from '../../kernel/core.ts';
 import type { RaftTiming } from '../../protocol/consensus/raft-types.ts';
+import { PhiAccrual } from '../../protocol/membership/phi-accrual.ts';
 import type { ProfileName } from '../../protocol/membership/profiles.ts';
 
 const wired: RaftTiming = {
@@ -31,6 +32,10 @@ const stretchMax = 8;
 
 /** Heartbeats whose lateness is remembered: 50 s of them on a cable. */
 const heartbeatsKept = 1_000;
+
+/** What a silence is compared with: gaps vary by so much at least, in ms, and so many intervals more are nothing (8.1). */
+const deviationMsMin = 100;
+const pauseHeartbeats = 3;
 
 /** What was measured: 99th percentiles, in ms; 0 before there is anything. */
 export interface Measured {
@@ -65,16 +70,23 @@ export function timingFor(profile: ProfileName, { syncMs, lateMs }: Measured): R
 export class HeartbeatWatch {
   #from: number | undefined;
   #heardAt: Millis = 0;
-  readonly #late: number[] = [];
-  #next = 0;
+  #everyMs: Millis;
+  readonly #gaps: PhiAccrual;
 
-  /** A heartbeat of a leader came that promises one every `everyMs`. */
-  heard(now: Millis, from: number, everyMs: Millis): void {
-    // The gap between two leaders is an election, not a late heartbeat.
-    if (this.#from === from) {
-      this.#late[this.#next] = Math.max(0, now - this.#heardAt - everyMs);
-      this.#next = (this.#next + 1) % heartbeatsKept;
-    }
+  /** @param everyMs what a leader promises */
+  constructor(everyMs: Millis) {
+    this.#everyMs = everyMs;
+    this.#gaps = new PhiAccrual({
+      window: heartbeatsKept,
+      deviationMsMin: Math.max(deviationMsMin, everyMs / 10),
+      pauseMs: pauseHeartbeats * everyMs,
+    });
+  }
+
+  /** A heartbeat of a leader came. */
+  heard(now: Millis, from: number): void {
+    // The gap between two leaders is an election, not a late heartbeat. One that comes early (for a read) is in time.
+    if (this.#from === from) this.#gaps.heard(Math.max(this.#everyMs, now - this.#heardAt));
     this.#from = from;
     this.#heardAt = now;
   }
@@ -86,7 +98,11 @@ export class HeartbeatWatch {
 
   /** The 99th percentile, in ms; 0 before there is anything. */
   lateMs(): Millis {
-    const sorted = this.#late.toSorted((left, right) => left - right);
-    return sorted[Math.floor((sorted.length - 1) * 0.99)] ?? 0;
+    return Math.max(0, this.#gaps.quantile(0.99) - this.#everyMs);
+  }
+
+  /** How suspicious the silence of the leader is by now (phi); 0 when there is none to hear. */
+  phi(now: Millis): number {
+    return this.#from === undefined ? 0 : this.#gaps.phi(now - this.#heardAt);
   }
 }

@@ -27,14 +27,27 @@ test.each([
 });
 
 test('lateness is what a gap has over the interval, of one leader, without gaps that mean something else', () => {
-  const watch = new HeartbeatWatch();
+  const watch = new HeartbeatWatch(50);
   expect(watch.lateMs()).toBe(0);
-  for (let at = 0; at <= 5_000; at += 50) watch.heard(at, 1, 50);
+  for (let at = 0; at <= 5_000; at += 50) watch.heard(at, 1);
+  // Sooner than promised, for a read.
+  for (let at = 5_010; at <= 5_100; at += 10) watch.heard(at, 1);
   expect(watch.lateMs()).toBe(0);
-  watch.heard(9_000, 2, 50);
+  watch.heard(9_000, 2);
   watch.interrupted();
-  watch.heard(20_000, 2, 50);
+  watch.heard(20_000, 2);
   expect(watch.lateMs()).toBe(0);
-  for (let at = 20_090; at <= 21_000; at += 90) watch.heard(at, 2, 50);
+  for (let at = 20_090; at <= 21_000; at += 90) watch.heard(at, 2);
   expect(watch.lateMs()).toBe(40);
+});
+
+test("a leader's silence is suspicious after three intervals and what gaps vary by, and an end of it is forgotten", () => {
+  const watch = new HeartbeatWatch(50);
+  expect(watch.phi(1_000_000)).toBe(0);
+  for (let at = 0; at <= 5_000; at += 50) watch.heard(at, 1);
+  expect(watch.phi(5_050)).toBeLessThan(0.1);
+  // The longest usual silence, the pause, and four deviations of 100 ms.
+  expect(watch.phi(5_000 + 50 + 150 + 400)).toBeGreaterThan(4);
+  watch.interrupted();
+  expect(watch.phi(9_000)).toBe(0);
 });
