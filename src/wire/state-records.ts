@@ -12,6 +12,8 @@ import {
   readFact,
   readTable,
   ReplicaTable,
+  tuple,
+  wholeOf,
 } from './state-facts.ts';
 
 /** A journal takes no larger ones, in bytes. */
@@ -25,7 +27,9 @@ export type StateRecord =
   | {
       readonly kind: 'context';
       readonly known: readonly (readonly [ReplicaId, Intervals])[];
-    };
+    }
+  /** Replicas that write no more, and since when, in ms of the wall clock. */
+  | { readonly kind: 'retired'; readonly since: readonly (readonly [ReplicaId, number])[] };
 
 /** Encodes one. */
 export function encodeStateRecord(record: StateRecord): Uint8Array {
@@ -40,6 +44,10 @@ export function encodeStateRecord(record: StateRecord): Uint8Array {
     case 'context': {
       const parts = contextParts(record.known, table);
       return encodeCbor([3, table.names, parts]);
+    }
+    case 'retired': {
+      const parts = record.since.map(([replica, at]) => [table.number(replica), at]);
+      return encodeCbor([4, table.names, parts]);
     }
   }
 }
@@ -59,8 +67,21 @@ export function decodeStateRecord(bytes: Uint8Array): StateRecord | undefined {
     if (code === 2) {
       return { kind: 'facts', facts: listOf(parts, (one) => readFact(one, table)) };
     }
-    return code === 3 ? { kind: 'context', known: readContext(parts, table) } : undefined;
+    if (code === 3) return { kind: 'context', known: readContext(parts, table) };
+    return code === 4 ? { kind: 'retired', since: readRetired(parts, table) } : undefined;
   } catch {
     return undefined;
   }
+}
+
+function readRetired(
+  value: unknown,
+  table: readonly ReplicaId[],
+): (readonly [ReplicaId, number])[] {
+  return listOf(value, (one) => {
+    const [name, since] = tuple(one, 2);
+    const replica = table[wholeOf(name, 0)];
+    if (replica === undefined) throw new BadParts();
+    return [replica, wholeOf(since, 0)] as const;
+  });
 }

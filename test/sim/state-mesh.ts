@@ -29,7 +29,9 @@ export type StateMutation =
   /** A context is taken over although the states differ. */
   | 'context-of-another-state'
   /** A life after a restart counts on where the storage ends. */
-  | 'counters-reused';
+  | 'counters-reused'
+  /** Replicas are forgotten as soon as they are retired: whoever was away brings back what they had removed. */
+  | 'forgotten-at-once';
 
 /** What wall clocks show when a run begins, in ms: clocks that are behind show something, too. */
 const wallEpochMs = 1_000_000_000_000;
@@ -44,7 +46,8 @@ export interface StateMeshOptions {
 
 type Kept =
   | { readonly facts: readonly CellFact[] }
-  | { readonly known: readonly (readonly [string, Intervals])[] };
+  | { readonly known: readonly (readonly [string, Intervals])[] }
+  | { readonly replicas: readonly string[]; readonly since: number };
 
 interface SimNode {
   readonly id: NodeId;
@@ -71,6 +74,7 @@ export class StateMesh {
   #heap = new EventHeap();
   #wakeAt = new Map<SimNode, number>();
   #side = new Map<SimNode, number>();
+  #gone = new Set<SimNode>();
   #options: StateMeshOptions;
   #loss: number;
   /** Dots that an acknowledged write made, and those that one took away. */
@@ -78,6 +82,8 @@ export class StateMesh {
   readonly taken: Set<string> = new Set();
   /** Dots whose fate went down with a lost storage. */
   readonly excused: Set<string> = new Set();
+  /** Replicas that a planted bug has forgotten. */
+  readonly #forgotten: Set<string> = new Set();
 
   constructor(options: StateMeshOptions) {
     this.#options = options;
@@ -140,6 +146,18 @@ export class StateMesh {
     if (node.synced === 0) node.replica = this.#replicaOf(node.id, node.lives);
     this.#excuse(before, node);
     this.#later(500, () => this.#membership());
+  }
+
+  /** Membership gives the node up for good: it is none of those that may come back. */
+  leave(at: number): void {
+    this.#gone.add(this.nodes[at] as SimNode);
+    for (const node of this.nodes) this.#tellMembers(node);
+  }
+
+  /** It is a member again. */
+  back(at: number): void {
+    this.#gone.delete(this.nodes[at] as SimNode);
+    for (const node of this.nodes) this.#tellMembers(node);
   }
 
   /** Sets a wall clock: a step, as of a board that has just heard the time, or of one that has lost it. */
@@ -217,8 +235,10 @@ export class StateMesh {
       if (!before.context.has(replica, number)) continue;
       const isLive = (state: ReplicaState): boolean =>
         state.entries(address).some((one) => one.replica === replica && one.count === number);
-      const isKnown = holders.some((one) => one.context.has(replica, number));
-      const isDead = holders.some((one) => one.context.has(replica, number) && !isLive(one));
+      const has = (one: ReplicaState): boolean =>
+        one.context.has(replica, number) || this.#forgotten.has(replica);
+      const isKnown = holders.some(has);
+      const isDead = holders.some((one) => has(one) && !isLive(one));
       if (!isKnown || (this.taken.has(dot) && !isDead)) this.excused.add(dot);
     }
   }
@@ -253,9 +273,13 @@ export class StateMesh {
     };
   }
 
+  #tellMembers(node: SimNode): void {
+    const others = this.nodes.filter((one) => one !== node && !this.#gone.has(one));
+    this.#feed(node, { type: 'members', nodes: others.map(({ id }) => id) });
+  }
+
   #introduce(node: SimNode): void {
-    const nodes = this.nodes.filter((one) => one !== node).map(({ id }) => id);
-    this.#feed(node, { type: 'members', nodes });
+    this.#tellMembers(node);
     for (const other of this.nodes) {
       if (other === node || !other.isUp) continue;
       this.#feed(node, { type: 'peerUp', node: other.id });
@@ -287,6 +311,13 @@ export class StateMesh {
     const { mutation } = this.#options;
     if (effect.type === 'learned') this.#keep(node, { facts: effect.facts });
     if (effect.type === 'learnedContext') this.#keep(node, { known: effect.known });
+    if (effect.type === 'retired') {
+      this.#keep(node, effect);
+      for (const replica of mutation === 'forgotten-at-once' ? effect.replicas : []) {
+        node.state.context.forget(replica);
+        this.#forgotten.add(replica);
+      }
+    }
     if (effect.type !== 'send') return;
     const to = this.nodes.find(({ id }) => id === effect.to);
     const bytes = encodeStateMessage(effect.message);
@@ -340,10 +371,12 @@ function withoutDeaths(message: StateMessage): StateMessage {
 /** Puts a record of the journal back into a state. */
 function replay(state: ReplicaState, kept: Kept): void {
   if ('known' in kept) state.joinContext(kept.known);
-  else for (const fact of kept.facts) state.join(fact);
+  else if ('replicas' in kept) {
+    for (const replica of kept.replicas) state.restoreRetired(replica, kept.since);
+  } else for (const fact of kept.facts) state.join(fact);
 }
 
-/** A replica as bytes, independent of the order in which it learned things. */
+/** What replicas must agree on as bytes, independent of the order in which it learned things. */
 export function stateBytes(state: ReplicaState): Uint8Array {
   const table = new ReplicaTable();
   const facts = [...state.facts()]
@@ -354,6 +387,6 @@ export function stateBytes(state: ReplicaState): Uint8Array {
         (left, right) => left.count - right.count || (left.replica < right.replica ? -1 : 1),
       ),
     }));
-  const context = contextParts(state.context.entries(), table);
+  const context = contextParts(state.told(), table);
   return encodeCbor([context, facts.map((fact) => factParts(fact, table)), table.names]);
 }

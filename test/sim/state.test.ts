@@ -18,7 +18,7 @@ test.for([
  * The prior art's fault (protocols 3.3): replicas that can take a few facts at a time, and writes on all of them.
  * All replicas agree in the end; agreement alone proves nothing.
  */
-test('facts with a whole context lose writes while all replicas agree; with their own dots they lose none', () => {
+test('V-C1: facts with a whole context lose writes while all replicas agree; with their own dots they lose none', () => {
   const lost = { bug: 0, own: 0 };
   let written = 0;
   for (let seed = 1; seed <= 3; seed += 1) {
@@ -72,6 +72,94 @@ test('a lost life comes back: no counter is used twice, and no count is lost', (
   if (reunion !== undefined) mesh.write(0, address, reunion);
   mesh.run(20_000);
   expect(mesh.nodes.map(({ state }) => state.read(address))).toEqual([115, 115]);
+  expect(mesh.verdict()).toEqual([]);
+});
+
+test('storages that are lost again and again leave no trace for ever: neither on the wire nor, in the end, in memory', () => {
+  const mesh = new StateMesh({ seed: 11, count: 3 });
+  const days = 86_400_000;
+  const told = (): number[] => mesh.nodes.map(({ state }) => state.told().length);
+  const remembered = (): number[] => mesh.nodes.map(({ state }) => state.context.replicaCount);
+  mesh.set(0, 'stays', 0);
+  for (let life = 1; life <= 60; life += 1) {
+    mesh.set(2, 'written', life);
+    mesh.set(2, `own ${life}`, life);
+    mesh.run(3_000);
+    mesh.remove(2, `own ${life}`);
+    mesh.run(3_000);
+    mesh.crash(2, 'lost');
+    mesh.restart(2);
+    mesh.run(10_000);
+    // Those that write, and the one whose value still stands.
+    for (const count of told()) expect(count).toBeLessThanOrEqual(5);
+  }
+  for (const count of remembered().slice(0, 2)) expect(count).toBeGreaterThan(55);
+  expect(mesh.verdict()).toEqual([]);
+  // A restart from disk remembers since when.
+  for (const at of mesh.nodes.keys()) {
+    mesh.crash(at, 'kept');
+    mesh.restart(at);
+    mesh.step(at, 80 * days);
+  }
+  mesh.run(20_000);
+  for (const count of remembered().slice(0, 2)) expect(count).toBeGreaterThan(55);
+  for (const at of mesh.nodes.keys()) mesh.step(at, 91 * days);
+  mesh.run(20_000);
+  for (const count of remembered()) expect(count).toBeLessThanOrEqual(5);
+  expect(mesh.nodes.map(({ state }) => state.size)).toEqual([2, 2, 2]);
+  expect(mesh.verdict()).toEqual([]);
+});
+
+test.each([undefined, 'forgotten-at-once'] as const)(
+  'an image that is put back brings nothing back that a retired replica wrote and others removed, unless that was forgotten (%s)',
+  (mutation) => {
+    const mesh = new StateMesh({ seed: 13, count: 3, ...(mutation && { mutation }) });
+    mesh.set(2, 'gone', 1);
+    mesh.run(10_000);
+    const [, ben] = mesh.nodes;
+    if (ben === undefined) throw new Error('no node');
+    const image = ben.journal.slice();
+    mesh.crash(2, 'lost');
+    mesh.restart(2);
+    mesh.run(5_000);
+    mesh.set(2, 'later', 2);
+    mesh.remove(0, 'gone');
+    mesh.run(20_000);
+    mesh.crash(1, 'kept');
+    ben.journal = image;
+    ben.synced = image.length;
+    mesh.restart(1);
+    mesh.run(20_000);
+    const sizes = mesh.nodes.map(({ state }) => state.size);
+    expect(sizes).toEqual(mutation === undefined ? [1, 1, 1] : [2, 2, 2]);
+    expect(mesh.verdict().length > 0).toBe(mutation !== undefined);
+  },
+);
+
+test('a node that is gone for good is not told of any more, and one that comes back with news is heard', () => {
+  const mesh = new StateMesh({ seed: 12, count: 4 });
+  mesh.set(3, 'kept', 1);
+  mesh.set(3, 'gone', 1);
+  mesh.run(10_000);
+  mesh.remove(0, 'gone');
+  mesh.set(0, 'kept', 2);
+  mesh.run(5_000);
+  mesh.split((at) => Number(at === 3));
+  mesh.set(3, 'news', 3);
+  mesh.leave(3);
+  mesh.run(20_000);
+  const gone = mesh.nodes[3]?.replica;
+  for (const { state } of mesh.nodes.slice(0, 3)) {
+    expect(state.told().map(([replica]) => replica)).not.toContain(gone);
+    expect(state.context.replicas()).toContain(gone);
+  }
+  mesh.heal();
+  mesh.back(3);
+  mesh.run(20_000);
+  for (const { state } of mesh.nodes) {
+    expect(state.told().map(([replica]) => replica)).toContain(gone);
+    expect([...state.addresses()].sort()).toEqual(['rkept', 'rnews']);
+  }
   expect(mesh.verdict()).toEqual([]);
 });
 

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { StateMessage } from '../../src/protocol/replication/messages.ts';
 import { decodeStateMessage, encodeStateMessage } from '../../src/wire/state-codec.ts';
+import { decodeStateRecord, encodeStateRecord } from '../../src/wire/state-records.ts';
 import { isPlain } from '../../src/wire/state-facts.ts';
 
 const replica = fc.constantFrom('ann:1', 'bob:2', 'eve:3');
@@ -56,6 +57,19 @@ const messages: fc.Arbitrary<StateMessage> = fc.oneof(
   fc.record({ kind: fc.constant('refused' as const), aheadMs: fc.nat() }),
   fc.record({ kind: fc.constant('ask' as const), address, amount: count, replica }),
 );
+
+test('what is kept of retired replicas reads as it was written, and nothing else does', () => {
+  const pair = fc.tuple(replica, fc.nat(2 ** 45));
+  fc.assert(
+    fc.property(fc.uniqueArray(pair, { selector: ([name]) => name }), (since) => {
+      const bytes = encodeStateRecord({ kind: 'retired', since });
+      expect(decodeStateRecord(bytes)).toEqual({ kind: 'retired', since });
+      for (let at = 0; at < bytes.length; at += 1) {
+        expect(decodeStateRecord(bytes.subarray(0, at))).toBeUndefined();
+      }
+    }),
+  );
+});
 
 describe('messages between replicas', () => {
   test('arrive as they were sent', () => {

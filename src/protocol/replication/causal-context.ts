@@ -73,6 +73,11 @@ export class CausalContext {
     else insert(spans, first, last);
   }
 
+  /** Forgets every dot of a replica. */
+  forget(replica: ReplicaId): void {
+    this.#known.delete(replica);
+  }
+
   join(other: Iterable<readonly [ReplicaId, Intervals]>): void {
     for (const [replica, spans] of other) {
       for (let at = 0; at + 1 < spans.length; at += 2) {
@@ -91,6 +96,10 @@ export class CausalContext {
       }
     }
     return true;
+  }
+
+  replicas(): ReplicaId[] {
+    return [...this.#known.keys()];
   }
 
   /** By replica name, so that equal sets give equal bytes. */

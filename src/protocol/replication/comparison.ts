@@ -65,8 +65,9 @@ export function contextOf(
   isReply: boolean,
 ): StateMessage & { readonly kind: 'context' } {
   const root = state.digest.root();
-  const all = state.context.entries();
-  if (state.context.intervalCount <= contextIntervalsMax) {
+  const all = state.told();
+  const intervals = all.reduce((sum, [, spans]) => sum + spans.length / 2, 0);
+  if (intervals <= contextIntervalsMax) {
     return { kind: 'context', root, known: all, isReply };
   }
   const start = random.below(all.length);

@@ -13,6 +13,8 @@ import type { CellChange } from './writes.ts';
 import { DigestTree, entryPrint, fingerprint, leafOf } from './digest-tree.ts';
 import type { Fingerprint } from './digest-tree.ts';
 import type { Hlc } from '../../kernel/hlc.ts';
+import type { NodeId } from '../../kernel/ids.ts';
+import { Retirement } from './retirement.ts';
 
 /**
  * What is known about some writes at one address, and about nothing else: the unit that is shipped and stored.
@@ -47,6 +49,9 @@ export class ReplicaState {
   readonly digest: DigestTree = new DigestTree();
   #cells = new Map<CellAddress, Cell>();
   #entryCount = 0;
+  /** Live writes by replica. */
+  #liveOf = new Map<ReplicaId, number>();
+  readonly #retirement: Retirement = new Retirement();
   /** The first counter of this life, and what own pages said when it began. */
   #life: { readonly replica: ReplicaId; readonly first: number; next: number } | undefined;
   #bases = new Map<CellAddress, Plain>();
@@ -128,9 +133,41 @@ export class ReplicaState {
     this.context.join(other);
   }
 
-  /** A fingerprint of the context. */
+  /** A fingerprint of what `told` gives. */
   contextPrint(): Fingerprint {
-    return fingerprint(this.context.entries().flatMap(([replica, spans]) => [replica, ...spans]));
+    return fingerprint(this.told().flatMap(([replica, spans]) => [replica, ...spans]));
+  }
+
+  /** The context as others are told it: without retired replicas, of which each node remembers what it has heard. */
+  told(): [ReplicaId, Intervals][] {
+    const retired = this.#retired();
+    const all = this.context.entries();
+    return retired.size === 0 ? all : all.filter(([replica]) => !retired.has(replica));
+  }
+
+  /** All other nodes that may still write: what replicas of others left is no more than a memory. */
+  setOwners(nodes: readonly NodeId[]): void {
+    this.#retirement.setOwners(nodes);
+  }
+
+  /**
+   * Every member holds exactly what is live here. Gives replicas that have retired since the last time; some of those
+   * that did long ago are forgotten.
+   */
+  retire(wallMs: number): readonly ReplicaId[] {
+    const { fresh, over } = this.#retirement.settle(this.#retired(), wallMs);
+    for (const replica of over) this.context.forget(replica);
+    return fresh;
+  }
+
+  /** Retired replicas, and since when. */
+  retired(): readonly (readonly [ReplicaId, number])[] {
+    return this.#retirement.entries();
+  }
+
+  /** The storage says that a replica has been retired since then. */
+  restoreRetired(replica: ReplicaId, since: number): void {
+    this.#retirement.restore(replica, since);
   }
 
   /** What is live at addresses of these leaves. */
@@ -207,14 +244,20 @@ export class ReplicaState {
     if (!this.#bases.has(address)) this.#bases.set(address, entry.value);
   }
 
+  #retired(): ReadonlySet<ReplicaId> {
+    return this.#retirement.among(this.context.replicas(), this.#life?.replica, (replica) =>
+      this.#liveOf.has(replica),
+    );
+  }
+
   #put(
     address: CellAddress,
     leaf: number,
     before: readonly Entry[],
     after: readonly Entry[],
   ): void {
-    for (const entry of before) if (!after.includes(entry)) this.#toggle(address, leaf, entry);
-    for (const entry of after) if (!before.includes(entry)) this.#toggle(address, leaf, entry);
+    for (const entry of before) if (!after.includes(entry)) this.#toggle(address, leaf, entry, -1);
+    for (const entry of after) if (!before.includes(entry)) this.#toggle(address, leaf, entry, 1);
     this.#entryCount += after.length - before.length;
     const cell = this.#cells.get(address);
     if (after.length === 0) this.#cells.delete(address);
@@ -222,9 +265,12 @@ export class ReplicaState {
     else cell.entries = after;
   }
 
-  #toggle(address: CellAddress, leaf: number, entry: Entry): void {
+  #toggle(address: CellAddress, leaf: number, entry: Entry, by: 1 | -1): void {
     const [high, low] = entryPrint(address, entry);
     this.digest.toggle(leaf, high, low);
+    const count = (this.#liveOf.get(entry.replica) ?? 0) + by;
+    if (count > 0) this.#liveOf.set(entry.replica, count);
+    else this.#liveOf.delete(entry.replica);
   }
 }
 

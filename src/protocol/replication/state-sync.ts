@@ -75,6 +75,12 @@ export type StateSyncEffect =
       readonly type: 'learnedContext';
       readonly known: readonly (readonly [ReplicaId, Intervals])[];
     }
+  /** These replicas are retired now: remember since when. */
+  | {
+      readonly type: 'retired';
+      readonly replicas: readonly ReplicaId[];
+      readonly since: number;
+    }
   /** Both replicas are equal, contexts included. */
   | { readonly type: 'agreed'; readonly with: NodeId }
   /** A peer wants rights of a bounded counter. */
@@ -227,11 +233,11 @@ export function createStateSync(
         return;
       case 'root': {
         const answer = answerRoot(state, message, random);
-        if (answer.kind === 'same') agreed(from, now);
+        if (answer.kind === 'same') agreed(from, now, wallMs);
         return send(from, answer);
       }
       case 'same':
-        return agreed(from, now);
+        return agreed(from, now, wallMs);
       case 'branches': {
         const answer = answerBranches(state, message);
         return answer === undefined ? end(from, now) : send(from, answer);
@@ -280,12 +286,14 @@ export function createStateSync(
     else send(from, contextOf(state, random, true));
   }
 
-  function agreed(node: NodeId, now: Millis): void {
+  function agreed(node: NodeId, now: Millis, wallMs: number): void {
     effects.push({ type: 'agreed', with: node });
     if (agreeing.size <= syncPeersMax) agreeing.add(node);
     const isEverybody = members.length > 0 && members.every((one) => agreeing.has(one));
     const known = isEverybody ? state.closeGaps() : [];
     if (known.length > 0) effects.push({ type: 'learnedContext', known });
+    const replicas = isEverybody ? state.retire(wallMs) : [];
+    if (replicas.length > 0) effects.push({ type: 'retired', replicas, since: wallMs });
     end(node, now);
   }
 
@@ -343,6 +351,7 @@ export function createStateSync(
           break;
         case 'members':
           members = input.nodes.slice(0, syncPeersMax);
+          state.setOwners(input.nodes);
           break;
         case 'received':
           received(now, input.from, input.message, input.wallMs);

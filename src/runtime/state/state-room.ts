@@ -201,6 +201,9 @@ export function createStateRoom(world: PartWorld): StateRoom {
       case 'learnedContext':
         storage?.keepContext(effect.known);
         return;
+      case 'retired':
+        storage?.keepRetired(effect.replicas, effect.since);
+        return;
       case 'agreed':
         return tell(agreed, effect.with);
       case 'asked':

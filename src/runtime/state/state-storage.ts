@@ -12,6 +12,9 @@ type Known = readonly (readonly [ReplicaId, Intervals])[];
 /** Facts of one record of a compacted journal, in bytes. */
 const recordBytes: number = 24 * 1024;
 
+/** Retired replicas of one such record. */
+const retiredInRecord = 256;
+
 /** An open journal with the state put back. */
 export interface StateStorage {
   readonly journal: Journal;
@@ -24,6 +27,8 @@ export interface StateStorage {
   /** Facts of others: they have them, too. */
   keepLazily(facts: readonly CellFact[]): void;
   keepContext(known: Known): void;
+  /** These replicas have retired, at this time of the wall clock. */
+  keepRetired(replicas: readonly ReplicaId[], since: number): void;
 }
 
 /** Opens the journal and fills the state. */
@@ -34,15 +39,18 @@ export async function openStateStorage(
 ): Promise<StateStorage> {
   let replica: ReplicaId | undefined;
   const contexts: Known[] = [];
+  const retired: (readonly [ReplicaId, number])[] = [];
   const journal = await open('state', (bytes) => {
     const record = decodeStateRecord(bytes);
     if (record?.kind === 'replica') replica = record.replica;
     else if (record?.kind === 'context') contexts.push(record.known);
+    else if (record?.kind === 'retired') retired.push(...record.since);
     else for (const fact of record?.facts ?? []) state.join(fact);
   });
   const { hasLosses } = journal.findings;
   // A context vouches for records that are gone: without it, the mesh fills the holes.
   if (!hasLosses) for (const known of contexts) state.joinContext(known);
+  for (const [name, since] of retired) state.restoreRetired(name, since);
   const isNew = replica === undefined || hasLosses;
   const own = isNew || replica === undefined ? newReplica() : replica;
   if (isNew) await journal.append(encodeStateRecord({ kind: 'replica', replica: own }), 'now');
@@ -69,6 +77,10 @@ export async function openStateStorage(
       for (const record of records(facts)) void journal.append(record, 'lazy');
       compactIfWanted();
     },
+    keepRetired(replicas, since) {
+      const pairs = replicas.map((name) => [name, since] as const);
+      void journal.append(encodeStateRecord({ kind: 'retired', since: pairs }), 'lazy');
+    },
     keepContext(known) {
       for (const part of slices(known)) {
         void journal.append(encodeStateRecord({ kind: 'context', known: part }), 'lazy');
@@ -83,6 +95,11 @@ function* snapshot(state: ReplicaState, replica: ReplicaId): Generator<Uint8Arra
   yield encodeStateRecord({ kind: 'replica', replica });
   yield* records(state.facts());
   for (const part of slices(known)) yield encodeStateRecord({ kind: 'context', known: part });
+  const retired = state.retired();
+  for (let at = 0; at < retired.length; at += retiredInRecord) {
+    const since = retired.slice(at, at + retiredInRecord);
+    yield encodeStateRecord({ kind: 'retired', since });
+  }
 }
 
 /** Facts in as many records as they need. Deaths come behind the writes that take their place. */
