@@ -1,7 +1,7 @@
 /** Packages as `npm pack` makes them, with a program of the test's choice. */
 
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
@@ -38,6 +38,30 @@ export function packPackage(parts: PackageParts = {}): Uint8Array {
   } finally {
     rmSync(home, { recursive: true, force: true });
   }
+}
+
+/**
+ * Packs the program of a `dist` under another version number, and with another change.
+ * @throws when it does not hold its own number
+ */
+export function packProgram(
+  dist: string,
+  [own, version]: readonly [own: string, version: string],
+  change: (text: string) => string = (text) => text,
+): Uint8Array {
+  const files: Record<string, string> = {};
+  let isNumbered = false;
+  for (const name of [
+    'mycel.mjs',
+    ...readdirSync(join(dist, 'parts')).map((part) => `parts/${part}`),
+  ]) {
+    const text = readFileSync(join(dist, name), 'utf8');
+    const numbered = text.replaceAll(`"${own}"`, `"${version}"`);
+    isNumbered ||= numbered !== text;
+    files[`dist/${name}`] = change(numbered);
+  }
+  if (!isNumbered) throw new Error(`${dist} does not say that it is ${own}`);
+  return packPackage({ version, files });
 }
 
 /** Bytes in pieces of this size, as they come from a disk or a member. */

@@ -44,11 +44,12 @@ export async function update(
   }
   const bytes = await readPackageFile(flags.to);
   checkSum(bytes, flags.sha256);
+  // Asked first: a node that updates itself may be restarting a moment after it has begun.
+  const names = await namesOf(context);
   const { status, skipped } = await begin(context, bytes, who, flags);
   for (const { name, reason } of skipped) {
     context.terminal.note(`left out  ${harmless(name)}: ${harmless(reason)}`);
   }
-  const names = await namesOf(context);
   const last = flags.detach === true ? status : await follow(context, status, names);
   print(context, { ...last, skipped }, () => summary(last, flags.detach === true));
   if (last.outcome !== 'rolled-back') return;

@@ -8,7 +8,7 @@ import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 
 import { vi } from 'vitest';
 
@@ -45,6 +45,8 @@ interface RunOptions {
 interface BootOptions {
   /** The network namespace it is in (`ip netns`); without it a new one with nothing in it. */
   readonly netns?: string;
+  /** What becomes process 1. @default systemd */
+  readonly init?: readonly [program: string, ...args: string[]];
 }
 
 /** A running board. */
@@ -84,15 +86,21 @@ for path in $2; do mount --bind "$m$path" "$m$path"; mount -o remount,bind,ro "$
 shift 2
 `;
 
+const systemd = [
+  '/lib/systemd/systemd',
+  '--log-target=journal-or-kmsg',
+  '--show-status=no',
+] as const;
+
 /** systemd needs a tree of control groups to keep its services in; either version will do. */
-const startSystemd = `
+const startInit = `
 mount -t tmpfs -o mode=755 cgroup "$m/sys/fs/cgroup"
 mkdir "$m/sys/fs/cgroup/systemd"
 if ! mount -t cgroup -o none,name=systemd cgroup "$m/sys/fs/cgroup/systemd"; then
   rmdir "$m/sys/fs/cgroup/systemd"; umount "$m/sys/fs/cgroup"; mount -t cgroup2 cgroup2 "$m/sys/fs/cgroup"
 fi
 cd "$m"; mkdir -p run/before; pivot_root . run/before; umount -l /run/before
-exec env -i container=mycel-test PATH="$PATH" /lib/systemd/systemd --log-target=journal-or-kmsg --show-status=no
+exec env -i container=mycel-test PATH="$PATH" "$@"
 `;
 
 /** A fresh board: this machine's packages, none of its services, and no mycel. */
@@ -144,19 +152,19 @@ export async function createBoard(): Promise<Board> {
 }
 
 async function boot(home: string, options: BootOptions = {}): Promise<BootedBoard> {
-  const { netns } = options;
+  const { netns, init = systemd } = options;
   const network =
     netns === undefined ? ['unshare', '--net'] : ['ip', 'netns', 'exec', netns, 'unshare'];
   const [command, ...args] = [...network, '--mount', '--pid', '--cgroup', '--uts', '--ipc'];
-  const script = `${assemble}${startSystemd}`;
+  const script = `${assemble}${startInit}`;
   const child = spawn(
     command,
-    [...args, '--fork', '--kill-child', 'sh', '-c', script, 'sh', home, ''],
+    [...args, '--fork', '--kill-child', 'sh', '-c', script, 'sh', home, '', ...init],
     { stdio: ['ignore', 'ignore', 'pipe'] },
   );
   let said = '';
   child.stderr.on('data', (chunk: Buffer) => (said = (said + chunk.toString()).slice(-4000)));
-  const first = await firstProcess(child, () => said);
+  const first = await firstProcess(child, basename(init[0]), () => said);
   const run = (argv: readonly string[]): Promise<Finished> =>
     runCommand(['nsenter', '--target', String(first), '--all', '--root', '--wd', '--', ...argv], {
       env: plain,
@@ -181,14 +189,14 @@ async function boot(home: string, options: BootOptions = {}): Promise<BootedBoar
 }
 
 /** The process that is number 1 inside; the first process that the outer one has. */
-function firstProcess(child: ChildProcess, said: () => string): Promise<number> {
+function firstProcess(child: ChildProcess, wanted: string, said: () => string): Promise<number> {
   return vi.waitFor(
     () => {
       const pid = String(child.pid);
       const [only] = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ');
       const name =
         only === undefined || only === '' ? '' : readFileSync(`/proc/${only}/comm`, 'utf8');
-      if (name.trim() !== 'systemd') throw new Error(`the board does not start: ${said()}`);
+      if (name.trim() !== wanted) throw new Error(`the board does not start: ${said()}`);
       return Number(only);
     },
     { timeout: waitMs, interval: 20 },

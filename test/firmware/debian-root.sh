@@ -20,7 +20,16 @@ if [ -z "$mirror" ] || [ ! -r "$keyring" ]; then
   printf 'apt knows no Debian mirror, or there is no %s\n' "$keyring" >&2
   exit 1
 fi
+# The other two ways to start a board. Their packages cannot be installed beside systemd, but lie beside it.
+# shellcheck disable=SC2016 # for the shell in there
+inits='cd /opt
+  apt-get download -qq -o APT::Sandbox::User=root openrc runit $(apt-cache depends openrc | grep -o "lib[re][^ ]*")
+  for deb in *.deb; do
+    dpkg-deb -x "$deb" /
+    rm "$deb"
+  done
+  ldconfig'
 # Nobody reads manuals there, and what a power cut would take is made again.
 exec mmdebstrap --quiet --variant=minbase --dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
   --dpkgopt='path-exclude=/usr/share/locale/*' --include=systemd-sysv,dbus,cloud-init,nodejs,iproute2,procps,netplan.io \
-  "$suite" "$into" "deb [signed-by=$keyring] $mirror $suite main"
+  --customize-hook="chroot \"\$1\" sh -ec '$inits'" "$suite" "$into" "deb [signed-by=$keyring] $mirror $suite main"

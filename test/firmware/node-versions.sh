@@ -3,8 +3,8 @@
 #
 #   sh test/firmware/node-versions.sh [ARCH...]   default: x64; also arm64 and armv7l, emulated by qemu-user
 #
-# The programs come as npm packages (node-linux-ARCH), the emulated ones' system libraries from the Debian mirror in use.
-# Nothing is left behind. Ends with 1 when one combination does not work.
+# The programs come as npm packages (node-linux-ARCH), for armv7l from two releases of Debian, like the system libraries of
+# the emulated ones. Nothing is left behind. Ends with 1 when one combination does not work.
 set -eu
 
 root="$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)"
@@ -15,49 +15,51 @@ tidy() { rm -rf "$work"; }
 trap tidy EXIT
 trap 'exit 1' HUP INT TERM
 
-# No armv7l of 20.19 or newer is published anywhere npm looks; Debian 13's own is 20.19.2.
+# shellcheck disable=SC2016 # apt's own variable
+find_mirror() { apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Label: Debian' | head -n 1; }
+
+# No armv7l of 20.19 or newer is published anywhere npm looks. Debian 13 has 20.19, the next one 24; nobody has 22.
 versions_of() {
   case "$1" in
-    x64) echo '20.19 22 24' ;;
-    arm64) echo '20.19 22 24' ;;
-    *) echo 'debian' ;;
+    x64 | arm64) echo '20.19 22 24' ;;
+    *) echo 'trixie forky' ;;
   esac
 }
 
-debian_arch() {
-  case "$1" in
-    arm64) echo arm64 ;;
-    *) echo armhf ;;
-  esac
-}
-
-# debian ARCH COMMAND...: apt with lists of its own, for another architecture than this machine's.
+# debian ARCH SUITE COMMAND...: apt with lists of its own, of a release and an architecture that are not this machine's.
 debian() {
-  arch="$1"
+  lists="$work/apt-$1-$2"
+  mkdir -p "$lists/lists/partial" "$lists/archives/partial"
+  printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main\n' "$(find_mirror)" "$2" >"$lists/sources"
+  options="-o APT::Architecture=$1 -o APT::Architectures::=$1 -o Dir::State::lists=$lists/lists -o Dir::Cache=$lists -o APT::Sandbox::User=root -o Dir::Etc::sourcelist=$lists/sources -o Dir::Etc::sourceparts=-"
+  shift 2
+  program="$1"
   shift
-  mkdir -p "$work/apt-$arch/lists/partial" "$work/apt-$arch/archives/partial"
-  apt-get -qq -o "APT::Architecture=$arch" -o "APT::Architectures::=$arch" -o "Dir::State::lists=$work/apt-$arch/lists" \
-    -o "Dir::Cache=$work/apt-$arch" -o APT::Sandbox::User=root ${suite:+-o "Dir::Etc::sourcelist=$work/sources" -o Dir::Etc::sourceparts=-} "$@"
+  # shellcheck disable=SC2086 # a list of options
+  "$program" -qq $options "$@"
 }
 
-# unpack_libraries ARCH PACKAGE...: what an emulated program needs, below $work/ARCH.
-unpack_libraries() {
-  arch="$(debian_arch "$1")"
-  into="$work/$1"
-  shift
+# unpack DEBIAN_ARCH SUITE DIR PACKAGE...: the packages and what they depend on, below DIR.
+unpack() {
+  into="$3"
   mkdir -p "$into/debs"
-  debian "$arch" update
-  (cd "$into/debs" && debian "$arch" download "$@")
+  from="$1 $2"
+  shift 3
+  # shellcheck disable=SC2086 # two words
+  debian $from apt-get update
+  # shellcheck disable=SC2046,SC2086 # lists of words
+  (cd "$into/debs" && debian $from apt-get download $(debian $from apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts \
+    --no-breaks --no-replaces --no-enhances "$@" | grep '^[a-z0-9]' | sort -u))
   for deb in "$into"/debs/*.deb; do dpkg-deb -x "$deb" "$into"; done
   [ -e "$into/lib" ] || ln -s usr/lib "$into/lib"
 }
 
-# runner ARCH NODE: a command that runs the program, emulated where it must be.
+# runner ARCH VERSION NODE: a command that runs the program, emulated where it must be.
 runner() {
   case "$1" in
-    x64) printf '%s' "$2" ;;
-    arm64) printf 'qemu-aarch64-static -L %s %s' "$work/arm64" "$2" ;;
-    *) printf 'qemu-arm-static -L %s %s' "$work/armv7l" "$2" ;;
+    x64) printf '%s' "$3" ;;
+    arm64) printf 'qemu-aarch64-static -L %s %s' "$work/arm64" "$3" ;;
+    *) printf 'qemu-arm-static -L %s %s' "$work/armv7l/$2" "$3" ;;
   esac
 }
 
@@ -65,14 +67,14 @@ runner() {
 try_one() {
   place="$work/$1-$2"
   mkdir -p "$place"
-  if [ "$2" = debian ]; then
-    node="$work/$1/usr/bin/node"
-    [ -x "$node" ] || node="$work/$1/usr/bin/nodejs"
+  if [ "$1" = armv7l ]; then
+    node="$work/$1/$2/usr/bin/node"
+    [ -x "$node" ] || node="$work/$1/$2/usr/bin/nodejs"
   else
     npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$place/node" "node-linux-$1@$2" --force --os=linux --cpu="$1"
     node="$place/node/node_modules/node-linux-$1/bin/node"
   fi
-  run="$(runner "$1" "$node")"
+  run="$(runner "$1" "$2" "$node")"
   found="$($run --version)" || {
     printf '%s %s: the program does not run here\n' "$1" "$2"
     return 1
@@ -107,20 +109,11 @@ try_one() {
 [ "$#" -gt 0 ] || set -- x64
 (cd "$root" && npm pack --silent --ignore-scripts --pack-destination "$work" >/dev/null)
 mv "$work"/mycel-*.tgz "$work/mycel.tgz"
-suite=''
 for one in "$@"; do
   case "$one" in
     x64) ;;
-    arm64) unpack_libraries arm64 libc6 libstdc++6 libgcc-s1 libatomic1 ;;
-    armv7l)
-      suite=trixie
-      mirror="$(sed -n 's/^URIs: *//p; s/^deb \(\[[^]]*\] \)\{0,1\}\([^ ]*\) .*/\2/p' /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -n 1)"
-      keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-      printf 'deb [signed-by=%s] %s trixie main\n' "$keyring" "$mirror" >"$work/sources"
-      debian armhf update
-      # shellcheck disable=SC2046 # a list of package names
-      unpack_libraries armv7l $(apt-cache -o APT::Architecture=armhf -o "Dir::State::lists=$work/apt-armhf/lists" -o "Dir::Cache=$work/apt-armhf" -o "Dir::Etc::sourcelist=$work/sources" -o Dir::Etc::sourceparts=- depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces --no-enhances nodejs | grep '^[a-z0-9]' | sort -u)
-      ;;
+    arm64) unpack arm64 trixie "$work/arm64" libstdc++6 libatomic1 ;;
+    armv7l) for suite in $(versions_of armv7l); do unpack armhf "$suite" "$work/armv7l/$suite" nodejs; done ;;
     *)
       printf 'unknown architecture %s: x64, arm64 or armv7l\n' "$one" >&2
       exit 2
@@ -129,6 +122,5 @@ for one in "$@"; do
   for version in $(versions_of "$one"); do
     try_one "$one" "$version" || failed=1
   done
-  suite=''
 done
 exit "$failed"

@@ -1,11 +1,11 @@
 /** A new version comes to five real nodes while events flow: taken back everywhere when one is not well, kept when all are. */
 
-import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import type { Program } from '../process.ts';
-import { packPackage } from '../update-package.ts';
+import { packProgram } from '../update-package.ts';
 import type { Host } from './lab-host.ts';
 import type { Lab } from './lab.ts';
 import { mintInvite } from './lab-mesh.ts';
@@ -85,27 +85,12 @@ async function versions(): Promise<{ readonly runs: string[]; readonly told: str
 }
 
 /** This very program under another number, and with another change. */
-async function nextVersion(
-  version: string,
-  change: (text: string) => string = (text) => text,
-): Promise<string> {
-  const dist = `${root}/dist`;
-  const names = ['mycel.mjs', ...(await readdir(`${dist}/parts`)).map((name) => `parts/${name}`)];
+async function nextVersion(version: string, change?: (text: string) => string): Promise<string> {
   const { version: own } = JSON.parse(await readFile(`${root}/package.json`, 'utf8')) as {
     version: string;
   };
-  const files: Record<string, string> = {};
-  let changes = 0;
-  for (const name of names) {
-    const text = await readFile(`${dist}/${name}`, 'utf8');
-    const numbered = text.replaceAll(`"${own}"`, `"${version}"`);
-    const changed = change(numbered);
-    if (numbered !== text) changes += 1;
-    files[`dist/${name}`] = changed;
-  }
-  expect(changes).toBeGreaterThan(0);
   const file = `${lab.host(0).dataDir}-${version}.tgz`;
-  await writeFile(file, packPackage({ version, files }));
+  await writeFile(file, packProgram(`${root}/dist`, [own, version], change));
   return file;
 }
 
