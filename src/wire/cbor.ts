@@ -87,19 +87,71 @@ function scanArray(bytes: Uint8Array, start: number, count: number, depthLeft: n
   return at;
 }
 
+/** Maps of more keys than this look them up; in smaller ones comparing them with each other is cheaper than making texts. */
+const comparedKeysMax = 16;
+
 function scanMap(bytes: Uint8Array, start: number, count: number, depthLeft: number): number {
-  const seen = count > 1 ? new Set<string>() : undefined;
+  if (count > comparedKeysMax) return scanLargeMap(bytes, start, count, depthLeft);
+  const ends: number[] = [];
+  const starts: number[] = [];
   let at = start;
   for (let entry = 0; entry < count; entry += 1) {
-    if (byteAt(bytes, at) >> 5 !== 3) throw badBytes('A key is not text.');
-    const end = scanItem(bytes, at, depthLeft);
-    const key = latin1(bytes, at, end);
-    if (key.endsWith('__proto__')) throw badBytes('A key is "__proto__".');
-    if (seen?.has(key) === true) throw badBytes('A key comes twice.');
-    seen?.add(key);
+    const end = scanKey(bytes, at, depthLeft);
+    for (let other = 0; other < entry; other += 1) {
+      if (isSameKey(bytes, starts[other] ?? 0, ends[other] ?? 0, at, end)) throw twice();
+    }
+    starts.push(at);
+    ends.push(end);
     at = scanItem(bytes, end, depthLeft);
   }
   return at;
+}
+
+function scanLargeMap(bytes: Uint8Array, start: number, count: number, depthLeft: number): number {
+  const seen = new Set<string>();
+  let at = start;
+  for (let entry = 0; entry < count; entry += 1) {
+    const end = scanKey(bytes, at, depthLeft);
+    const key = latin1(bytes, at, end);
+    if (seen.has(key)) throw twice();
+    seen.add(key);
+    at = scanItem(bytes, end, depthLeft);
+  }
+  return at;
+}
+
+const protoKey = '__proto__';
+
+/** Gives the end of the key at `at`. */
+function scanKey(bytes: Uint8Array, at: number, depthLeft: number): number {
+  if (byteAt(bytes, at) >> 5 !== 3) throw badBytes('A key is not text.');
+  const end = scanItem(bytes, at, depthLeft);
+  const from = end - protoKey.length;
+  if (from > at) {
+    let same = 0;
+    while (same < protoKey.length && bytes[from + same] === protoKey.charCodeAt(same)) same += 1;
+    if (same === protoKey.length) throw badBytes('A key is "__proto__".');
+  }
+  return end;
+}
+
+function twice(): MycelError {
+  return badBytes('A key comes twice.');
+}
+
+/** Whether two keys are the same bytes; two are equal when these are, since lengths are part of them. */
+function isSameKey(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  otherStart: number,
+  otherEnd: number,
+): boolean {
+  if (end - start !== otherEnd - otherStart) return false;
+  for (let at = 0; start + at < end; at += 1) {
+    if (bytes[start + at] !== bytes[otherStart + at]) return false;
+  }
+  return true;
 }
 
 function scanText(bytes: Uint8Array, start: number, length: number): number {

@@ -6,6 +6,7 @@
 import { callNameMax, confirmsMax, pieceBytesMax } from '../kernel/call.ts';
 import type { CommandMessage, Credit, Piece } from '../protocol/command/messages.ts';
 import { plainBytes } from './bytes.ts';
+import { carve } from './carve.ts';
 
 /** Version in the high half of the first byte. */
 const commandVersion = 1;
@@ -124,7 +125,7 @@ export function encodeCommand(message: CommandMessage): Uint8Array {
   at = 1;
   scratch[0] = (commandVersion << 4) | (kindNumbers.get(message.kind) ?? 0);
   const body = putMessage(message);
-  const bytes = new Uint8Array(at + body.length);
+  const bytes = carve(at + body.length);
   bytes.set(scratch.subarray(0, at));
   if (body.length > 0) bytes.set(body, at);
   return bytes;

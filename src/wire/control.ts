@@ -12,8 +12,11 @@ import type { Topology, TopologyMark } from '../protocol/overlay/topology.ts';
 import type { Letter, LetterBody, SeqRange } from '../protocol/routing/messages.ts';
 import type { RetainedEntry } from '../protocol/routing/retained-map.ts';
 import { u48Max } from './big-endian.ts';
+import { plainBytes } from './bytes.ts';
 import { decodeCbor, encodeCbor } from './cbor.ts';
-import { idAt, idBytes } from './node-id.ts';
+import { idBytes } from './node-id.ts';
+import { decodeParcelLetter, encodeParcelLetter } from './parcel-letter.ts';
+import { idOf, listOf, natOf } from './record-parts.ts';
 import { overlayCodes, overlayOf, readMark, readTopology, topologyParts } from './topology.ts';
 
 /** What nodes say to each other on a link's control lane. */
@@ -100,7 +103,9 @@ const tags = {
 
 /** Encodes a control message. Keeping to the limits of the reader is the caller's part. */
 export function encodeControl(message: ControlMessage): Uint8Array {
-  return encodeCbor([tags[message.kind], ...partsOf(message)]);
+  const quick =
+    message.kind === 'letter' ? encodeParcelLetter(tags.letter, message.letter) : undefined;
+  return quick ?? encodeCbor([tags[message.kind], ...partsOf(message)]);
 }
 
 /**
@@ -108,6 +113,8 @@ export function encodeControl(message: ControlMessage): Uint8Array {
  * Byte strings are views of `bytes`.
  */
 export function decodeControl(bytes: Uint8Array): ControlMessage | 'unknown' | undefined {
+  const letter = decodeParcelLetter(tags.letter, plainBytes(bytes));
+  if (letter !== undefined) return { kind: 'letter', letter };
   let value: unknown;
   try {
     value = decodeCbor(bytes, { bytesMax: controlBytesMax, depthMax: 6 });
@@ -260,7 +267,7 @@ function readHello(parts: readonly unknown[]): ControlMessage | undefined {
   // What a newer version adds after it is not for this one.
   const minor = parts.length === 10 ? undefined : natOf(parts[10], 0xffff);
   if (parts.length > 10 && minor === undefined) return undefined;
-  const boot = natOf(parts[1]);
+  const boot = natOf(parts[1], u48Max);
   const instance = natOf(parts[2], Number.MAX_SAFE_INTEGER);
   const name = textOf(parts[3]);
   const port = natOf(parts[4], 65_535);
@@ -277,10 +284,10 @@ function readHello(parts: readonly unknown[]): ControlMessage | undefined {
 
 function readLetter(parts: readonly unknown[]): ControlMessage | undefined {
   const from = idOf(parts[1]);
-  const fromBoot = natOf(parts[2]);
+  const fromBoot = natOf(parts[2], u48Max);
   const ttl = natOf(parts[3], 255);
   const to = idOf(parts[4]);
-  const id = natOf(parts[5]);
+  const id = natOf(parts[5], u48Max);
   const flood = natOf(parts[6], 1);
   const body = readBody(parts);
   if (from === undefined || fromBoot === undefined || ttl === undefined) return undefined;
@@ -297,9 +304,9 @@ function readBody(parts: readonly unknown[]): LetterBody | undefined {
     if (protocol === undefined || protocol === '' || bytes === undefined) return undefined;
     return { kind: 'parcel', protocol, bytes };
   }
-  const first = natOf(parts[7]);
+  const first = natOf(parts[7], u48Max);
   if (first === undefined) return undefined;
-  const upTo = natOf(parts[8]);
+  const upTo = natOf(parts[8], u48Max);
   const loss = natOf(parts[9], 1);
   if (parts.length === 10 && upTo !== undefined && loss !== undefined) {
     return { kind: 'base', boot: first, seq: upTo, isLoss: loss === 1 };
@@ -311,7 +318,7 @@ function readBody(parts: readonly unknown[]): LetterBody | undefined {
 
 /** Ranges travel flat: from, to, from, to. */
 function rangesOf(value: unknown): SeqRange[] | undefined {
-  const flat = listOf(value, rangesMax * 2, (item) => natOf(item));
+  const flat = listOf(value, rangesMax * 2, (item) => natOf(item, u48Max));
   if (flat === undefined || flat.length % 2 !== 0) return undefined;
   const ranges: SeqRange[] = [];
   for (let at = 0; at < flat.length; at += 2) {
@@ -333,11 +340,11 @@ function entryOf(value: unknown): RetainedEntry | undefined {
   if (!Array.isArray(value) || value.length !== 7) return undefined;
   const parts: readonly unknown[] = value;
   const topic = textOf(parts[0], topicLengthMax);
-  const wallMs = natOf(parts[1]);
+  const wallMs = natOf(parts[1], u48Max);
   const count = natOf(parts[2], 0xffff);
   const origin = idOf(parts[3]);
-  const boot = natOf(parts[4]);
-  const seq = natOf(parts[5]);
+  const boot = natOf(parts[4], u48Max);
+  const seq = natOf(parts[5], u48Max);
   const payload = opaque(parts[6], opaqueMax);
   if (topic === undefined || topicProblem(topic) !== undefined || isReservedTopic(topic)) {
     return undefined;
@@ -363,30 +370,6 @@ function addressOf(value: unknown): Address | undefined {
   const port = natOf(parts[1], 65_535);
   if (host === undefined || host.length === 0 || port === undefined || port === 0) return undefined;
   return { host, port };
-}
-
-function listOf<Item>(
-  value: unknown,
-  max: number,
-  read: (item: unknown) => Item | undefined,
-): Item[] | undefined {
-  if (!Array.isArray(value) || value.length > max) return undefined;
-  const items: Item[] = [];
-  for (const part of value as readonly unknown[]) {
-    const item = read(part);
-    if (item === undefined) return undefined;
-    items.push(item);
-  }
-  return items;
-}
-
-function natOf(value: unknown, max: number = u48Max): number | undefined {
-  if (typeof value !== 'number' || !Number.isInteger(value)) return undefined;
-  return value >= 0 && value <= max ? value : undefined;
-}
-
-function idOf(value: unknown): NodeId | undefined {
-  return value instanceof Uint8Array && value.byteLength === 16 ? idAt(value, 0) : undefined;
 }
 
 function opaque(value: unknown, max: number): Uint8Array | undefined {

@@ -20,6 +20,7 @@ import {
 import type { Envelope, Passage } from '../protocol/routing/messages.ts';
 import { payloadBytesMax } from '../kernel/large-message.ts';
 import { byteAt, readU16, readU48, writeU16, writeU48 } from './big-endian.ts';
+import { carve } from './carve.ts';
 import { partFlag, partHeadBytes, readPart, writePart } from './envelope-part.ts';
 import { idAt, idBytes, isSameRun } from './node-id.ts';
 
@@ -53,11 +54,6 @@ export const channelNamePattern: RegExp = /^[a-z][a-z0-9-]{0,31}$/;
 const cacheSlots = 1024;
 /** Longer topics are decoded each time, so that the cache stays small. */
 const cachedTopicBytesMax = 128;
-
-/** Memory that small messages are cut from; it lives as long as one of them does. */
-const chunkBytes: number = 32 * 1024;
-let chunk = new ArrayBuffer(chunkBytes);
-let chunkUsed = 0;
 
 const topicBytesByText = new BoundedMap<string, Uint8Array>(cacheSlots);
 const topicSlots: ({ bytes: Uint8Array; text: string } | undefined)[] = Array.from({
@@ -303,18 +299,6 @@ function headOf(memory: Uint8Array, size: number): Uint8Array {
   const isSame = lastHead.length === size && lastHead.buffer === memory.buffer;
   if (!isSame || lastHead.byteOffset !== memory.byteOffset) lastHead = memory.subarray(0, size);
   return lastHead;
-}
-
-/** Fresh memory for one message: cut from a chunk, because small typed arrays are ten times dearer to make one by one. */
-function carve(size: number): Uint8Array {
-  if (size > chunkBytes / 8) return new Uint8Array(size);
-  if (chunkUsed + size > chunkBytes) {
-    chunk = new ArrayBuffer(chunkBytes);
-    chunkUsed = 0;
-  }
-  const bytes = new Uint8Array(chunk, chunkUsed, size);
-  chunkUsed += size;
-  return bytes;
 }
 
 function flagsOf(passage: Passage | undefined): number {

@@ -1,12 +1,12 @@
 /** What neighbours say about interest as bytes: one positional CBOR array each, read strictly (docs/protocols/routing.md). */
 
-import type { NodeId } from '../kernel/ids.ts';
 import { subscriptionProblem } from '../kernel/topic.ts';
 import type { InterestMessage, WishVersion } from '../protocol/routing/interest-gossip.ts';
 import type * as interest from '../protocol/routing/interest.ts';
 import { u48Max } from './big-endian.ts';
 import { decodeCbor, encodeCbor } from './cbor.ts';
-import { idAt, idBytes } from './node-id.ts';
+import { idBytes } from './node-id.ts';
+import { idOf, listOf, natOf } from './record-parts.ts';
 
 // The bound of the structure, which the compiler keeps equal: this layer knows its types, not its code.
 const filtersMax: typeof interest.filtersMax = 256;
@@ -138,28 +138,4 @@ function filtersOf(value: unknown): string[] | undefined {
   return listOf(value, filtersMax, (one) =>
     typeof one === 'string' && subscriptionProblem(one) === undefined ? one : undefined,
   );
-}
-
-function idOf(value: unknown): NodeId | undefined {
-  return value instanceof Uint8Array && value.byteLength === 16 ? idAt(value, 0) : undefined;
-}
-
-function natOf(value: unknown, max: number): number | undefined {
-  if (typeof value !== 'number' || !Number.isInteger(value)) return undefined;
-  return value >= 0 && value <= max ? value : undefined;
-}
-
-function listOf<Item>(
-  value: unknown,
-  max: number,
-  read: (item: unknown) => Item | undefined,
-): Item[] | undefined {
-  if (!Array.isArray(value) || value.length > max) return undefined;
-  const items: Item[] = [];
-  for (const part of value as readonly unknown[]) {
-    const item = read(part);
-    if (item === undefined) return undefined;
-    items.push(item);
-  }
-  return items;
 }

@@ -4,8 +4,10 @@ import type { Address } from '../kernel/address.ts';
 import type { NodeId } from '../kernel/ids.ts';
 import type * as messages from '../protocol/overlay/messages.ts';
 import type { OverlayMessage, PeerHint } from '../protocol/overlay/messages.ts';
+import { u48Max } from './big-endian.ts';
 import { decodeCbor, encodeCbor } from './cbor.ts';
-import { idAt, idBytes } from './node-id.ts';
+import { idBytes } from './node-id.ts';
+import { idOf, listOf, natOf } from './record-parts.ts';
 
 // The core's bounds, which the compiler keeps equal: this layer knows the types of a protocol, not its code.
 const hintsMax: typeof messages.hintsMax = 16;
@@ -17,7 +19,6 @@ const overlayBytesMax: number = 32 * 1024;
 
 const hostLengthMax = 253;
 const ttlMax = 255;
-const u48Max = 2 ** 48 - 1;
 
 const codes = {
   join: 1,
@@ -132,7 +133,7 @@ const readers: ReadonlyMap<number, Reader> = new Map<number, Reader>([
       length: 2,
       read([one, hops]) {
         const newcomer = hintOf(one);
-        const ttl = wholeOf(hops, ttlMax);
+        const ttl = natOf(hops, ttlMax);
         if (newcomer === undefined || ttl === undefined) return undefined;
         return { kind: 'forward-join', newcomer, ttl };
       },
@@ -157,8 +158,8 @@ const readers: ReadonlyMap<number, Reader> = new Map<number, Reader>([
       length: 3,
       read([id, life, number]) {
         const root = idOf(id);
-        const boot = wholeOf(life, u48Max);
-        const count = wholeOf(number, u48Max);
+        const boot = natOf(life, u48Max);
+        const count = natOf(number, u48Max);
         if (root === undefined || boot === undefined || count === undefined) return undefined;
         return { kind: 'pulse', root, boot, count };
       },
@@ -169,7 +170,7 @@ const readers: ReadonlyMap<number, Reader> = new Map<number, Reader>([
     {
       length: 2,
       read([number, id]) {
-        const epoch = wholeOf(number, u48Max);
+        const epoch = natOf(number, u48Max);
         const by = idOf(id);
         return epoch === undefined || by === undefined ? undefined : { kind: 'holding', epoch, by };
       },
@@ -180,7 +181,7 @@ const readers: ReadonlyMap<number, Reader> = new Map<number, Reader>([
 function readShuffle(parts: readonly unknown[]): OverlayMessage | undefined {
   const origin = hintOf(parts[0]);
   const hasRoom = flagOf(parts[1]);
-  const ttl = wholeOf(parts[2], ttlMax);
+  const ttl = natOf(parts[2], ttlMax);
   const path = pathOf(parts[3]);
   const peers = hintsOf(parts[4]);
   if (origin === undefined || hasRoom === undefined || ttl === undefined) return undefined;
@@ -204,38 +205,14 @@ function hintOf(value: unknown): PeerHint | undefined {
 function addressOf(value: unknown): Address | undefined {
   if (!Array.isArray(value) || value.length !== 2) return undefined;
   const [host, number]: readonly unknown[] = value;
-  const port = wholeOf(number, 65_535);
+  const port = natOf(number, 65_535);
   if (typeof host !== 'string' || host.length === 0 || host.length > hostLengthMax) {
     return undefined;
   }
   return port === undefined || port === 0 ? undefined : { host, port };
 }
 
-function listOf<Item>(
-  value: unknown,
-  max: number,
-  read: (item: unknown) => Item | undefined,
-): Item[] | undefined {
-  if (!Array.isArray(value) || value.length > max) return undefined;
-  const items: Item[] = [];
-  for (const part of value as readonly unknown[]) {
-    const item = read(part);
-    if (item === undefined) return undefined;
-    items.push(item);
-  }
-  return items;
-}
-
-function wholeOf(value: unknown, max: number): number | undefined {
-  if (typeof value !== 'number' || !Number.isInteger(value)) return undefined;
-  return value >= 0 && value <= max ? value : undefined;
-}
-
 function flagOf(value: unknown): boolean | undefined {
-  const flag = wholeOf(value, 1);
+  const flag = natOf(value, 1);
   return flag === undefined ? undefined : flag === 1;
-}
-
-function idOf(value: unknown): NodeId | undefined {
-  return value instanceof Uint8Array && value.byteLength === 16 ? idAt(value, 0) : undefined;
 }
