@@ -8,6 +8,7 @@ import { toFailure } from '../failure.ts';
 import { formatBytes } from '../quantity.ts';
 import { fail, ok, warn, type Finding } from './finding.ts';
 import { checkReach } from './reach-check.ts';
+import { checkVersions } from './versions-check.ts';
 
 /** Its status when it answers, and what to report about it. */
 export interface NodeAnswer {
@@ -30,6 +31,7 @@ export async function askNode(dataDir: string): Promise<NodeAnswer> {
           ...describe(status),
           ...(state === undefined ? [] : [checkStateWear(state.journal)]),
           ...checkReach(status, members, discovery),
+          checkVersions(status, members),
         ],
       };
     } finally {

@@ -22,6 +22,7 @@ import { checkPort } from '../../device/doctor/port-check.ts';
 import { checkNames } from '../../device/doctor/names-check.ts';
 import { checkPower } from '../../device/doctor/power-check.ts';
 import { checkReach } from '../../device/doctor/reach-check.ts';
+import { checkVersions } from '../../device/doctor/versions-check.ts';
 import { runDoctor } from '../../device/doctor/run-doctor.ts';
 import { checkMemory, checkNodeVersion } from '../../device/doctor/runtime-check.ts';
 import { readFacts } from '../../device/demo/facts.ts';
@@ -312,6 +313,35 @@ describe('reach', () => {
       'IGMP snooping',
     );
     expect(checkReach(late, members, heard(1)).map(({ level }) => level)).toEqual(['ok']);
+  });
+});
+
+describe('versions', () => {
+  const member = (name: string, version: string, state: 'alive' | 'dead' = 'alive') => {
+    return { name, version, state };
+  };
+
+  it('are one for all, whatever a board that is gone had', () => {
+    const members = [
+      member('ann', '0.2.0'),
+      member('bob', '0.2.0'),
+      member('eve', '0.1.0', 'dead'),
+    ];
+    expect(checkVersions({ version: '0.2.0', links: [] }, members)).toMatchObject({ level: 'ok' });
+  });
+
+  it('are several: who runs which, whose links carry less, and how to change it', () => {
+    const members = [member('ann', '0.2.0'), member('bob', '0.1.0'), member('cyd', '0.2.0')];
+    const links = [
+      { name: 'bob', protocol: '1.1' },
+      { name: 'cyd', protocol: '1.2' },
+    ];
+    expect(checkVersions({ version: '0.2.0', links }, members)).toEqual({
+      check: 'versions',
+      level: 'warn',
+      text: 'The mesh runs several versions: 0.2.0 on 2 boards, 0.1.0 on bob. With bob less is possible: the lower version of a link counts.',
+      fix: 'Bring all boards to one: "mycel update status" shows them, "mycel update --to" changes them.',
+    });
   });
 });
 

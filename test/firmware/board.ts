@@ -113,7 +113,7 @@ export async function createBoard(): Promise<Board> {
   const run = (argv: readonly string[], options: RunOptions = {}): Promise<Finished> => {
     const script = `${assemble} exec chroot "$m" "$@"`;
     const readOnly = (options.readOnly ?? []).join(' ');
-    const apart = ['unshare', '--mount', '--pid', '--net', '--fork', '--kill-child'];
+    const apart = ['unshare', '--mount', '--pid', '--net', '--uts', '--fork', '--kill-child'];
     return runCommand([...apart, 'sh', '-c', script, 'sh', home, readOnly, ...argv], {
       env: { ...plain, ...options.env },
       ...(options.ms === undefined ? {} : { ms: options.ms }),
