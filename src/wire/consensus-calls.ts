@@ -161,6 +161,28 @@ export function decodeSeat(bytes: Uint8Array): { group: string; seat: number } |
   return parsed.success ? { group: parsed.data[0], seat: parsed.data[1] } : undefined;
 }
 
+/** A seat of a group at an index of its log. */
+export interface Place {
+  readonly group: string;
+  readonly seat: number;
+  readonly index: number;
+}
+
+const placeShape = z.tuple([group, count, count]);
+
+/** Encodes a place. */
+export function encodePlace(place: Place): Uint8Array {
+  return encodeCbor([place.group, place.seat, place.index]);
+}
+
+/** Decodes a place; undefined for anything else. */
+export function decodePlace(bytes: Uint8Array): Place | undefined {
+  const parsed = placeShape.safeParse(read(bytes));
+  if (!parsed.success) return undefined;
+  const [id, seat, index] = parsed.data;
+  return { group: id, seat, index };
+}
+
 /** Any value, as a request that has no codec of its own. */
 export function encodeAsk(value: Query | Awaited): Uint8Array {
   return encodeCbor(value);

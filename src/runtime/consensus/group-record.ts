@@ -48,6 +48,47 @@ export async function removeGroupRecord(store: Store): Promise<void> {
   await store.remove(recordName);
 }
 
+/** The record of how many voters the group of a mesh had when this node last knew. */
+const votersName = 'consensus-voters';
+
+const votersShape = z.tuple([z.literal(1), z.string().check(z.maxLength(64)), z.int()]);
+
+/** Whether a mesh's group goes on without this node: then it must not begin another one when it has lost its seat. */
+export interface VoterMemory {
+  /** The group has so many voters now. */
+  note(mesh: MeshId, voters: number): void;
+  /** It had more than one. */
+  goesOn(mesh: MeshId): Promise<boolean>;
+}
+
+/** Builds it. What cannot be written is not known at the next start: then as before. */
+export function createVoterMemory(store: Store): VoterMemory {
+  let noted = '';
+  return {
+    note(mesh, voters) {
+      const text = `${mesh} ${voters}`;
+      if (voters === 0 || text === noted) return;
+      noted = text;
+      store.write(votersName, encodeCbor([1, mesh, voters])).catch(() => {
+        noted = '';
+      });
+    },
+    async goesOn(mesh) {
+      const bytes = await store.read(votersName);
+      const parsed = votersShape.safeParse(bytes && decodeOr(bytes));
+      return parsed.success && parsed.data[1] === mesh && parsed.data[2] > 1;
+    },
+  };
+}
+
+function decodeOr(bytes: Uint8Array): unknown {
+  try {
+    return decodeCbor(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
 /** A name for a new group: 32 hex digits. */
 export function newGroupId(): string {
   return toHex(randomBytes(16));

@@ -29,6 +29,8 @@ export interface Group {
   begin(): Promise<boolean>;
   /** Takes a fresh seat. @throws {RangeError} when this node belongs to another group of the mesh */
   takeSeat(group: string, seat: Seat): Promise<void>;
+  /** The replica here is not to be relied on: its seat is given up. */
+  forgot(reason: string): Promise<void>;
   /** Fits the group's patience to what the disk takes. */
   retime(): void;
   onChange(listener: () => void): () => void;

@@ -10,6 +10,7 @@ import { decodeHint, encodeHint } from '../../wire/consensus-calls.ts';
 import type { GroupHint } from '../../wire/consensus-calls.ts';
 import type { PartWorld } from '../parts.ts';
 import {
+  createVoterMemory,
   newGroupId,
   readGroupRecord,
   removeGroupRecord,
@@ -46,6 +47,7 @@ export async function openGroup(world: PartWorld): Promise<Group> {
   const profile: ProfileName = options.profile ?? (options.dev === true ? 'loopback' : 'wired');
   const logs = adapters.replicaLogs(world.dataDir);
   const listeners = new Set<() => void>();
+  const memory = createVoterMemory(store);
   const touchListeners = new Set<(things: readonly string[]) => void>();
   const emptySeats = new Set<Seat>();
   let record: GroupRecord | undefined;
@@ -95,6 +97,7 @@ export async function openGroup(world: PartWorld): Promise<Group> {
     const voters = view.config.voters.map(nodeOf).filter((node) => node !== undefined);
     if (hint !== undefined && hint.group === record.group && hint.term > view.term) return;
     hint = { group: record.group, term: view.term, leader: nodeOf(view.leader), voters };
+    memory.note(record.mesh, voters.length);
     if (view.role !== 'leader' || !view.isSettled) return;
     const text = JSON.stringify(hint);
     if (text === toldText) return;
@@ -146,9 +149,7 @@ export async function openGroup(world: PartWorld): Promise<Group> {
           changed();
         },
         forgot() {
-          inTurn(() => forgot(at)).catch((error: unknown) =>
-            log.error({ error }, 'a seat could not be given up'),
-          );
+          void inTurn(() => forgot(at, 'The disk has lost what it had acknowledged.'));
         },
       });
     } catch (error) {
@@ -183,10 +184,10 @@ export async function openGroup(world: PartWorld): Promise<Group> {
     await leave(at).catch((error: unknown) => silent(at, reasonOf(error)));
   }
 
-  async function forgot(at: GroupRecord): Promise<void> {
-    if (record !== at) return;
-    await replica?.stop();
-    await giveUp(at, 'The disk has lost what this node had acknowledged to its group.');
+  async function forgot(at: GroupRecord | undefined, reason: string): Promise<void> {
+    if (at === undefined || record !== at) return;
+    await replica?.stop().catch(() => undefined);
+    await giveUp(at, reason);
     changed();
   }
 
@@ -203,7 +204,7 @@ export async function openGroup(world: PartWorld): Promise<Group> {
     const { mesh: meshId, founder } = world.home();
     // In the open mesh of developers nobody is the founder: the lowest id begins.
     const lowest = [mesh.self, ...mesh.peers()].sort()[0];
-    if ((founder ?? lowest) !== mesh.self) return false;
+    if ((founder ?? lowest) !== mesh.self || (await memory.goesOn(meshId))) return false;
     const first: GroupRecord = { mesh: meshId, group: newGroupId(), seat: 1 };
     if (!(await layFirstReplica(logs, first, mesh.self))) return false;
     // The record comes last: a group without it was never begun.
@@ -364,6 +365,7 @@ export async function openGroup(world: PartWorld): Promise<Group> {
       return beginning;
     },
     takeSeat: (group, seat) => inTurn(() => takeSeat(group, seat)),
+    forgot: (reason) => inTurn(() => forgot(record, reason)),
     retime() {
       metrics.gauge('consensus.leader_phi', replica?.leaderPhi() ?? 0);
       const next = timingFor(profile, { syncMs: syncMs(), lateMs: replica?.lateMs() ?? 0 });

@@ -49,18 +49,21 @@ export function createConsensus(world: PartWorld): Consensus {
       { createSessions },
       { serveGroup },
       { keepGroup },
+      { watchStates },
     ] = await Promise.all([
       import('./group.ts'),
       import('./client.ts'),
       import('./session.ts'),
       import('./service.ts'),
       import('./keeper.ts'),
+      import('./state-watch.ts'),
     ]);
     const group = await openGroup(world);
     const service = serveGroup(group);
     const client = createGroupClient(group, service, random);
     const sessions = createSessions(world, async () => client);
     const keeper = keepGroup(group);
+    const states = watchStates(group);
     loaded = {
       group,
       client,
@@ -69,6 +72,7 @@ export function createConsensus(world: PartWorld): Consensus {
       async stop() {
         await sessions.stop();
         keeper.stop();
+        states.stop();
         await group.stop();
         service.stop();
       },

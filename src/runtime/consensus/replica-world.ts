@@ -66,6 +66,11 @@ export interface Replica {
   submit(client: string, number: number, command: Command): Promise<Outcome>;
   /** Resolves when the machine here is as new as now. @throws {RefusedError} */
   read(): Promise<void>;
+  /**
+   * Looks at the machine when it has applied exactly the log up to an index. Resolves with undefined when it is past that,
+   * stops before, or too many wait.
+   */
+  at<Result>(index: number, look: (machine: Machine) => Result): Promise<Result | undefined>;
   /** @throws {RefusedError} */
   change(change: MembershipChange): Promise<void>;
   transfer(to: Seat): void;

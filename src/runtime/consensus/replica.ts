@@ -22,6 +22,9 @@ const pendingMax = 8192;
 /** Bytes of entries in one message: one parcel of the mesh, less what its letter needs. */
 const messageBytesMax: number = 30 * 1024;
 
+/** Indices at which somebody waits to look at the machine; the oldest look is given up. */
+const looksMax = 16;
+
 /** Seats whose node is known from their letters. */
 const writersMax = 32;
 
@@ -59,6 +62,9 @@ export function startReplica(world: ReplicaWorld): Replica {
   const placedChanges = new Map<number, { term: number; waiter: Waiter<void> }>();
   const reads = new Map<number, Waiter<void>>();
   let ready: { index: number; waiter: Waiter<void> }[] = [];
+  const looks = new BoundedMap<number, (isThere: boolean) => void>(looksMax, (_, look) =>
+    look(false),
+  );
 
   const driver = drive<RaftInput, RaftEffect>(core, {
     clock,
@@ -93,6 +99,7 @@ export function startReplica(world: ReplicaWorld): Replica {
           waiter.reject(new RefusedError('unknown'));
         }
         world.touched([]);
+        letLook();
         return answerReads();
       case 'takeSnapshot':
         driver.feed({
@@ -170,6 +177,7 @@ export function startReplica(world: ReplicaWorld): Replica {
     // Other members, or the first decision of a term: from then on a leader may say that it leads.
     let isTurn = false;
     for (const entry of decided) {
+      letLook();
       appliedIndex = entry.index;
       if (entry.type !== 'command') isTurn = true;
       const outcome = applyOne(entry, touched);
@@ -184,9 +192,19 @@ export function startReplica(world: ReplicaWorld): Replica {
       if (change?.term === entry.term) change.waiter.resolve();
       else change?.waiter.reject(new RefusedError('lost'));
     }
+    letLook();
     if (touched.length > 0) world.touched(touched);
     if (isTurn) world.changed();
     answerReads();
+  }
+
+  /** Lets those look who wait for this very index, and tells those who have missed theirs. */
+  function letLook(): void {
+    for (const [index, look] of looks) {
+      if (index > appliedIndex && !isStopped) continue;
+      looks.delete(index);
+      look(index === appliedIndex && !isStopped);
+    }
   }
 
   function applyOne(entry: Entry, touched: string[]): Outcome | undefined {
@@ -278,6 +296,7 @@ export function startReplica(world: ReplicaWorld): Replica {
     for (const one of [asked, reads, changes, placed, placedChanges]) one.clear();
     ready = [];
     batch = [];
+    letLook();
   }
 
   function ask<Result>(
@@ -319,6 +338,12 @@ export function startReplica(world: ReplicaWorld): Replica {
         flushSoon();
       });
     },
+    at: (index, look) =>
+      new Promise((resolve) => {
+        looks.get(index)?.(false);
+        looks.set(index, (isThere) => resolve(isThere ? look(machine) : undefined));
+        letLook();
+      }),
     read: () => ask(reads, (ref) => feed({ type: 'readAsked', ref })),
     change: (change) => ask(changes, (ref) => driver.feed({ type: 'changeAsked', ref, change })),
     transfer: (to) => driver.feed({ type: 'transferAsked', to }),
