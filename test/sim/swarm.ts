@@ -108,6 +108,8 @@ export function seedsFor(count: number, kept: readonly number[]): number[] {
 
 /** How long a test of a swarm may take, in ms: longer when `SEED_COUNT` asks for more than two minutes of seeds. */
 export function swarmPatienceMs(): number {
+  // `npm run sim` has all the time there is.
+  if (numberFrom('SEED_MOST') !== undefined) return 3_600_000;
   return Math.max(120_000, 5_000 * (numberFrom('SEED_COUNT') ?? 0));
 }
 
