@@ -39,6 +39,7 @@ function readBody(request: IncomingMessage): Promise<string> {
   return new Promise((resolve, reject) => {
     const pieces: Buffer[] = [];
     let length = 0;
+    let isWhole = false;
     const take = (piece: Buffer): void => {
       length += piece.length;
       if (length <= requestBytesMax) return void pieces.push(piece);
@@ -53,9 +54,15 @@ function readBody(request: IncomingMessage): Promise<string> {
       );
     };
     request.on('data', take);
-    request.once('end', () => resolve(textOf(pieces)));
-    const left = (): void =>
+    request.once('end', () => {
+      isWhole = true;
+      resolve(textOf(pieces));
+    });
+    // Every request closes; a failure that nobody hears of costs as much as all the rest of this.
+    const left = (): void => {
+      if (isWhole) return;
       reject(new LlmFailure('cancelled', 'The client went away before its request was whole.'));
+    };
     request.once('error', left);
     request.once('close', left);
   });
@@ -111,8 +118,8 @@ export function sendFailure(
 export interface StreamOut {
   /** Whether the head is on its way: from here on errors are told in the stream. */
   readonly hasBegun: boolean;
-  /** Writes a piece; the first one sends the head. Waits when the client does not keep up. */
-  write(text: string): Promise<void>;
+  /** Writes a piece; the first one sends the head. Gives what to wait for when the client does not keep up. */
+  write(text: string): Promise<unknown> | undefined;
   end(text?: string): void;
   /** Stops the signs of life. */
   stop(): void;
@@ -145,12 +152,11 @@ export function createStreamOut(
     get hasBegun() {
       return response.headersSent;
     },
-    async write(text) {
+    write(text) {
       begin();
       timer?.refresh();
-      if (!response.write(text) && !response.destroyed) {
-        await Promise.race([once(response, 'drain'), once(response, 'close')]);
-      }
+      if (response.write(text) || response.destroyed) return undefined;
+      return Promise.race([once(response, 'drain'), once(response, 'close')]);
     },
     end(text) {
       clearInterval(timer);

@@ -89,7 +89,8 @@ async function stream(
       const text = encoder.encode(batch);
       if (text === '') continue;
       answer.told();
-      await out.write(text);
+      const slow = out.write(text);
+      if (slow !== undefined) await slow;
     }
     out.end(encoder.end());
   } catch (error) {

@@ -107,10 +107,15 @@ export async function openHttpServer(options: HttpOptions): Promise<HttpServer> 
   };
 }
 
+function cleaned(path: string): string {
+  return path.replace(/\/+$/, '').replace(/^\/v1(?=\/)/, '') || '/';
+}
+
 /** Paths are taken with and without `/v1`. */
 function find(request: IncomingMessage): Route {
   const [path = '/'] = (request.url ?? '/').split('?', 1);
-  const short = path.replace(/\/+$/, '').replace(/^\/v1(?=\/)/, '') || '/';
+  const plain = path.startsWith('/v1/') ? path.slice(3) : path;
+  const short = routes.has(plain) ? plain : cleaned(path);
   const byMethod =
     routes.get(short) ?? (short.startsWith('/models/') ? routes.get('/models/:id') : undefined);
   if (byMethod === undefined) {

@@ -181,7 +181,6 @@ export function createAccounts(config: GatewayConfig): Accounts {
     forecast: Forecast,
     accounts: readonly string[],
   ): Promise<boolean> {
-    if (borrow === undefined) return false;
     const stated = ask.kind === 'embeddings' ? 0 : statedOutput(ask.body);
     const likely = usageOf(forecast.inputTokens, stated ?? forecast.outputTokens);
     const wanted = amountsOf(likely, forecast.price);
@@ -224,7 +223,7 @@ export function createAccounts(config: GatewayConfig): Accounts {
       }
       const until = performance.now() + Math.min(settleWaitMs, ask.ttlMs);
       for (;;) {
-        const mayBeMore = await fetchMissing(ask, forecast, accounts);
+        const mayBeMore = borrow !== undefined && (await fetchMissing(ask, forecast, accounts));
         signal.throwIfAborted();
         const held = tryHold(ask, forecast, accounts);
         if (held !== 'wait' && !isLine(held)) return held;

@@ -154,8 +154,10 @@ export function createDesk(config: TargetConfig, target: Target, waitingMax: num
               : new LlmFailure('cancelled', 'The request was cancelled.'),
           );
         };
+        let isWaiting = true;
         entering.set(id, {
           serve(waitedMs) {
+            isWaiting = false;
             signal.removeEventListener('abort', onAbort);
             let isGone = false;
             resolve({
@@ -167,11 +169,11 @@ export function createDesk(config: TargetConfig, target: Target, waitingMax: num
             });
           },
           refuse(failure) {
+            isWaiting = false;
             signal.removeEventListener('abort', onAbort);
             reject(failure);
           },
         });
-        signal.addEventListener('abort', onAbort, { once: true });
         const at = now();
         run(
           queue.step(at, {
@@ -182,6 +184,7 @@ export function createDesk(config: TargetConfig, target: Target, waitingMax: num
             expiresAt: at + patienceMs,
           }),
         );
+        if (isWaiting) signal.addEventListener('abort', onAbort, { once: true });
       });
     },
     takeRate(amount) {

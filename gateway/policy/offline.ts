@@ -33,12 +33,14 @@ export interface OfflineFrame {
 
 /** The answer, or what the steps make of its failure. */
 export function withOffline(first: Answer, frame: OfflineFrame): Answer {
-  const controller = new AbortController();
+  /** Ends the waiting of a queue; there is none before there is a queue. */
+  let controller: AbortController | undefined;
   const startedAt = performance.now();
   let current = first;
   let way: OfflineWay | undefined;
   let isTold = false;
   let gone: number | undefined;
+  let isOver = false;
 
   function goOn(next: Answer): Answer {
     current = next;
@@ -47,19 +49,36 @@ export function withOffline(first: Answer, frame: OfflineFrame): Answer {
     return next;
   }
 
-  async function* batches(): AsyncGenerator<Batch> {
+  /** The first answer as it is, as long as it does not fail: nearly every one goes this way, word for word. */
+  function batches(): AsyncIterableIterator<Batch> {
+    let source: AsyncIterator<Batch> = first.batches[Symbol.asyncIterator]();
     let hasBegun = false;
-    let failure: LlmFailure;
-    try {
-      for await (const batch of first.batches) {
-        hasBegun = true;
-        yield batch;
-      }
-      return;
-    } catch (error) {
-      failure = toLlmFailure(error);
-      if (isTold || gone !== undefined || !isOutage(failure)) throw error;
-    }
+    let isElse = false;
+    const take = (step: IteratorResult<Batch>): IteratorResult<Batch> => {
+      hasBegun = true;
+      isOver = step.done === true;
+      return step;
+    };
+    const fail = (error: unknown): Promise<IteratorResult<Batch>> => {
+      const failure = toLlmFailure(error);
+      isOver = isTold || gone !== undefined || !isOutage(failure);
+      if (isOver) throw error;
+      isElse = true;
+      source = otherwise(failure, hasBegun);
+      return source.next();
+    };
+    return {
+      next: () => (isElse ? source.next() : source.next().then(take, fail)),
+      return: async () => (await source.return?.()) ?? { done: true, value: undefined },
+      [Symbol.asyncIterator]() {
+        return this;
+      },
+    };
+  }
+
+  /** What the steps give instead. */
+  async function* otherwise(failure: LlmFailure, isBegun: boolean): AsyncGenerator<Batch> {
+    let hasBegun = isBegun;
     const tried: string[] = [];
     for (const step of frame.steps) {
       if (step === 'fail') break;
@@ -116,10 +135,11 @@ export function withOffline(first: Answer, frame: OfflineFrame): Answer {
   async function* queued(failure: LlmFailure): AsyncGenerator<Batch> {
     const { ask, queue, candidates, waiting } = frame;
     const place = queue.enter(candidates, startedAt + ask.ttlMs, failure);
+    const { signal } = (controller ??= new AbortController());
     try {
       for (;;) {
         waiting?.put(ask, leftMs());
-        await place.turn(controller.signal);
+        await place.turn(signal);
         waiting?.asked(ask);
         try {
           for await (const batch of goOn(frame.begin({ ...ask, ttlMs: leftMs() }, candidates))
@@ -161,8 +181,9 @@ export function withOffline(first: Answer, frame: OfflineFrame): Answer {
     leave(graceMs) {
       gone = graceMs;
       current.leave(graceMs);
+      if (isOver) return;
       const stop = (): void =>
-        controller.abort(new LlmFailure('cancelled', 'The client went away.'));
+        controller?.abort(new LlmFailure('cancelled', 'The client went away.'));
       if (graceMs === 0) stop();
       else setTimeout(stop, graceMs).unref();
     },

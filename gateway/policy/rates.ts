@@ -34,6 +34,7 @@ export function createRates({ groups }: Pick<GatewayConfig, 'groups'>): Rates {
   const byPrincipal = new Map<string, Gate>();
 
   function gatesOf({ name, group, rate }: PrincipalConfig): readonly Gate[] {
+    if (isFree(rate) && group === undefined) return [];
     const own = byPrincipal.get(name) ?? gateOf(`'${name}'`, rate);
     if (own !== undefined) byPrincipal.set(name, own);
     return [own, group === undefined ? undefined : byGroup.get(group)].filter(
@@ -43,9 +44,11 @@ export function createRates({ groups }: Pick<GatewayConfig, 'groups'>): Rates {
 
   return {
     take(principal, tokens) {
+      const gates = gatesOf(principal);
+      if (gates.length === 0) return;
       const now = performance.now();
       const taken: (() => void)[] = [];
-      for (const gate of gatesOf(principal)) {
+      for (const gate of gates) {
         for (const [bucket, amount, unit] of [
           [gate.requests, 1, 'requests'],
           [gate.tokens, tokens, 'tokens'],
@@ -71,9 +74,13 @@ export function createRates({ groups }: Pick<GatewayConfig, 'groups'>): Rates {
   };
 }
 
+function isFree({ requestsPerMinute, tokensPerMinute }: RateConfig): boolean {
+  return requestsPerMinute === undefined && tokensPerMinute === undefined;
+}
+
 function gateOf(whose: string, rate: RateConfig): Gate | undefined {
+  if (isFree(rate)) return undefined;
   const { requestsPerMinute, tokensPerMinute } = rate;
-  if (requestsPerMinute === undefined && tokensPerMinute === undefined) return undefined;
   return { whose, requests: bucketOf(requestsPerMinute), tokens: bucketOf(tokensPerMinute) };
 }
 

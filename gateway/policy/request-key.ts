@@ -1,6 +1,6 @@
 /** When two requests are the same: the whole request counts, except what cannot change the answer. */
 
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 import type { JsonObject } from '../events.ts';
 
@@ -23,7 +23,7 @@ export function requestKey(scope: string, kind: string, body: JsonObject): strin
     if (!irrelevant.has(key)) relevant[key] = body[key];
   }
   const text = JSON.stringify([scope, kind, sorted(relevant)]);
-  return createHash('sha256').update(text).digest('base64');
+  return hash('sha256', text, 'base64');
 }
 
 function sorted(value: unknown): unknown {

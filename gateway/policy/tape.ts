@@ -42,9 +42,14 @@ export class Tape {
     this.#wake();
   }
 
+  /** Whether the writer is too far ahead of every reader. */
+  get isFull(): boolean {
+    return this.#lead() > tapeLeadMax && !this.#isEnded && !this.#isReleased;
+  }
+
   /** Waits until some reader is near the end; without readers there is nobody to wait for. */
   async room(): Promise<void> {
-    while (this.#lead() > tapeLeadMax && !this.#isEnded && !this.#isReleased) {
+    while (this.isFull) {
       await new Promise<void>((resolve) => {
         this.#wakeWriter = resolve;
       });
@@ -70,26 +75,33 @@ export class Tape {
       stop?.();
     };
     const done = { done: true, value: undefined } as const;
-    return {
-      next: async () => {
-        while (!isOff) {
-          const batch = this.batches[reader.at];
-          if (batch !== undefined) {
-            reader.at += 1;
-            this.#wakeWriter?.();
-            return { done: false, value: batch };
-          }
-          if (this.#isEnded) {
-            off();
-            if (this.#failure !== undefined) throw this.#failure;
-            return done;
-          }
-          await new Promise<void>((resolve) => {
-            stop = resolve;
-            this.#wakeReaders.push(resolve);
-          });
+    const take = (): Batch | undefined => {
+      const batch = isOff ? undefined : this.batches[reader.at];
+      if (batch === undefined) return undefined;
+      reader.at += 1;
+      this.#wakeWriter?.();
+      return batch;
+    };
+    const wait = async (): Promise<IteratorResult<Batch, undefined>> => {
+      while (!isOff) {
+        const batch = take();
+        if (batch !== undefined) return { done: false, value: batch };
+        if (this.#isEnded) {
+          off();
+          if (this.#failure !== undefined) throw this.#failure;
+          return done;
         }
-        return done;
+        await new Promise<void>((resolve) => {
+          stop = resolve;
+          this.#wakeReaders.push(resolve);
+        });
+      }
+      return done;
+    };
+    return {
+      next: () => {
+        const batch = take();
+        return batch === undefined ? wait() : Promise.resolve({ done: false, value: batch });
       },
       return: () => {
         off();

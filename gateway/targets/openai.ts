@@ -25,11 +25,13 @@ export function createOpenAiTarget(config: TargetConfig): Target {
   const base = config.kind === 'ollama' ? `${config.url}/v1` : (config.url ?? '');
   const transport = createTransport(base);
   const { name, key } = config;
-  const headers: Record<string, string> = {
-    'content-type': 'application/json',
-    'user-agent': 'mycel-gateway',
-    ...(key === undefined ? {} : { authorization: `Bearer ${key.reveal()}` }),
-  };
+  const headers = [
+    'content-type',
+    'application/json',
+    'user-agent',
+    'mycel-gateway',
+    ...(key === undefined ? [] : ['authorization', `Bearer ${key.reveal()}`]),
+  ];
   const scrub = (text: string): string => key?.scrub(text) ?? text;
 
   async function open(request: TargetRequest, path: string): Promise<IncomingMessage> {
@@ -121,17 +123,25 @@ export function createOpenAiTarget(config: TargetConfig): Target {
     ];
   }
 
+  /** Says whose failure it is, and never the key. */
+  function rethrow(error: unknown): never {
+    if (!(error instanceof LlmFailure)) throw error;
+    const isOurs = error.message.includes(`'${name}'`);
+    const message = scrub(isOurs ? error.message : `Target '${name}': ${error.message}`);
+    throw message === error.message ? error : renamed(error, message);
+  }
+
   return {
     name,
-    async *ask(request) {
-      try {
-        yield* request.kind === 'chat' ? chat(request) : embed(request);
-      } catch (error) {
-        if (!(error instanceof LlmFailure)) throw error;
-        const isOurs = error.message.includes(`'${name}'`);
-        const message = scrub(isOurs ? error.message : `Target '${name}': ${error.message}`);
-        throw message === error.message ? error : renamed(error, message);
-      }
+    ask(request) {
+      const batches = request.kind === 'chat' ? chat(request) : embed(request);
+      // A generator around a generator would cost each word three turns.
+      return {
+        [Symbol.asyncIterator]: () => ({
+          next: () => batches.next().catch(rethrow),
+          return: () => batches.return(undefined).catch(rethrow),
+        }),
+      };
     },
     async listModels(signal) {
       const incoming = await transport.send({

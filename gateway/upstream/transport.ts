@@ -20,7 +20,8 @@ export interface UpstreamRequest {
   readonly method: 'GET' | 'POST';
   /** Appended to the base address, with its slash. */
   readonly path: string;
-  readonly headers: Readonly<Record<string, string>>;
+  /** Names and values in turn; `host` and the length of the body are added. */
+  readonly headers: readonly string[];
   readonly body: string | undefined;
   /** Until the head of the answer is there, in ms. */
   readonly headMs: number;
@@ -39,7 +40,7 @@ export interface Transport {
 
 /** Opens nothing yet. */
 export function createTransport(base: string): Transport {
-  const { protocol, hostname, port, pathname } = new URL(base);
+  const { protocol, host, hostname, port, pathname } = new URL(base);
   const isTls = protocol === 'https:';
   const agentOptions = {
     keepAlive: true,
@@ -63,10 +64,13 @@ export function createTransport(base: string): Transport {
         ...where,
         method: request.method,
         path: prefix + request.path,
-        headers: {
+        // As a list they are written as they are, without being looked up one by one.
+        headers: [
+          'host',
+          host,
           ...request.headers,
-          ...(body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) }),
-        },
+          ...(body === undefined ? [] : ['content-length', String(Buffer.byteLength(body))]),
+        ],
       });
       const timer = setTimeout(
         () =>
@@ -77,24 +81,25 @@ export function createTransport(base: string): Transport {
           ),
         request.headMs,
       );
-      const onAbort = (): void => void outgoing.destroy(aborted(signal));
-      signal.addEventListener('abort', onAbort, { once: true });
-      const settle = (): void => {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', onAbort);
+      let answer: IncomingMessage | undefined;
+      const onAbort = (): void => {
+        if (answer === undefined) outgoing.destroy(aborted(signal));
+        else leave(answer, aborted(signal));
       };
+      signal.addEventListener('abort', onAbort, { once: true });
+      const letGo = (): void => signal.removeEventListener('abort', onAbort);
       outgoing.once('response', (incoming) => {
-        settle();
+        clearTimeout(timer);
         // From here on the reader decides how long it waits; an abort still ends the connection.
-        const cut = (): void => leave(incoming, aborted(signal));
-        signal.addEventListener('abort', cut, { once: true });
-        incoming.once('close', () => signal.removeEventListener('abort', cut));
+        answer = incoming;
+        incoming.once('close', letGo);
         // A connection that breaks while nobody reads must not end the process.
         incoming.on('error', () => undefined);
         resolve(incoming);
       });
       outgoing.once('error', (error: NodeJS.ErrnoException) => {
-        settle();
+        clearTimeout(timer);
+        letGo();
         if (error instanceof LlmFailure) return reject(error);
         reject(Object.assign(unreachable(error), { wasReused: outgoing.reusedSocket }));
       });
@@ -194,8 +199,11 @@ export function readAll(
   return new Promise((resolve, reject) => {
     const pieces: Buffer[] = [];
     let length = 0;
+    let isWhole = false;
     const timer = setTimeout(() => incoming.destroy(stalled(waitMs)), waitMs);
     const fail = (error?: unknown): void => {
+      // After the end it says nothing new.
+      if (isWhole) return;
       clearTimeout(timer);
       reject(brokenBy(error, signal));
     };
@@ -209,9 +217,9 @@ export function readAll(
         );
     });
     incoming.once('error', fail);
-    // After the end it says nothing new.
     incoming.once('close', fail);
     incoming.once('end', () => {
+      isWhole = true;
       clearTimeout(timer);
       const [only] = pieces;
       const whole = pieces.length === 1 && only !== undefined ? only : Buffer.concat(pieces);
