@@ -64,12 +64,6 @@ export function decodeLlmAsk(bytes: Uint8Array): WireAsk {
   return { ...rest, body: parseObject(body), cacheMs, agent, from, isRepeat, onBehalfOf };
 }
 
-const frameSchema = z.object({
-  run: text,
-  next: z.int().check(z.nonnegative()),
-  events: z.array(z.looseObject({ type: text })),
-});
-
 /** A frame of an answer: what came since the last one, and where that leads. */
 export interface WireFrame<Event> {
   readonly run: string;
@@ -84,10 +78,25 @@ export function encodeLlmFrame(frame: WireFrame<object>): Uint8Array {
 
 /** The events are as trustworthy as the gateway that sent them. @throws {MycelError} MYCEL_BAD_BYTES */
 export function decodeLlmFrame<Event>(bytes: Uint8Array): WireFrame<Event> {
-  const read = frameSchema.safeParse(decodeCbor(bytes, { bytesMax: llmBytesMax, depthMax: 32 }));
-  if (!read.success)
-    throw new MycelError('MYCEL_BAD_BYTES', { reason: 'It is no answer of a language model.' });
-  return read.data as unknown as WireFrame<Event>;
+  const frame = decodeCbor(bytes, { bytesMax: llmBytesMax, depthMax: 32 });
+  if (isFrame(frame)) return frame as WireFrame<Event>;
+  throw new MycelError('MYCEL_BAD_BYTES', { reason: 'It is no answer of a language model.' });
+}
+
+/** By hand: a schema costs a small device more than all else about a frame. */
+function isFrame(value: unknown): value is WireFrame<{ readonly type: string }> {
+  if (!isObject(value) || !isText(value['run'])) return false;
+  const { next, events } = value;
+  if (!Number.isSafeInteger(next) || (next as number) < 0 || !Array.isArray(events)) return false;
+  return events.every((event) => isObject(event) && isText(event['type']));
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isText(value: unknown): boolean {
+  return typeof value === 'string' && value.length <= 256;
 }
 
 /** Plain data in both directions: adverts, usage, claims. */

@@ -16,8 +16,17 @@ import {
 } from '../../wire/llm-codec.ts';
 import { advertMethod, askMethod, claimMethod, lendMethod, usageMethod } from './methods.ts';
 
-/** Longest wait for more before a frame goes, in ms. */
+/** Time between the first frame and the second, in ms; between later ones it grows. */
 export const frameMs = 40;
+
+/** How much it grows with each frame. */
+const frameGrowth = 1.5;
+
+/** The most it becomes, in ms, by the class of the request: interactive, normal, batch. */
+export const frameMsMax: readonly [number, number, number] = [100, 250, 1_000];
+
+/** Frames of several answers to one member go at the same instants, in ms: it wakes once for all of them. */
+const frameGridMs = 20;
 
 /** Characters of text from which on a frame goes at once. */
 export const frameLengthMin = 1024;
@@ -25,9 +34,10 @@ export const frameLengthMin = 1024;
 /** Serves a provider; returns the function that stops it. */
 export function serveLlm(calls: Calls, provider: LlmProvider): () => void {
   const stops = [
-    calls.serveStream(askMethod, (bytes, { from, deadlineMs, signal }) =>
-      answering(provider.ask(decodeLlmAsk(bytes), from, deadlineMs, signal)),
-    ),
+    calls.serveStream(askMethod, (bytes, { from, deadlineMs, signal }) => {
+      const ask = decodeLlmAsk(bytes);
+      return answering(provider.ask(ask, from, deadlineMs, signal), frameMsMax[ask.class]);
+    }),
     calls.serve(advertMethod, async () => encodeLlmFacts(provider.advert())),
     calls.serve(usageMethod, async () => encodeLlmFacts(provider.usage())),
     calls.serve(claimMethod, async (bytes, { from }) => {
@@ -47,28 +57,43 @@ export function serveLlm(calls: Calls, provider: LlmProvider): () => void {
   };
 }
 
-async function* answering(reading: Promise<LlmReading>): AsyncGenerator<Uint8Array> {
-  yield* frames(await reading);
+async function* answering(
+  reading: Promise<LlmReading>,
+  gapMsMax: number,
+): AsyncGenerator<Uint8Array> {
+  yield* frames(await reading, gapMsMax);
 }
 
 /**
  * Packs the pieces of an answer into frames: the first at once, later ones when there is enough or it is time. A radio
- * and a small processor pay by the frame, not by the byte.
+ * and a small processor pay by the frame, not by the byte, so the time between two grows up to `gapMsMax`: whoever reads
+ * along sees a short answer word by word, and a long one in lines.
  */
-export async function* frames({ run, batches }: LlmReading): AsyncGenerator<Uint8Array> {
+export async function* frames(
+  { run, batches }: LlmReading,
+  gapMsMax: number,
+): AsyncGenerator<Uint8Array> {
   const source = batches[Symbol.asyncIterator]();
   const pieces: Pieces = { source, pending: source.next() };
   let isFirst = true;
+  let gapMs = frameMs;
+  let sentAt = 0;
   try {
     for (;;) {
       const first = await pieces.pending;
       if (first.done === true) return;
       const frame = { events: [...first.value.events], next: first.value.next };
       pieces.pending = source.next();
-      if (!isFirst) await gather(pieces, frame);
+      if (isFirst) await begin(pieces, frame);
+      else {
+        const dueAt = Math.ceil((sentAt + gapMs) / frameGridMs) * frameGridMs;
+        await gather(pieces, frame, dueAt - performance.now());
+        gapMs = Math.min(gapMsMax, gapMs * frameGrowth);
+      }
       // Somebody waits on it only at the next turn.
       pieces.pending.catch(() => undefined);
       isFirst = isFirst && !frame.events.some(({ type }) => type === 'text' || type === 'tool');
+      sentAt = performance.now();
       yield encodeLlmFrame({ run, next: frame.next, events: joined(frame.events) });
     }
   } finally {
@@ -83,15 +108,33 @@ interface Pieces {
   pending: Promise<IteratorResult<Piece>>;
 }
 
+/** Waits for the first word: who answers is no news by itself. */
+async function begin(pieces: Pieces, frame: { events: LlmEvent[]; next: number }): Promise<void> {
+  while (frame.events.every(({ type }) => type === 'start')) {
+    const more = await pieces.pending.catch(() => undefined);
+    if (more === undefined || more.done === true) break;
+    add(pieces, frame, more.value);
+  }
+}
+
+function add(pieces: Pieces, frame: { events: LlmEvent[]; next: number }, piece: Piece): void {
+  frame.events.push(...piece.events);
+  frame.next = piece.next;
+  pieces.pending = pieces.source.next();
+}
+
 /** Adds what comes until there is enough or it is time. A failure is kept for the next turn: what came before goes out first. */
-async function gather(pieces: Pieces, frame: { events: LlmEvent[]; next: number }): Promise<void> {
-  const alarm = alarmIn(frameMs);
+async function gather(
+  pieces: Pieces,
+  frame: { events: LlmEvent[]; next: number },
+  waitMs: number,
+): Promise<void> {
+  // What is there already joins it, however late it is.
+  const alarm = alarmIn(Math.max(1, waitMs));
   while (lengthOf(frame.events) < frameLengthMin && frame.events.at(-1)?.type !== 'finish') {
     const more = await Promise.race([pieces.pending.catch(() => undefined), alarm.due]);
     if (more === undefined || more.done === true) break;
-    frame.events.push(...more.value.events);
-    frame.next = more.value.next;
-    pieces.pending = pieces.source.next();
+    add(pieces, frame, more.value);
   }
   alarm.cancel();
 }
