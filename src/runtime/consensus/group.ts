@@ -91,7 +91,8 @@ export async function openGroup(world: PartWorld): Promise<Group> {
   /** What the own replica knows counts more than what was heard. */
   function followReplica(): void {
     const view = replica?.view();
-    if (view === undefined || record === undefined) return;
+    // On its way from one mesh to another: what its group holds is not of this one.
+    if (view === undefined || record === undefined || record.mesh !== world.home().mesh) return;
     const nodeOf = (seat: Seat | undefined): NodeId | undefined =>
       view.config.members.find((one) => one.seat === seat)?.node;
     const voters = view.config.voters.map(nodeOf).filter((node) => node !== undefined);
@@ -109,6 +110,7 @@ export async function openGroup(world: PartWorld): Promise<Group> {
   /** Tells a node who leads, once for each time that changes: it may not have listened before. */
   function tell(peer: NodeId): void {
     if (hint === undefined || !isLeader() || told.has(peer) || peer === mesh.self) return;
+    if (record?.mesh !== world.home().mesh) return;
     if (mesh.send(peer, hintProtocol, encodeHint(hint))) told.add(peer);
   }
 

@@ -61,6 +61,8 @@ describe('a node that decided alone before it belonged to a mesh', () => {
   test('leaves that behind when it joins one, and takes a seat there; the founder keeps what it decided', async () => {
     const ann = await startNode('ann');
     const ben = await startNode('ben');
+    const alerts: string[] = [];
+    ann.on('alert', ({ code }) => alerts.push(code));
     await ann.kv.put('who', 'ann');
     await ben.kv.put('who', 'ben');
     await ben.join((await ann.invite()).invite);
@@ -81,6 +83,8 @@ describe('a node that decided alone before it belonged to a mesh', () => {
       );
     }
     expect((await cat.kv.get('who'))?.value).toBe('ann');
+    // What the others led before is no second group of this mesh.
+    expect(alerts).toEqual([]);
   }, 60_000);
 });
 
