@@ -154,8 +154,12 @@ export function createGroupClient(group: Group, service: Service, random: Random
 
   function pause(ms: Millis): Promise<void> {
     return new Promise((resolve) => {
-      const stop = group.onChange(done);
-      const cancel = clock.alarm(clock.now() + Math.max(1, ms), done);
+      // Not in the same turn of the loop: those who wait could keep each other going, and the loop from all else.
+      const stop = group.onChange(() => {
+        cancel();
+        cancel = clock.alarm(clock.now() + 1, done);
+      });
+      let cancel = clock.alarm(clock.now() + Math.max(1, ms), done);
       function done(): void {
         stop();
         cancel();

@@ -247,6 +247,8 @@ export async function openGroup(world: PartWorld): Promise<Group> {
     }
     if (hint !== undefined && hint.group === heard.group && heard.term < hint.term) return;
     if (hint !== undefined && hint.group !== heard.group && hint.leader !== undefined) return;
+    // What is known already wakes nobody.
+    if (JSON.stringify(hint) === JSON.stringify(heard)) return;
     hint = heard;
     changed();
   }

@@ -41,6 +41,13 @@ describe('a node alone', () => {
     expect(await node.leader('cook')).toMatchObject({ leader: undefined });
   });
 
+  test('begins its group once, however many ask at once, and none of them keeps it from being led', async () => {
+    const node = await startNode('asked');
+    const asked = [1, 2, 3].map((value) => node.kv.put(`key/${value}`, value));
+    await Promise.all([...asked, node.leader(), node.lock('door').then((held) => held.release())]);
+    expect(await node.kv.keys('key/')).toEqual(['key/1', 'key/2', 'key/3']);
+  });
+
   test('bad input is refused before anything is decided', async () => {
     const node = await startNode('strict');
     const bad = { code: 'MYCEL_BAD_OPTION' };
