@@ -22,7 +22,7 @@ const { version } = JSON.parse(await readFile(`${root}/package.json`, 'utf8'));
 
 const { outputFiles } = await build({
   absWorkingDir: root,
-  entryPoints: [{ in: 'device/main.ts', out: basename(outfile, '.mjs') }],
+  entryPoints: [{ in: 'device/entry.ts', out: basename(outfile, '.mjs') }],
   outdir,
   outExtension: { '.js': '.mjs' },
   bundle: true,

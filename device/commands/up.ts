@@ -6,6 +6,7 @@ import type { Context } from '../context.ts';
 import { readConfigFile } from '../config-file.ts';
 import { assertNoLiveNode } from '../control-server.ts';
 import { runDaemon, type Attendant, type DaemonReport } from '../daemon.ts';
+import { growWithWork } from '../engine.ts';
 import { Exit } from '../failure.ts';
 import { findInvite } from '../invite-source.ts';
 import { memberColours } from '../member-state.ts';
@@ -61,14 +62,21 @@ export async function runNode(
     complain: (text) => terminal.note(text),
   });
   let isRestartWanted = false;
+  let stopGrowing = (): void => {};
   await runDaemon({
     node,
     dataDir,
     inviteFile: invite?.file,
     ...(attend === undefined ? {} : { attend: () => attend(node) }),
     report(report, { id }) {
-      if (report.event === 'ready') manager?.ready();
-      if (report.event === 'stopping') manager?.stopping();
+      if (report.event === 'ready') {
+        stopGrowing = growWithWork();
+        manager?.ready();
+      }
+      if (report.event === 'stopping') {
+        stopGrowing();
+        manager?.stopping();
+      }
       if (json) terminal.line(JSON.stringify(report));
       else for (const line of describe(context, report, id)) terminal.line(line);
     },

@@ -44,8 +44,16 @@ interface Round {
   readonly commandMs: number;
 }
 
-/** Measures in turn, `rounds` times. */
+/** Measures in turn, `rounds` times; what a mesh of its own writes while it does nothing is counted meanwhile. */
 export async function footprint(options: FootprintOptions): Promise<readonly Row[]> {
+  const [figures, writes] = await Promise.all([
+    otherFigures(options),
+    options.writesMs === 0 ? [] : idleWrites(options),
+  ]);
+  return [writes, figures].flat();
+}
+
+async function otherFigures(options: FootprintOptions): Promise<readonly Row[]> {
   const rounds: Round[] = [];
   for (let at = 0; at < options.rounds; at += 1) rounds.push(await measureRound(options));
   const bareRss = median(rounds.map(({ bare }) => bare.rss));
@@ -54,9 +62,7 @@ export async function footprint(options: FootprintOptions): Promise<readonly Row
   const bare = { name: 'bare node', value: bareRss };
   const meshed = rounds.flatMap((round) => round.meshed);
   const traffic = await idleTraffic(options);
-  const writes = options.writesMs === 0 ? [] : [await idleWrites(options)];
   return [
-    ...writes,
     row('idle-rss', 0, median(meshed.map(({ rss }) => rss)), 'MB', bare),
     row('idle-rss-worst', 0, Math.max(...meshed.map(({ rss }) => rss)), 'MB', bare),
     row('idle-rss-alone', 0, median(rounds.map((one) => one.provisional.rss)), 'MB', bare),
