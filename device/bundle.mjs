@@ -38,7 +38,8 @@ const { outputFiles } = await build({
   conditions: ['@mycel/source'],
   define: {
     MYCEL_VERSION: JSON.stringify(version),
-    MYCEL_FIRMWARE: JSON.stringify(firmware),
+    // A text: of an object every part of the program would be given a copy to read.
+    MYCEL_FIRMWARE: JSON.stringify(JSON.stringify(firmware)),
   },
   // An optional native part of cbor-x; it is looked for inside a try.
   external: ['cbor-extract'],

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { Failure } from './failure.ts';
 import { createLineSplitter } from './line-splitter.ts';
 
-declare const MYCEL_FIRMWARE: Readonly<Record<string, string>> | undefined;
+declare const MYCEL_FIRMWARE: string | undefined;
 
 /** Longest line of a script that is read, in bytes. */
 const lineBytesMax: number = 64 * 1024;
@@ -43,7 +43,9 @@ export async function runScript(run: ScriptRun): Promise<void> {
 }
 
 function firmware(): Readonly<Record<string, string>> {
-  if (typeof MYCEL_FIRMWARE === 'object') return MYCEL_FIRMWARE;
+  if (typeof MYCEL_FIRMWARE === 'string') {
+    return JSON.parse(MYCEL_FIRMWARE) as Readonly<Record<string, string>>;
+  }
   throw new Failure(
     'MYCEL_SETUP',
     'This mycel runs from its sources and carries no scripts.',
