@@ -10,25 +10,25 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { runCommand, type Finished } from '../process.ts';
 import { createBoard, type Board } from './board.ts';
 import { formats } from './card-image.ts';
-import { flashCard, projectRoot, shipMycel, type Shipped } from './package.ts';
+import { packPackage } from '../update-package.ts';
+import { flashCard, projectRoot } from './package.ts';
 
 const key = `ssh-ed25519 ${'A'.repeat(68)} me@laptop`;
 const password = ' p"a\\ss w0rd ';
 const ssid = 'Müllers "Garten"';
 
-let shipped: Shipped;
+/** What the program does is not looked at here. */
+let tarball: string;
 let home: string;
 let board: Board;
 beforeAll(async () => {
-  shipped = await shipMycel();
   home = await mkdtemp(join(tmpdir(), 'mycel-settings-'));
   writeFileSync(join(home, 'key.pub'), `${key}\n`);
   writeFileSync(join(home, 'password'), `${password}\n`);
-}, 60_000);
-afterAll(async () => {
-  await shipped.remove();
-  await rm(home, { recursive: true, force: true });
+  tarball = join(home, 'mycel-0.2.0.tgz');
+  writeFileSync(tarball, packPackage({ files: { 'dist/parts/ONE.mjs': 'export {};\n' } }));
 });
+afterAll(() => rm(home, { recursive: true, force: true }));
 
 const settings = (): string[] => [
   '--hostname',
@@ -51,7 +51,7 @@ describe('the first boot', () => {
     for (const [name, text] of Object.entries(formats['Raspberry Pi OS Trixie'] ?? {})) {
       writeFileSync(join(board.card, name), text);
     }
-    await flashCard(shipped, board.card, settings());
+    await flashCard({ tarball }, board.card, settings());
   });
   afterEach(() => board.remove());
 
@@ -124,6 +124,24 @@ describe('the first boot', () => {
     );
   });
 
+  it.each([
+    ['7 (Secrets were required, but not provided)', 'its password is wrong'],
+    ['53 (The Wi-Fi network could not be found)', 'it is not in reach, or has another name'],
+    ['0 (No reason given)', 'it did not answer'],
+  ])('says on the card why the Wi-Fi was not joined: %s', async (said, why) => {
+    await prepare('/etc/NetworkManager/system-connections');
+    // A test machine has no Wi-Fi to try it on: these are the words of NetworkManager, which is all that is looked at.
+    const work = `ln -s "$1" /usr/local/bin/node; printf '#!/bin/sh\necho "%s"\n' "$2" >/usr/local/bin/nmcli
+      chmod 755 /usr/local/bin/nmcli; MYCEL_NETWORK_WAIT=0 sh /boot/firmware/mycel/firstboot.sh`;
+    const done = await board.run(['sh', '-c', work, 'sh', process.execPath, said]);
+    expect(done).toMatchObject({ code: 0 });
+    const status = readFileSync(join(board.card, 'mycel/status.txt'), 'utf8');
+    expect(status.split('\r\n').slice(0, 2)).toEqual([
+      `mycel: no network: the Wi-Fi ${ssid} was not joined, ${why}.`,
+      expect.stringContaining('next:  Flash the card again with the right --wifi'),
+    ]);
+  });
+
   it('does it once: what the owner changes later stays', async () => {
     await prepare('/etc/NetworkManager/system-connections');
     writeFileSync(
@@ -143,7 +161,7 @@ describe('flash.sh', () => {
       'sh',
       join(projectRoot, 'firmware-scripts/flash.sh'),
       '--bundle',
-      shipped.bundle,
+      tarball,
       '--yes',
       ...flags,
       target,

@@ -1,6 +1,7 @@
 /** Images like those that are sold: a partition table, a FAT boot partition with the files of one format, a second partition. */
 
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -65,6 +66,7 @@ export const formats: Readonly<Record<string, Readonly<Record<string, string>>>>
     'dietpi.txt': 'AUTO_SETUP_AUTOMATED=1\n',
     'Automation_Custom_Script.sh': '#!/bin/bash\ntouch /user-was-here\nexit 0\n',
   },
+  'something else': { 'extlinux.conf': 'default linux\n' },
 };
 
 /** An image file, gone with `remove`. */
@@ -88,7 +90,9 @@ export async function createCardImage(
   mib = 36,
   table: 'dos' | 'gpt' = 'dos',
 ): Promise<CardImage> {
-  const directory = await mkdtemp(join(tmpdir(), 'mycel-image-'));
+  // In memory, where there is such a place: every flashing waits for the disk, and whoever else writes to it.
+  const place = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
+  const directory = await mkdtemp(join(place, 'mycel-image-'));
   const path = join(directory, 'card.img');
   const run = async (argv: readonly string[], input = ''): Promise<string> => {
     const { code, stdout, stderr } = await runCommand(argv, { input });

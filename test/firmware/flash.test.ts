@@ -1,5 +1,6 @@
 /** flash.sh on images and directories of every format: what it writes, what it leaves alone, what it refuses. */
 
+import { randomBytes } from 'node:crypto';
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -8,11 +9,16 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
 import { runCommand, type Finished } from '../process.ts';
+import { packPackage } from '../update-package.ts';
 import { createBoard, type Board } from './board.ts';
 import { createCardImage, firstrun, formats, type CardImage } from './card-image.ts';
 import { projectRoot, shipMycel, type Shipped } from './package.ts';
 
 let shipped: Shipped;
+/** A program of a few bytes: what is put on a card is looked at here, not what it does. */
+let small: string;
+/** Partitions need not be larger for it, in MiB. */
+const smallMib = 6;
 let image: CardImage | undefined;
 const invite = `mycel:1:${'a'.repeat(60)}`;
 const flash = (target: string, flags: readonly string[] = ['--yes']): Promise<Finished> =>
@@ -20,7 +26,7 @@ const flash = (target: string, flags: readonly string[] = ['--yes']): Promise<Fi
     'sh',
     join(projectRoot, 'firmware-scripts/flash.sh'),
     '--bundle',
-    shipped.bundle,
+    small,
     '--name',
     'porch',
     '--invite',
@@ -28,13 +34,18 @@ const flash = (target: string, flags: readonly string[] = ['--yes']): Promise<Fi
     ...flags,
     target,
   ]);
-async function make(files: Readonly<Record<string, string>>, mib?: number): Promise<CardImage> {
+async function make(
+  files: Readonly<Record<string, string>>,
+  mib: number = smallMib,
+): Promise<CardImage> {
   image = await createCardImage(files, mib);
   return image;
 }
 
 beforeAll(async () => {
   shipped = await shipMycel();
+  small = join(shipped.directory, 'small-0.2.0.tgz');
+  writeFileSync(small, packPackage({ files: { 'dist/parts/ONE.mjs': 'export {};\n' } }));
 }, 60_000);
 afterAll(() => shipped.remove());
 afterEach(async () => {
@@ -50,6 +61,7 @@ const ours: Readonly<Record<string, readonly string[]>> = {
   'Raspberry Pi OS Bookworm, bare': ['cmdline.txt', 'firstrun.sh'],
   'rpi-preseed': ['rpi-preseed.toml'],
   DietPi: ['Automation_Custom_Script.sh'],
+  'something else': [],
 };
 
 /** Starts what the image starts at its first boot, as the image would. */
@@ -61,6 +73,13 @@ const starters: Readonly<Record<string, string>> = {
   'Raspberry Pi OS Bookworm, bare': `sed '/rm.*firstrun\\.sh$/,$d' /boot/firmware/firstrun.sh >/run/hook; bash /run/hook`,
   'rpi-preseed': `python3 -c 'import tomllib; [print(c) for c in tomllib.load(open("/boot/firmware/rpi-preseed.toml", "rb"))["runcmd"]["late"]]' >/run/hook; sh -e /run/hook`,
   DietPi: 'bash /boot/firmware/Automation_Custom_Script.sh',
+  // What the owner types, as flash.sh says.
+  'something else': 'sh /boot/firmware/mycel/firstboot.sh --stage1',
+};
+
+/** Flags that a format needs. */
+const flagsOf: Readonly<Record<string, readonly string[]>> = {
+  'something else': ['--yes', '--format', 'generic'],
 };
 
 async function expectOk(argv: readonly string[]): Promise<string> {
@@ -111,7 +130,7 @@ describe.each(Object.keys(formats))('an image of %s', (format) => {
   it('gets mycel and the hook of its format, and starts it on the board', async () => {
     const card = await make(files);
     const before = await card.digests();
-    const done = await flash(card.path);
+    const done = await flash(card.path, flagsOf[format]);
     expect(done).toMatchObject({ code: 0, stderr: '' });
     expect((await card.digests()).outside).toBe(before.outside);
     for (const [name, text] of Object.entries(files)) {
@@ -146,10 +165,10 @@ describe.each(Object.keys(formats))('an image of %s', (format) => {
 
   it('is the same after a second time, but for the id of the flashing', async () => {
     const card = await make(files);
-    await flash(card.path);
+    await flash(card.path, flagsOf[format]);
     const once = await Promise.all((ours[format] ?? []).map((name) => card.read(name)));
     const conf = await card.read('mycel/card.conf');
-    expect(await flash(card.path)).toMatchObject({ code: 0 });
+    expect(await flash(card.path, flagsOf[format])).toMatchObject({ code: 0 });
     expect(await Promise.all((ours[format] ?? []).map((name) => card.read(name)))).toEqual(once);
     expect(await card.read('mycel/card.conf')).not.toBe(conf);
   });
@@ -207,7 +226,8 @@ describe('flash.sh', () => {
     for (const [name, text] of Object.entries(formats['DietPi'] ?? {})) {
       writeFileSync(join(directory, name), text);
     }
-    expect(await flash(directory)).toMatchObject({ code: 0, stderr: '' });
+    const bundle = ['--yes', '--bundle', shipped.bundle];
+    expect(await flash(directory, bundle)).toMatchObject({ code: 0, stderr: '' });
     expect(readFileSync(join(directory, 'mycel/invite'), 'utf8')).toBe(invite);
     await rm(directory, { recursive: true });
   });
@@ -284,9 +304,12 @@ describe('flash.sh refuses', () => {
   });
 
   it('a full card, and changes nothing', async () => {
-    const card = await make(trixie, 2);
+    const card = await make(trixie);
     const before = await card.digests();
-    const { code, stderr } = await flash(card.path);
+    const large = join(shipped.directory, 'large-0.2.0.tgz');
+    const files = { 'dist/parts/ONE.mjs': randomBytes(smallMib * 1024 * 1024) };
+    writeFileSync(large, packPackage({ files }));
+    const { code, stderr } = await flash(card.path, ['--yes', '--bundle', large]);
     expect(code).toBe(1);
     expect(stderr).toMatch(/the boot partition has \d+ KiB free, \d+ are needed/);
     expect(await card.digests()).toEqual(before);
