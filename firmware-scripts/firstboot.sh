@@ -3,6 +3,7 @@
 #
 #   sh firstboot.sh --stage1   from the hook of the image, or by hand: puts itself and its unit into place, no more
 #   sh firstboot.sh            from mycel-firstboot.service at every boot: the work, or nothing when it is done
+#   sh firstboot.sh --report   started by that, beside the node: writes on the card what became of the invite
 #
 # The card is read from mycel/ on the boot partition. status.txt there says how far it came, for a person with a laptop.
 set -eu
@@ -264,11 +265,13 @@ why_no_wifi() {
   esac
 }
 
-# Waits for any address that leads out of the board.
+# Any address that leads out of the board.
+has_network() { ip -o addr show up scope global 2>/dev/null | grep -q .; }
+
 check_network() {
   [ -f "$own/wifi" ] || return 0
   for _ in $(seq 1 "${MYCEL_NETWORK_WAIT:-45}"); do
-    if ip -o addr show up scope global 2>/dev/null | grep -q .; then return 0; fi
+    if has_network; then return 0; fi
     sleep 1
   done
   ssid="$(cat "$own/wifi")"
@@ -367,6 +370,46 @@ clear_card() {
   note 'the invite is gone from the card'
 }
 
+# Beside this unit, for the node starts after it.
+watch_join() {
+  if same_life "$own/reported" || [ ! -f "$state/invite" ]; then return 0; fi
+  later systemd-run --quiet --collect --no-block --unit=mycel-firstboot-report --property=After=mycel.service /bin/sh "$lib/firstboot.sh" --report
+}
+
+# Whoever holds the card in a reader wants to know whether the board is in, and if not, why.
+report() {
+  [ -n "$card" ] || return 0
+  flash="$(setting FLASH_ID)"
+  for second in $(seq 1 120); do
+    # The node removes it once it has joined.
+    if [ ! -f "$state/invite" ]; then
+      note 'the board has joined its mesh'
+      stamp reported
+      tell 'done. The board is a member of its mesh.' 'Nothing. "mycel members" on any board of the mesh shows it.'
+      return
+    fi
+    trouble=''
+    # Asking costs a small board a second of work.
+    if [ $((second % 5)) -eq 0 ]; then
+      trouble="$(/usr/local/bin/mycel status --data-dir "$state" 2>/dev/null | sed -n 's/^! \(Joining did not work: .*\)/\1/p' | head -n 1)" || trouble=''
+    fi
+    if [ -n "$trouble" ]; then
+      note "$trouble"
+      stamp reported
+      case "$trouble" in
+        *MYCEL_INVITE_*) tell "NOT A MEMBER. $trouble" 'The node runs and waits. Put the text of a fresh "mycel invite" into a file called invite in this directory and boot again.' ;;
+        *) tell "NOT A MEMBER. $trouble" 'The node runs. On this board: sudo mycel doctor' ;;
+      esac
+      return
+    fi
+    sleep 1
+  done
+  # What is on the card says already why.
+  has_network || return 0
+  note 'no board of the mesh has answered'
+  tell 'NOT A MEMBER YET: no board of its mesh has answered.' 'Is the board that made the invite on, and in the same network? This one goes on trying for as long as the invite holds. On this board: sudo mycel doctor'
+}
+
 work() {
   if [ -z "$card" ]; then
     # The boot partition may be gone for good; the board may still be another one.
@@ -384,7 +427,11 @@ work() {
   find_invite
   set_up_board
   step='starting'
-  if same_life "$own/finished" && [ -z "$invite" ]; then return; fi
+  if same_life "$own/finished" && [ -z "$invite" ]; then
+    watch_join
+    return
+  fi
+  rm -f "$own/reported"
   note "making a node of this board (flash $flash, board $board)"
   tell 'at work.' 'Wait for two minutes. If this text stays, look at: journalctl -u mycel-firstboot'
   check_card
@@ -405,6 +452,7 @@ work() {
     systemctl restart --no-block mycel.service
   fi
   check_network
+  watch_join
 }
 
 umask 022
@@ -418,9 +466,10 @@ find_card
 board="$(board_id)"
 case "${1:-}" in
   --stage1) stage1 ;;
+  --report) report ;;
   '') work ;;
   *)
-    printf 'usage: sh firstboot.sh [--stage1]\n' >&2
+    printf 'usage: sh firstboot.sh [--stage1 | --report]\n' >&2
     exit 2
     ;;
 esac

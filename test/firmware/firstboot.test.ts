@@ -39,6 +39,8 @@ datasource:
   let booted: BootedBoard;
   let lan: Lan;
   let outside: Program;
+  /** The invite on the card, which its board has used after the first boot. */
+  let used: string;
   const status = (): string => readFileSync(join(board.card, 'mycel/status.txt'), 'utf8');
   const outer = (...args: readonly string[]): Promise<Finished> =>
     runCommand([
@@ -68,7 +70,8 @@ datasource:
     const made = JSON.parse((await outer('invite', '--json')).stdout) as { invite: string };
     writeFileSync(join(board.card, 'user-data'), userData);
     writeFileSync(join(board.card, 'meta-data'), 'dsmode: local\ninstance_id: rpios-image\n');
-    await flash(board.card, ['--name', 'attic', '--invite', made.invite]);
+    used = made.invite;
+    await flash(board.card, ['--name', 'attic', '--invite', used]);
     const wire = `rm -rf /var/lib/cloud; printf '%s' "$1" >/etc/cloud/cloud.cfg.d/99_raspberry-pi.cfg
       cd /lib/systemd/system; for unit in main local network; do
         if [ -f cloud-init-$unit.service ]; then systemctl enable cloud-init-$unit; fi
@@ -103,7 +106,10 @@ datasource:
   it('leaves no invite on the card or on the board, and says how it went', async () => {
     expect(existsSync(join(board.card, 'mycel/invite'))).toBe(false);
     await vi.waitFor(() => expect(board.has('/var/lib/mycel/invite')).toBe(false), 10_000);
-    expect(status()).toMatch(/^mycel: done\. The node starts now and joins/);
+    await vi.waitFor(
+      () => expect(status()).toMatch(/^mycel: done\. The board is a member of its mesh\./),
+      { timeout: 20_000, interval: 100 },
+    );
     const journal = await booted.run(['journalctl', '-u', 'mycel-firstboot', '-o', 'cat']);
     expect(journal.stdout).toContain('the invite is gone from the card');
     expect(journal.stdout + status()).not.toContain('mycel:1:');
@@ -147,6 +153,26 @@ datasource:
         expect(fresh.map(({ name }) => name).toSorted(), status()).toEqual(['attic', 'kitchen']);
       },
       { timeout: 30_000, interval: 100 },
+    );
+  });
+
+  it('says on the card that its invite was used before, and takes a fresh one from there', async () => {
+    await booted.cutPower();
+    await flash(board.card, ['--invite', used]);
+    booted = await board.boot({ netns: lan.inside });
+    const patience = { timeout: 30_000, interval: 100 };
+    await vi.waitFor(
+      () => expect(status()).toMatch(/^mycel: NOT A MEMBER\. Joining .* \(MYCEL_INVITE_USED\)/),
+      patience,
+    );
+    expect(status()).toMatch(/\nnext: {2}.* Put the text of a fresh "mycel invite" into a file/);
+    await booted.cutPower();
+    const fresh = JSON.parse((await outer('invite', '--json')).stdout) as { invite: string };
+    writeFileSync(join(board.card, 'mycel/invite'), fresh.invite);
+    booted = await board.boot({ netns: lan.inside });
+    await vi.waitFor(
+      () => expect(status()).toMatch(/^mycel: done\. The board is a member of its mesh\./),
+      patience,
     );
   });
 });
