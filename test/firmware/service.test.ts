@@ -147,6 +147,19 @@ describe('mycel service', () => {
     expect(await nodeId()).toBe(before);
   });
 
+  it('runs on a root that is read-only but for its state', async () => {
+    const before = await nodeId();
+    const lock = 'mount --bind /var/lib/mycel /var/lib/mycel; mount -o remount,bind,ro /';
+    expect(await booted.run(['sh', '-ec', lock])).toMatchObject({ code: 0 });
+    expect((await booted.run(['touch', '/var/lib/x'])).stderr).toContain('Read-only file system');
+    await booted.run(['systemctl', 'restart', 'mycel']);
+    await booted.until(active, /^active/);
+    expect(await nodeId()).toBe(before);
+    expect(await mycel('state', 'set', 'where', '"here"')).toMatchObject({ code: 0 });
+    const open = 'mount -o remount,bind,rw /; umount -l /var/lib/mycel';
+    expect(await booted.run(['sh', '-ec', open])).toMatchObject({ code: 0 });
+  });
+
   it('does not go round in circles over a wrong option', async () => {
     await booted.run(['sh', '-c', 'echo MYCEL_ARGS=--nope >>/etc/mycel/env']);
     await booted.run(['systemctl', 'restart', 'mycel']);
