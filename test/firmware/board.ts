@@ -51,7 +51,8 @@ interface BootOptions {
 
 /** A running board. */
 export interface BootedBoard {
-  run(argv: readonly string[]): Promise<Finished>;
+  /** Runs one command in it, for 30 s at most unless told otherwise. */
+  run(argv: readonly string[], ms?: number): Promise<Finished>;
   /** Waits until the command's output fits. */
   until(argv: readonly string[], fits: RegExp): Promise<string>;
   cutPower(): Promise<void>;
@@ -165,9 +166,10 @@ async function boot(home: string, options: BootOptions = {}): Promise<BootedBoar
   let said = '';
   child.stderr.on('data', (chunk: Buffer) => (said = (said + chunk.toString()).slice(-4000)));
   const first = await firstProcess(child, basename(init[0]), () => said);
-  const run = (argv: readonly string[]): Promise<Finished> =>
+  const run = (argv: readonly string[], ms = 30_000): Promise<Finished> =>
     runCommand(['nsenter', '--target', String(first), '--all', '--root', '--wd', '--', ...argv], {
       env: plain,
+      ms,
     });
   return {
     run,

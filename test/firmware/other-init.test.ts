@@ -1,12 +1,12 @@
 /**
- * The scripts of the guide for OpenRC and runit, as printed, on boards that these start: the node runs, and versions come
- * and go by the launcher. The root that `MYCEL_BOARD_ROOT` names must hold both (debian-root.sh).
+ * The unit, and the scripts of the guide for OpenRC and runit as printed, on boards that these start: the node runs, and
+ * versions come and go by the launcher. The root that `MYCEL_BOARD_ROOT` names must hold both (debian-root.sh).
  */
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 
 import type { Finished } from '../process.ts';
 import { packPackage, packProgram } from '../update-package.ts';
@@ -32,7 +32,6 @@ function printed(line: string): string {
 /** A board with mycel on it, as the installer leaves it, and scripts of the guide. */
 async function prepare(scripts: Readonly<Record<string, string>>): Promise<Board> {
   const board = await createBoard();
-  onTestFinished(() => board.remove());
   await board.give(join(projectRoot, 'firmware-scripts'), '/opt/scripts');
   await board.give(shipped.tarball, '/opt/mycel.tgz');
   const { version } = JSON.parse(readFileSync(join(projectRoot, 'package.json'), 'utf8')) as {
@@ -69,6 +68,8 @@ async function prepare(scripts: Readonly<Record<string, string>>): Promise<Board
   return board;
 }
 
+const quickly = ['--healthy-for', '2s', '--trial', '15s', '--patience', '60s'] as const;
+
 /** The node on it as its owner sees it. */
 function watch(booted: BootedBoard) {
   const mycel = (...args: readonly string[]): Promise<Finished> =>
@@ -81,24 +82,34 @@ function watch(booted: BootedBoard) {
         new RegExp(`"name":"attic","version":"${version}"`),
       ),
     update: (name: string): Promise<Finished> =>
-      mycel(
-        'update',
-        '--to',
-        `/opt/${name}.tgz`,
-        '--healthy-for',
-        '2s',
-        '--trial',
-        '15s',
-        '--patience',
-        '60s',
-        '--json',
+      booted.run(
+        ['/usr/local/bin/mycel', 'update', '--to', `/opt/${name}.tgz`, ...quickly, '--json'],
+        80_000,
       ),
     user: async (): Promise<string> =>
       (await booted.run(['ps', '-C', 'node', '-o', 'user='])).stdout.trim(),
   };
 }
 
-const inits = {
+interface Init {
+  readonly scripts: Readonly<Record<string, string>>;
+  /** What its owner types once, and what makes an init of the image's packages. */
+  readonly wire: string;
+  /** Process 1. */
+  readonly init?: readonly [string, ...string[]];
+  readonly stop: readonly string[];
+  readonly asked: readonly string[];
+  readonly stopped: RegExp;
+}
+
+const inits: Readonly<Record<'systemd' | 'OpenRC' | 'runit', Init>> = {
+  systemd: {
+    scripts: {},
+    wire: '',
+    stop: ['/usr/local/bin/mycel', 'down'],
+    asked: ['systemctl', 'is-active', 'mycel'],
+    stopped: /^inactive/,
+  },
   OpenRC: {
     scripts: { '/etc/init.d/mycel': printed('#!/sbin/openrc-run') },
     // A board without hardware: nothing but the node. Debian's OpenRC reads the other file.
@@ -120,14 +131,17 @@ const inits = {
     asked: ['sv', 'status', '/etc/service/mycel'],
     stopped: /^down: .*, normally up\n/,
   },
-} as const;
+};
 
-describe.each(['OpenRC', 'runit'] as const)('%s', (name) => {
-  it('starts the node as its own user, takes a version over the mesh, goes back from one that does not start, and stops it', async () => {
+it.concurrent.for(['systemd', 'OpenRC', 'runit'] as const)(
+  '%s starts the node as its own user, takes a version over the mesh, goes back from one that does not start, and stops it',
+  { timeout: 120_000 },
+  async (name, { onTestFinished }) => {
     const { scripts, wire, init, stop, asked, stopped } = inits[name];
     const board = await prepare(scripts);
+    onTestFinished(() => board.remove());
     expect(await board.run(['sh', '-ec', wire])).toMatchObject({ code: 0, stderr: '' });
-    const booted = await board.boot({ init });
+    const booted = await board.boot(init === undefined ? {} : { init });
     onTestFinished(() => booted.cutPower());
     const node = watch(booted);
     await node.until('0.1.0');
@@ -138,10 +152,10 @@ describe.each(['OpenRC', 'runit'] as const)('%s', (name) => {
     expect(kept, kept.stderr).toMatchObject({ code: 0 });
     await node.until('0.2.0');
     const taken = await node.update('bad');
-    expect(taken.code).toBe(1);
+    expect(taken.code, taken.stderr).toBe(1);
     expect(taken.stderr).toContain('it did not start');
     await node.until('0.2.0');
     expect(await booted.run(stop)).toMatchObject({ code: 0 });
     await booted.until(asked, stopped);
-  }, 120_000);
-});
+  },
+);
