@@ -160,11 +160,12 @@ export function createEngine(
       }
     }
     const tokens = admit(ask);
-    const flight = startFlight(ask, key, candidates, world);
-    taken.set(flight, tokens);
-    flights.add(flight);
-    if (ask.isIdGiven) byId.set(idOf(ask), flight, { ttl: Math.max(keptFlightMs, ask.ttlMs) });
-    if (key !== undefined && isShareable(ask)) shared.set(key, flight);
+    const flight = startFlight(ask, key, candidates, world, (begun) => {
+      taken.set(begun, tokens);
+      flights.add(begun);
+      if (ask.isIdGiven) byId.set(idOf(ask), begun, { ttl: Math.max(keptFlightMs, ask.ttlMs) });
+      if (key !== undefined && isShareable(ask)) shared.set(key, begun);
+    });
     return follow(flight, 'miss', undefined);
   }
 

@@ -60,12 +60,16 @@ export interface Flight {
   cancel(why: LlmFailure): void;
 }
 
-/** Starts it. The tape tells the rest; nothing throws from here. */
+/**
+ * Starts it. The tape tells the rest; nothing throws from here.
+ * @param enter called before anything else happens to it: it may land before this function returns.
+ */
 export function startFlight(
   ask: Ask,
   key: string | undefined,
   candidates: readonly Candidate[],
   world: FlightWorld,
+  enter: (flight: Flight) => void,
 ): Flight {
   const controller = new AbortController();
   const flight: Flight = {
@@ -81,6 +85,7 @@ export function startFlight(
       flight.tape.release();
     },
   };
+  enter(flight);
   void fly(flight, candidates, controller.signal, world);
   return flight;
 }

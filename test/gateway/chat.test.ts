@@ -323,6 +323,8 @@ describe('bad input', () => {
     const response = await live.post('/v1/chat/completions', chatOf('word '.repeat(1000)));
     expect(((await response.json()) as ErrorBody).error.code).toBe('context_length_exceeded');
     expect(live.providers[0]?.seen).toEqual([]);
+    // It was over before it had begun, and takes no place for good.
+    expect(live.gateway.engine.inflight()).toBe(0);
   });
 
   test('a wrong or missing token, a foreign host name and an unknown path', async () => {
