@@ -13,7 +13,7 @@ const reasons: Readonly<Record<Exclude<LossReason, 'gone'>, string>> = {
 
 /** What the floors below tell of losses. */
 export interface Losses {
-  /** So many events of an origin will never come here. */
+  /** So many events of an origin will never come here; 0: some. */
   missed(origin: NodeId, count: number): void;
   /** A member will never get so many events of this node that it was owed. */
   givenUp(member: NodeId, count: number, reason: LossReason): void;

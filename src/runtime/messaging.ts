@@ -138,7 +138,7 @@ export function createMessaging(world: MessagingWorld): Messaging {
       announceNeighbours: (neighbours) => world.announceNeighbours(neighbours),
       parcel: (from, protocol, bytes) => world.parcel(from, protocol, new Uint8Array(bytes)),
       gap(origin, from, to) {
-        metrics.drop('router', 'gap', to - from + 1);
+        metrics.drop('router', 'gap', Math.max(1, to - from + 1));
         log.warn({ origin, from, to }, 'events of this origin were given up before they came here');
         world.missed(origin, to - from + 1);
       },

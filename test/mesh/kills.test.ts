@@ -14,10 +14,12 @@ const kills = Number(process.env['KILLS'] ?? 10);
 const seed = Number(process.env['KILL_SEED'] ?? Date.now() % 1_000_000);
 /**
  * `KILL_RATE=5000 KILL_BYTES=1000`: so many events a second, every other one of so many bytes. Then what a killed member
- * misses is more than the memory of the outbox holds.
+ * misses is more than the memory of the outbox holds. With `KILL_BYTES=8000` it is more than its disk may hold, too:
+ * `KILL_POLICY=hold` has the publisher wait then, instead of giving up what is oldest.
  */
 const perSecond = process.env['KILL_RATE'] ?? '400';
 const bytes = process.env['KILL_BYTES'] ?? '0';
+const policy = process.env['KILL_POLICY'];
 const inFlight = String(Math.ceil(Number(perSecond) / 20));
 
 /**
@@ -49,7 +51,10 @@ test(
   async () => {
     console.info(`seed ${seed}`);
     const random = createRandom(seed);
-    const { roles, sender, file } = await stageRoles(lab);
+    const { roles, sender, file } = await stageRoles(
+      lab,
+      policy === undefined ? {} : { outbox: { whenFull: policy } },
+    );
     const script = await buildProgram('acked-publisher.ts', `${sender.dataDir}-publisher.mjs`);
     const publisher = sender.start([
       process.execPath,

@@ -1,12 +1,12 @@
 /** Sender, relay and receiver in a line, each of which can be killed and started again. */
 
+import { writeFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Program } from '../process.ts';
 import { buildProgram } from './build-program.ts';
 import type { Host } from './lab-host.ts';
 import { mintInvite, startMesh, startNode } from './lab-mesh.ts';
 import type { Lab } from './lab.ts';
-
-const flags = ['--profile', 'fast'];
 
 /** One of the three, which can be killed and started again. */
 export interface Role {
@@ -15,14 +15,18 @@ export interface Role {
   start(): Promise<Program>;
 }
 
-/** Starts them. `file`: where the receiver writes what it hears, a line each. */
+/** Starts them, sender and relay with these options. `file`: where the receiver writes what it hears, a line each. */
 export async function stageRoles(
   lab: Lab,
+  options: object = {},
 ): Promise<{ roles: Role[]; relay: Host; sender: Host; file: string }> {
   const [relay, sender, receiver] = lab.hosts as [Host, Host, Host];
   // Before they have met: no link between them is ever made.
   lab.block(sender, receiver);
   lab.block(receiver, sender);
+  const config = `${sender.dataDir}-options.json`;
+  await writeFile(config, JSON.stringify(options));
+  const flags = ['--profile', 'fast', '--config', config];
   const mesh = await startMesh(lab, 2, { flags });
   const program = await buildProgram('recording-node.ts', `${receiver.dataDir}-program.mjs`);
   const file = `${receiver.dataDir}-heard`;
@@ -42,6 +46,13 @@ export async function stageRoles(
       start: () => startReceiver(),
     },
   ];
+  // What is published before its sender has heard of the receiver is owed to nobody.
+  const seen = async (): Promise<number> =>
+    ((await sender.cli('members', '--json')).json as unknown[]).length;
+  for (let waited = 0; (await seen()) < roles.length; waited += 100) {
+    if (waited > 20_000) throw new Error('the sender does not hear of the receiver');
+    await sleep(100);
+  }
   return { roles, relay, sender, file };
 }
 

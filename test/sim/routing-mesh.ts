@@ -45,8 +45,16 @@ export interface RoutingMeshOptions {
   readonly router?: Partial<RouterConfig>;
   /** Own events are on a disk after so many ms, and may then leave the memory. @default there is none */
   readonly diskMs?: Millis;
+  /** Another router, and what leaves torn messages out of a journal: mutants. @default the production ones */
+  readonly parts?: RouterParts;
   /** Relay along trees where that pays, as nodes do. @default false */
   readonly isTree?: boolean;
+}
+
+/** What a simulated node is made of. */
+export interface RouterParts {
+  readonly createRouter: typeof createRouter;
+  readonly withoutTorn: typeof withoutTorn;
 }
 
 /** One direction of a link. */
@@ -77,6 +85,8 @@ export interface NodeLog {
   /** What members of groups on the node took, in order. */
   readonly shared: { readonly filter: string; readonly text: string }[];
   gaps: number;
+  /** How often it heard of a gap, also of one whose size it cannot know. */
+  gapCount: number;
   /** Events of its own that it told it gave up. */
   forfeited: number;
   /** Most bytes that its outbox had in memory. */
@@ -232,7 +242,8 @@ export class RoutingMesh {
     });
     const rawOf = (one: (typeof events)[number]): Uint8Array =>
       one.raw ?? disk?.events.get(one.seq) ?? new Uint8Array();
-    const whole = withoutTorn(events, (one) => readEnvelope(rawOf(one))?.part);
+    const parts = this.#options.parts ?? { createRouter, withoutTorn };
+    const whole = parts.withoutTorn(events, (one) => readEnvelope(rawOf(one))?.part);
     const [first] = whole;
     const boot = first === undefined ? 0 : (readEnvelope(rawOf(first))?.boot ?? 0);
     if (disk !== undefined) {
@@ -446,7 +457,8 @@ export class RoutingMesh {
     if (this.#options.diskMs !== undefined && !this.#disks.has(at)) {
       this.#disks.set(at, { events: new Map(), writtenTo: 0, life: 0, isDue: false });
     }
-    return createRouter(config, {
+    const create = this.#options.parts?.createRouter ?? createRouter;
+    return create(config, {
       deliver: (envelope, isRetained) => this.#log(at, envelope, isRetained),
       transmit: (peer, raw, kind) => this.#transmit(at, peer, raw, kind === 'event'),
       sendLetter: (peer, letter: Letter) => {
@@ -461,7 +473,11 @@ export class RoutingMesh {
       parcel: (from, protocol, bytes) => {
         this.node(at).log.parcels.push(`${from} ${protocol} ${new TextDecoder().decode(bytes)}`);
       },
-      gap: (_origin, from, to) => void (this.node(at).log.gaps += to - from + 1),
+      gap: (_origin, from, to) => {
+        const { log } = this.node(at);
+        log.gaps += to - from + 1;
+        log.gapCount += 1;
+      },
       keepRetained: ({ topic, payload }) => {
         this.node(at).log.retained.set(topic, new TextDecoder().decode(payload));
       },
@@ -616,6 +632,7 @@ function emptyLog(): NodeLog {
     heard: new Map(),
     shared: [],
     gaps: 0,
+    gapCount: 0,
     forfeited: 0,
     outboxBytesMax: 0,
   };

@@ -120,6 +120,38 @@ describe.each(Object.entries(shapes))('on a %s', (_name, { count, edges }) => {
   });
 });
 
+test.each(['memory', 'place'] as const)(
+  'a member without its %s in the stream is told that it lost something, though not how much',
+  (lost) => {
+    for (const seed of seedsFor(seedCount, [])) {
+      const mesh = quietMesh({
+        seed,
+        count: 3,
+        edges: full(3),
+        diskMs: 20,
+        router: { outbox: { ...outbox, hasDisk: true, awayCountMax: 64, retentionMs: 20_000 } },
+      });
+      mesh.publishTo(0, 't', 'first');
+      mesh.runUntil(mesh.now + 500);
+      die(mesh, 2);
+      for (let made = 0; made < 300; made += 1) {
+        mesh.at(mesh.now + made * 20, () => mesh.publishTo(0, 't', `${made}`));
+      }
+      // Its own memory is gone; or its origin's: what it was owed was given up, and its name with it.
+      mesh.runUntil(mesh.now + (lost === 'memory' ? 8_000 : 30_000));
+      if (lost === 'memory') mesh.powerCut(2, 0);
+      comeBack(mesh, 2);
+      mesh.runUntil(mesh.now + 30_000);
+      mesh.publishTo(0, 't', 'last');
+      mesh.runUntil(mesh.now + 30_000);
+      expect(heardOf(mesh, 2, 0).at(-1)).toBe('last');
+      const { gapCount, gaps } = mesh.node(2).log;
+      expect([gapCount, gaps], `seed ${seed}`).toEqual([1, lost === 'memory' ? 0 : 300]);
+      expect(mesh.node(1).log.gapCount).toBe(0);
+    }
+  },
+);
+
 test('what is given up beyond the disk is told to its origin and to its receiver, event by event', () => {
   for (const seed of seedsFor(seedCount, [])) {
     const mesh = quietMesh({

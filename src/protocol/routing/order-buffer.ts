@@ -27,7 +27,7 @@ export interface OrderBufferConfig {
 /** Called synchronously, in order. */
 export interface OrderBufferOutputs {
   deliver(envelope: Envelope): void;
-  /** These will never be delivered. */
+  /** These will never be delivered. `to` below `from`: some before `from`, and how many is not known here. */
   gap(origin: NodeId, from: number, to: number): void;
 }
 
@@ -251,9 +251,8 @@ export function createOrderBuffer(
         }
         deliverLowest(stream);
       }
-      if (isLoss && stream.next !== undefined && seq > stream.next) {
-        outputs.gap(origin, stream.next, seq - 1);
-      }
+      // A node that has started anew does not know how far it was.
+      if (isLoss && seq > (stream.next ?? 1)) outputs.gap(origin, stream.next ?? seq, seq - 1);
       stream.next = seq;
       advance(now, origin, stream);
     },

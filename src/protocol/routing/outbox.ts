@@ -6,6 +6,7 @@
  * publisher is slowed down instead of anything being lost; what is owed to dead ones goes to the disk (overflow.ts).
  */
 
+import { BoundedMap } from '../../kernel/bounded-map.ts';
 import type { Millis } from '../../kernel/core.ts';
 import type { NodeId } from '../../kernel/ids.ts';
 import type { Random } from '../../kernel/random.ts';
@@ -25,6 +26,9 @@ import type { SeqRange } from './messages.ts';
 import { createOverflow } from './overflow.ts';
 import type { LossReason, Outbox, OutboxConfig, OutboxOutputs } from './outbox-types.ts';
 
+/** Members that are told of a loss when they are back; the oldest is forgotten. */
+const lossyMax = 1024;
+
 /** Builds an outbox. Its destinations are the members: as many as membership holds. */
 export function createOutbox(config: OutboxConfig, random: Random, outputs: OutboxOutputs): Outbox {
   const windowMax = config.windowMax ?? 1024;
@@ -34,6 +38,8 @@ export function createOutbox(config: OutboxConfig, random: Random, outputs: Outb
   const resendMsMax = config.resendMsMax ?? 60_000;
   const ring = createMessageRing(config.countMax ?? 16_384, config.bytesMax ?? 10 * 1024 * 1024);
   const destinations = new Map<NodeId, Destination>();
+  /** Who lost something and has not been told, because nothing is kept for it any more. */
+  const lossy = new BoundedMap<NodeId, true>(lossyMax);
 
   function waitMs(to: Destination): Millis {
     // A member that waits for its base is told sooner: until then it delivers nothing.
@@ -185,6 +191,7 @@ export function createOutbox(config: OutboxConfig, random: Random, outputs: Outb
   function remove(to: Destination): void {
     const owed = owedCount(ring, to, ring.last());
     const reason = to.goneAt === undefined ? 'gone' : 'dead';
+    if (reason === 'dead' && (owed > 0 || (to.isLoss && !to.isTold))) lossy.set(to.node, true);
     if (owed > 0) {
       tellLost(to, ring.last(), reason);
       outputs.forfeited(to.node, owed, reason);
@@ -280,6 +287,8 @@ export function createOutbox(config: OutboxConfig, random: Random, outputs: Outb
       }
       // What it had not acknowledged in its life before, it is still owed.
       const to = openDestination(node, boot, known?.acked ?? ring.last(), now);
+      to.isLoss = lossy.get(node) !== undefined || (known?.isLoss === true && !known.isTold);
+      lossy.delete(node);
       destinations.set(node, to);
       outputs.tellBase(to);
       arm(now, to);

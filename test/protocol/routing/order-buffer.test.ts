@@ -133,12 +133,20 @@ describe('an order buffer', () => {
     expect(log).toEqual(['0:gap 1-2', '0:3', '0:gap 4-4', '0:5', '0:6']);
   });
 
+  test('tells a loss once at the start of a stream of which it knows nothing, without a number', () => {
+    const { buffer, log } = watch();
+    buffer.startAt(10, ann, 1, 6, true);
+    buffer.startAt(11, ann, 1, 6, true);
+    buffer.accept(12, eventOf(ann, 6));
+    expect(log).toEqual(['0:gap 6-5', '0:6']);
+  });
+
   test('delivers nothing of a stream before it knows where it starts', () => {
     const { buffer, log } = watch();
     expect(buffer.accept(0, eventOf(ann, 8))).toBe('held');
     expect(buffer.accept(0, eventOf(ann, 7))).toBe('held');
     expect(buffer.progress(ann)).toBeUndefined();
-    buffer.startAt(10, ann, 1, 6, true);
+    buffer.startAt(10, ann, 1, 6, false);
     expect(log).toEqual([]);
     buffer.accept(11, eventOf(ann, 6));
     expect(log).toEqual(['0:6', '0:7', '0:8']);
