@@ -8,6 +8,7 @@ import type { AgentRequest } from './control-agents.ts';
 import { runBlobCall } from './blob-operations.ts';
 import { isBlobRequest } from './control-blobs.ts';
 import type { BlobRequest } from './control-blobs.ts';
+import { Failure } from './failure.ts';
 import { isConfigRequest, runConfigCall } from './control-config.ts';
 import type { ConfigRequest } from './control-config.ts';
 import { isDecisionRequest, openLock, runDecisionCall } from './control-decisions.ts';
@@ -131,6 +132,8 @@ async function runMeshCall(
       return (node as MeshNode & AgentHandles).explain.topic(request.args.topic);
     case 'explain-message':
       return (node as MeshNode & AgentHandles).explain.message(request.args.message);
+    case 'channels-set':
+      return node.setChannels(channelsIn(request.args.json));
     case 'topology':
       return node.topology();
     case 'topology-set':
@@ -208,6 +211,19 @@ const eventNames = Object.keys({
   'given-up': true,
   expelled: true,
 } satisfies Record<keyof MeshEvents, true>) as (keyof MeshEvents)[];
+
+function channelsIn(json: string): Parameters<MeshNode['setChannels']>[0] {
+  try {
+    // What they may hold is the node's to say.
+    return JSON.parse(json) as Parameters<MeshNode['setChannels']>[0];
+  } catch (error) {
+    throw new Failure(
+      'MYCEL_CONTROL_REQUEST',
+      `The channels are no JSON: ${String(error)}.`,
+      'Use the "mycel" command of the same version as the node.',
+    );
+  }
+}
 
 async function approve(node: MeshNode, who: string): Promise<{ id: NodeId; name: string }> {
   const waiting = node.pending();

@@ -32,6 +32,7 @@ import type { UpdateCalls } from './control-updates.ts';
 import { blobChecks } from './control-blobs.ts';
 import type { BlobCalls } from './control-blobs.ts';
 import type { FailureRecord } from './failure.ts';
+import { configFileBytesMax } from './config-file.ts';
 import type { TopologySetArgs } from './topology-operations.ts';
 
 /** Longest line either side accepts, in bytes: the largest message in base64. A longer one ends the connection. */
@@ -136,6 +137,8 @@ export interface ControlCalls
   listeners: { args: { readonly topic: string }; result: ListenersReport };
   'explain-topic': { args: { readonly topic: string }; result: TopicExplanation };
   'explain-message': { args: { readonly message: string }; result: MessageExplanation };
+  /** `json`: the channels as in the configuration file. */
+  'channels-set': { args: { readonly json: string }; result: NodeStatus['channels'] };
   topology: { args: NoArgs; result: TopologyReport };
   'topology-set': { args: TopologySetArgs; result: TopologyReport };
   'topology-auto': { args: { readonly hint?: string }; result: TopologyReport };
@@ -262,6 +265,7 @@ const checks: Readonly<Record<CallName | StreamName, Readonly<Record<string, Che
   listeners: { topic: text(1024) },
   'explain-topic': { topic: text(1024) },
   'explain-message': { message: text(128) },
+  'channels-set': { json: text(configFileBytesMax) },
   topology: {},
   'topology-set': {
     kind: text(64),

@@ -61,11 +61,20 @@ export function addNodeCommands(program: Command, withContext: WithContext): voi
     .action(
       withContext(async (context) => (await import('./commands/members.ts')).members(context)),
     );
-  program
+  const channels = program
     .command('channels')
     .description('the kinds of traffic to other nodes: what waits, what was dropped, and where')
     .action(
       withContext(async (context) => (await import('./commands/channels.ts')).channels(context)),
+    );
+  channels
+    .command('apply')
+    .description('give the running node the channels of its configuration file')
+    .option('--config <file>', 'instead of config.json in the data directory')
+    .action(
+      withContext(async (context, flags: { readonly config?: string }) =>
+        (await import('./commands/channels.ts')).channelsApply(context, flags.config),
+      ),
     );
   program
     .command('discover')

@@ -1,13 +1,21 @@
-/** `mycel channels`: the kinds of traffic between this node and others, what waits in each and what was lost. */
+/** `mycel channels`: the kinds of traffic between this node and others, what waits in each and what was lost; and how to change them. */
 
 import type { NodeStatus } from 'mycel';
 
+import { readConfigFile } from '../config-file.ts';
 import { print, type Context } from '../context.ts';
 import { callNode } from '../control-client.ts';
 import { formatBytes } from '../quantity.ts';
 import { formatTable } from '../table.ts';
 
 type Channel = NodeStatus['channels'][number];
+
+/** Gives the running node the channels of its configuration file. */
+export async function channelsApply(context: Context, config: string | undefined): Promise<void> {
+  const { channels: wanted = {} } = await readConfigFile(config, context.dataDir);
+  await callNode(context.dataDir, 'channels-set', { json: JSON.stringify(wanted) });
+  await channels(context);
+}
 
 /** Prints it; the JSON is the `channels` of the library's `NodeStatus`. */
 export async function channels(context: Context): Promise<void> {

@@ -30,7 +30,7 @@ import { devRecord, loadRecord, provisionalRecord } from './mesh-founding.ts';
 import { createLosses } from './losses.ts';
 import { tellMember } from './member-info.ts';
 import type { MemberInfo, MemberState, MeshEvents, NodeOptions } from './mesh-node.ts';
-import { channelsOf } from './channels/channel-options.ts';
+import { channelTableOf } from './channels/channel-options.ts';
 import { hostsOf, isLoopbackOnly, loopbackHost } from './reach.ts';
 import type { Groups } from './routing/groups.ts';
 import type { LocalInterest } from './routing/local-interest.ts';
@@ -95,7 +95,7 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
   const { options, adapters, store, identity, emitter, name } = world;
   const { clock, log, metrics } = adapters;
   const isDev = options.dev === true;
-  const channels = channelsOf(options.channels);
+  const channels = channelTableOf(options.channels);
   const random = createRandom(adapters.seed());
   const startedAt = clock.now();
   const evictions = createEvictions(clock, log);

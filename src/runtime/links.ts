@@ -68,7 +68,7 @@ export function createLinks(wires: LinkWires): Links {
   let dirty: Link[] = [];
   let isFlushDue = false;
   let barrierCount = 0;
-  const meter = createChannelMeter(wires.channels.all);
+  const meter = createChannelMeter(() => wires.channels.all);
 
   /** The session that speaks for a peer, as long as it does. */
   function mainOf(peer: NodeId): Link | undefined {

@@ -194,7 +194,10 @@ export interface MeshEvents {
   pending: PendingMember;
   /** Something needs a person's eye: cloned identity, equivocating admin, full disk. */
   alert: { readonly code: string; readonly text: string };
-  /** Events of an origin that were published for this node will never come: the origin gave them up, or is gone. */
+  /**
+   * Events of an origin that were published for this node will never come: the origin gave them up, or is gone. `count` 0:
+   * it is not known how many, because this node has started anew since.
+   */
   gap: { readonly origin: NodeId; readonly count: number };
   /** A member will never get events of this node that were taken; why is in docs/protocols/routing.md. */
   'given-up': {
@@ -280,6 +283,13 @@ export interface MeshNode {
    * that time has passed. Resolves when the word has spread; `stop` the node next.
    */
   sleep(ms: number): Promise<void>;
+  /**
+   * Puts these channels in place of those that the node had, as if it had been started with them; from the next message on.
+   * What waits in a channel that is not among them still goes out; until then a newer value of a topic may overtake it.
+   * Not kept over a restart. @returns all channels
+   * @throws {MycelError} MYCEL_BAD_OPTION when they contradict themselves: nothing is changed then
+   */
+  setChannels(channels: Readonly<Record<string, ChannelOptions>>): Promise<NodeStatus['channels']>;
   /** Which overlay the mesh runs, and this node's part in it. */
   topology(): TopologyReport;
   /**

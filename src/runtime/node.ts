@@ -31,6 +31,8 @@ import { listenersOf } from './routing/listeners.ts';
 import { createLocalInterest } from './routing/local-interest.ts';
 import { statusOf } from './status.ts';
 import { createSubscriptions } from './subscriptions.ts';
+import { channelsOf } from './channels/channel-options.ts';
+import { checkOptions } from './options.ts';
 import { autoTopology, reportTopology, setTopology } from './topology.ts';
 import { version } from './version.ts';
 
@@ -280,6 +282,12 @@ export async function createMeshNode<Handles extends object = object>(
       if (at.expelled() !== undefined) throw new MycelError('MYCEL_REVOKED');
       if (!at.life().trust.isProvisional()) throw new MycelError('MYCEL_ALREADY_MEMBER');
       await at.joining().join(invite, at.lookout.recent());
+    },
+    async setChannels(channels) {
+      // All of it is looked at before anything changes.
+      const own = channelsOf(checkOptions({ channels }).channels);
+      here().life().messaging.channels.replace(own);
+      return node.status().channels;
     },
     topology: () => reportTopology(here().life().peering, adapters.clock),
     async setTopology(kind, topologyOptions = {}) {

@@ -282,3 +282,31 @@ describe('demo', () => {
 function expectAlive({ code, signal, err }: Ended): never {
   throw new Error(`a node ended by itself with ${code ?? signal}: ${err}`);
 }
+
+describe('channels apply', () => {
+  const file = (): string => `${mycel.home}/anna/config.json`;
+  const names = async (): Promise<string[]> =>
+    ((await json(['channels', ...at('anna')])) as { name: string }[]).map(({ name }) => name);
+  const apply = (): Promise<Ended> => mycel.run(['channels', 'apply', ...at('anna'), '--json']);
+
+  it('changes the channels of a running node to those of its file, and says why it cannot', async () => {
+    const usual = await names();
+    await writeFile(file(), '{"channels":{"video":{"class":"signal","topics":["cam/#"]}}}');
+    const { code, out } = await apply();
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toMatchObject([{}, {}, {}, {}, { name: 'video', class: 'signal' }]);
+    await writeFile(
+      file(),
+      '{"channels":{"logs":{"class":"event"},"video":{"class":"signal","overflow":"block"}}}',
+    );
+    const wrong = await apply();
+    expect(wrong.code).toBe(2);
+    const { error } = JSON.parse(wrong.err) as { error: { code: string; text: string } };
+    expect(error.code).toBe('MYCEL_BAD_OPTION');
+    expect(error.text).toContain("'latest-per-topic' or 'drop-oldest'");
+    expect(await names()).toEqual([...usual, 'video']);
+    await writeFile(file(), '{}');
+    expect((await apply()).code).toBe(0);
+    expect(await names()).toEqual(usual);
+  });
+});

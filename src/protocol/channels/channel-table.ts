@@ -1,4 +1,4 @@
-/** The channels of one node, and which of them a message takes. */
+/** The channels of one node, and which of them a message takes. They may change while the node runs. */
 
 import { topicMatches } from '../../kernel/topic.ts';
 import {
@@ -14,8 +14,10 @@ import type { Channel } from './channel.ts';
 /** Whether a message is owed to its receivers. */
 export type MessageClass = 'signal' | 'event';
 
-/** The table. */
+/** The table. A channel that stays, by name and class, is the same object before and after a change. */
 export interface ChannelTable {
+  /** Puts a node's own channels in place of those it had: at once, for every message from here on. */
+  replace(own: readonly Channel[]): void;
   readonly all: readonly Channel[];
   /** The ones that every node has, as this node runs them. */
   readonly builtIn: {
@@ -46,14 +48,15 @@ export interface ChannelTable {
   ): string | undefined;
 }
 
+type Live = { -readonly [Field in keyof Channel]: Channel[Field] };
+
 /** Builds the table from a node's own channels; one with the name of a built-in takes its place. */
 export function createChannelTable(own: readonly Channel[]): ChannelTable {
-  const replaced = builtInChannels.map((one) => own.find(({ name }) => name === one.name) ?? one);
-  const extra = own.filter(({ name }) => !builtInChannels.some((one) => one.name === name));
-  const all = [...replaced, ...extra];
-  const byName = new Map(all.map((one) => [one.name, one]));
-  const ruled = extra.filter(({ topics }) => topics.length > 0);
-  const here = (one: Channel): Channel => byName.get(one.name) ?? one;
+  const usual = new Map<string, Live>(builtInChannels.map((one) => [one.name, { ...one }]));
+  let byName = new Map<string, Live>(usual);
+  let all: readonly Channel[] = [];
+  let ruled: readonly Channel[] = [];
+  const here = ({ name }: Channel): Channel => usual.get(name) as Channel;
   const builtIn = {
     coordination: here(coordination),
     gossip: here(gossip),
@@ -61,6 +64,21 @@ export function createChannelTable(own: readonly Channel[]): ChannelTable {
     events: here(events),
   };
   const byClass = { signal: builtIn.data, event: builtIn.events };
+
+  function replace(wanted: readonly Channel[]): void {
+    const next = new Map<string, Live>();
+    const stated = new Map([...builtInChannels, ...wanted].map((one) => [one.name, one]));
+    for (const [name, one] of stated) {
+      const known = byName.get(name);
+      // Lanes hold on to the object: what waits on a channel of another class ends with that one.
+      next.set(name, known?.class === one.class ? Object.assign(known, one) : { ...one });
+    }
+    byName = next;
+    all = [...next.values()];
+    ruled = all.filter((one) => one.topics.length > 0 && !usual.has(one.name));
+  }
+
+  replace(own);
 
   function find(
     kind: MessageClass,
@@ -80,10 +98,15 @@ export function createChannelTable(own: readonly Channel[]): ChannelTable {
     find(kind, topic, payloadBytes, false) ?? byClass[kind];
 
   return {
-    all,
+    replace,
+    get all() {
+      return all;
+    },
     builtIn,
     byName: (name) => byName.get(name),
-    hasRules: ruled.length > 0,
+    get hasRules() {
+      return ruled.length > 0;
+    },
     choose,
     wished({ channel, urgent }, qos, topic, payloadBytes) {
       if (urgent !== true) return channel;

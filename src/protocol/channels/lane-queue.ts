@@ -38,10 +38,16 @@ const replaced: Pushed = { isTaken: true, lost: 1, superseded: 1 };
 const passedOver: Pushed = { isTaken: true, lost: 1, superseded: 0 };
 const refused: Pushed = { isTaken: false, lost: 0, superseded: 0 };
 
-/** Builds an empty queue for at most `bytesMax` bytes; one entry alone may exceed it. `onLost` is shown what is lost. */
+/** What a queue keeps to; both may change while it holds something, and count from the next entry on. */
+export interface LaneLimits {
+  readonly overflow: OverflowPolicy;
+  /** One entry alone may exceed it. */
+  readonly queueBytesMax: number;
+}
+
+/** Builds an empty queue. `onLost` is shown what is lost. */
 export function createLaneQueue(
-  policy: OverflowPolicy,
-  bytesMax: number,
+  limits: LaneLimits,
   onLost: (bytes: Uint8Array, key: string) => void = () => {},
 ): LaneQueue {
   let entries: (Entry | undefined)[] = [];
@@ -51,7 +57,7 @@ export function createLaneQueue(
 
   const count = (): number => entries.length - head;
   const isFull = (size: number): boolean =>
-    count() > 0 && (bytes + size > bytesMax || count() >= laneQueueCountMax);
+    count() > 0 && (bytes + size > limits.queueBytesMax || count() >= laneQueueCountMax);
 
   function shift(): void {
     const entry = entries[head];
@@ -76,12 +82,14 @@ export function createLaneQueue(
     const entry: Entry = { bytes: own, key, at };
     entries.push(entry);
     bytes += own.length;
-    if (policy === 'latest-per-topic') latest.set(key, entry);
+    // Whatever the policy is now: it may change while this waits.
+    latest.set(key, entry);
   }
 
   return {
     shift,
     push(own, key, at) {
+      const policy = limits.overflow;
       const same = policy === 'latest-per-topic' ? latest.get(key) : undefined;
       if (same !== undefined) {
         // In its old place: a topic that changes often must not wait longer than one that does not.
@@ -89,7 +97,7 @@ export function createLaneQueue(
         bytes += own.length - same.bytes.length;
         same.bytes = own;
         let lost = 1;
-        for (; bytes > bytesMax && count() > 1; lost += 1) lose();
+        for (; bytes > limits.queueBytesMax && count() > 1; lost += 1) lose();
         return lost === 1 ? replaced : { isTaken: true, lost, superseded: 1 };
       }
       if (!isFull(own.length)) {

@@ -57,45 +57,54 @@ export interface ChannelMeter {
   figures(lanes: (channel: Channel) => readonly ChannelLane[]): readonly ChannelFigures[];
 }
 
-/** Builds a meter for these channels. */
-export function createChannelMeter(channels: readonly Channel[]): ChannelMeter {
+/** Builds a meter. `channels`: those that there are now; of others only what still waits is shown. */
+export function createChannelMeter(channels: () => readonly Channel[]): ChannelMeter {
   const fresh = { count: 0, bytes: 0, sentBytes: 0, dropped: 0, waitMs: 0, waitMsMax: 0 };
-  const counts = new Map(
-    channels.map((one) => [
-      one,
-      { ...fresh, connections: 0, drops: {} as Partial<Record<ChannelDrop, number>> },
-    ]),
-  );
+  const counts = new Map<Channel, Counts>();
+
+  function countsOf(channel: Channel): Counts {
+    const known = counts.get(channel);
+    if (known !== undefined) return known;
+    const at = { ...fresh, connections: 0, drops: {} };
+    counts.set(channel, at);
+    return at;
+  }
 
   return {
     took(channel, bytes) {
-      const at = counts.get(channel);
-      if (at === undefined) return;
+      const at = countsOf(channel);
       at.count += 1;
       at.bytes += bytes;
     },
     sent(channel, bytes) {
-      const at = counts.get(channel);
-      if (at !== undefined) at.sentBytes += bytes;
+      countsOf(channel).sentBytes += bytes;
     },
     dropped(channel, reason, count) {
-      const at = counts.get(channel);
-      if (at === undefined || count === 0) return;
+      if (count === 0) return;
+      const at = countsOf(channel);
       at.dropped += count;
       at.drops[reason] = (at.drops[reason] ?? 0) + count;
     },
     waited(channel, ms) {
-      const at = counts.get(channel);
-      if (at === undefined) return;
+      const at = countsOf(channel);
       at.waitMs += (ms - at.waitMs) / 8;
       at.waitMsMax = Math.max(at.waitMsMax, ms);
     },
     connected(channel, by) {
-      const at = counts.get(channel);
-      if (at !== undefined) at.connections += by;
+      countsOf(channel).connections += by;
     },
-    figures: (lanesOf) =>
-      [...counts].map(([channel, at]) => {
+    figures(lanesOf) {
+      const present = new Set(channels());
+      for (const [channel, at] of counts) {
+        if (present.has(channel)) continue;
+        // Removed: shown while something of it waits or is open.
+        const isIdle =
+          at.connections === 0 && lanesOf(channel).every((one) => one.queuedCount === 0);
+        if (isIdle) counts.delete(channel);
+        else present.add(channel);
+      }
+      return [...present].map((channel) => {
+        const at = countsOf(channel);
         const { name, class: kind, overflow, priority, queueBytesMax } = channel;
         const lanes = lanesOf(channel);
         return {
@@ -110,6 +119,12 @@ export function createChannelMeter(channels: readonly Channel[]): ChannelMeter {
           queuedBytes: lanes.reduce((sum, one) => sum + one.queuedBytes, 0),
           lanes,
         };
-      }),
+      });
+    },
   };
 }
+
+type Counts = { connections: number; drops: Partial<Record<ChannelDrop, number>> } & Record<
+  'count' | 'bytes' | 'sentBytes' | 'dropped' | 'waitMs' | 'waitMsMax',
+  number
+>;

@@ -16,16 +16,23 @@ const overflows: Readonly<Record<'signal' | 'event', readonly OverflowPolicy[]>>
 
 const queueBytes = { least: 64 * 1024, most: 64 * 1024 * 1024, usual: 1024 * 1024 };
 
-/** Builds the table. @throws {MycelError} MYCEL_BAD_OPTION, naming the channel, what is wrong and what is allowed. */
-export function channelsOf(
+/** Builds the table of a node. @throws as `channelsOf` */
+export function channelTableOf(
   given: Readonly<Record<string, ChannelOptions>> | undefined,
 ): ChannelTable {
+  return createChannelTable(channelsOf(given));
+}
+
+/** Reads them. @throws {MycelError} MYCEL_BAD_OPTION, naming the channel, what is wrong and what is allowed. */
+export function channelsOf(
+  given: Readonly<Record<string, ChannelOptions>> | undefined,
+): readonly Channel[] {
   const entries = Object.entries(given ?? {});
   const added = entries.filter(([name]) => builtIn(name) === undefined);
   if (added.length > ownChannelsMax) {
     throw refusal('channels', `at most ${ownChannelsMax} channels besides the built-in ones`);
   }
-  return createChannelTable(entries.map(([name, options]) => channelOf(name, options)));
+  return entries.map(([name, options]) => channelOf(name, options));
 }
 
 function builtIn(name: string): Channel | undefined {

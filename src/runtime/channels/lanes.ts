@@ -80,7 +80,9 @@ interface Lane {
   readonly queue: LaneQueue;
   readonly records: FrameWriter;
   readonly controls: FrameWriter;
-  readonly deflater: Deflater | undefined;
+  /** Made anew when the channel gets another threshold. */
+  deflater: Deflater | undefined;
+  deflatesAbove: number | undefined;
   own: LinkSession | undefined;
   /** `switching`: what went over the shared connection must come first, or the newer overtakes the older. */
   phase: 'shared' | 'dialling' | 'switching' | 'own';
@@ -107,16 +109,16 @@ export function createLanes(world: LanesWorld): Lanes {
     }
     let lane = lanes.get(channel);
     if (lane === undefined) {
-      const { compressAboveBytes } = channel;
       lane = {
         peer,
         channel,
-        queue: createLaneQueue(channel.overflow, channel.queueBytesMax, (bytes, key) => {
+        queue: createLaneQueue(channel, (bytes, key) => {
           if (!key.startsWith(controlMark)) world.lost(peer, channel, bytes);
         }),
         records: createFrameWriter(),
         controls: createFrameWriter(),
-        deflater: compressAboveBytes === undefined ? undefined : createDeflater(compressAboveBytes),
+        deflater: undefined,
+        deflatesAbove: undefined,
         own: undefined,
         phase: 'shared',
         isOwnFull: false,
@@ -149,7 +151,7 @@ export function createLanes(world: LanesWorld): Lanes {
     const { peer } = lane;
     const session = lane.phase === 'own' ? lane.own : world.main(peer);
     if (session === undefined) return;
-    const bytes = isControl ? controlFrame(frame) : (lane.deflater?.deflate(frame) ?? frame);
+    const bytes = isControl ? controlFrame(frame) : deflated(lane, frame);
     meter.sent(lane.channel, bytes.length);
     const hasRoom = session.send('data', bytes);
     if (lane.phase === 'own') {
@@ -159,6 +161,16 @@ export function createLanes(world: LanesWorld): Lanes {
     }
     if (!hasRoom) world.mainFull(peer);
     considerOpening(lane, session, bytes.length);
+  }
+
+  function deflated(lane: Lane, frame: Uint8Array): Uint8Array {
+    const { compressAboveBytes } = lane.channel;
+    if (lane.deflatesAbove !== compressAboveBytes) {
+      lane.deflatesAbove = compressAboveBytes;
+      lane.deflater =
+        compressAboveBytes === undefined ? undefined : createDeflater(compressAboveBytes);
+    }
+    return lane.deflater?.deflate(frame) ?? frame;
   }
 
   function considerOpening(lane: Lane, main: LinkSession, bytes: number): void {

@@ -16,7 +16,7 @@ function drain(queue: ReturnType<typeof createLaneQueue>): number[] {
 
 describe('the queue of a lane', () => {
   test('drops the oldest', () => {
-    const queue = createLaneQueue('drop-oldest', 30);
+    const queue = createLaneQueue({ overflow: 'drop-oldest', queueBytesMax: 30 });
     const pushed = [1, 2, 3, 4].map((mark) => queue.push(entry(mark), 'a', 0));
     expect(pushed.map(({ isTaken, lost }) => [isTaken, lost])).toEqual([
       [true, 0],
@@ -28,14 +28,14 @@ describe('the queue of a lane', () => {
   });
 
   test('drops the newest', () => {
-    const queue = createLaneQueue('drop-newest', 30);
+    const queue = createLaneQueue({ overflow: 'drop-newest', queueBytesMax: 30 });
     for (const mark of [1, 2, 3]) queue.push(entry(mark), 'a', 0);
     expect(queue.push(entry(4), 'a', 0)).toEqual({ isTaken: true, lost: 1, superseded: 0 });
     expect(drain(queue)).toEqual([1, 2, 3]);
   });
 
   test('keeps the latest of each topic, in its old place, and the oldest topics go when it is full', () => {
-    const queue = createLaneQueue('latest-per-topic', 30);
+    const queue = createLaneQueue({ overflow: 'latest-per-topic', queueBytesMax: 30 });
     queue.push(entry(1), 'a', 0);
     queue.push(entry(2), 'b', 0);
     expect(queue.push(entry(3), 'a', 0)).toEqual({ isTaken: true, lost: 1, superseded: 1 });
@@ -53,7 +53,9 @@ describe('the queue of a lane', () => {
     ['latest-per-topic', [1, 3]],
   ] as const)('shows what is lost by %s', (policy, first) => {
     const lost: number[] = [];
-    const queue = createLaneQueue(policy, 30, (bytes) => lost.push(bytes[0] ?? 0));
+    const queue = createLaneQueue({ overflow: policy, queueBytesMax: 30 }, (bytes) =>
+      lost.push(bytes[0] ?? 0),
+    );
     const keys = policy === 'latest-per-topic' ? ['a', 'b', 'a', 'c', 'd'] : ['a', 'b', 'c', 'd'];
     for (const [at, key] of keys.entries()) queue.push(entry(at + 1), key, 0);
     expect(lost).toEqual(first);
@@ -64,10 +66,51 @@ describe('the queue of a lane', () => {
   });
 
   test.each(['block', 'reject'] as const)('refuses when it is to %s', (policy) => {
-    const queue = createLaneQueue(policy, 30);
+    const queue = createLaneQueue({ overflow: policy, queueBytesMax: 30 });
     for (const mark of [1, 2, 3]) expect(queue.push(entry(mark), 'a', 0).isTaken).toBe(true);
     expect(queue.push(entry(4), 'a', 0)).toEqual({ isTaken: false, lost: 0, superseded: 0 });
     expect(drain(queue)).toEqual([1, 2, 3]);
+  });
+
+  test('keeps to limits that change while something waits, and never gives out an older value after a newer one', () => {
+    const policies = ['drop-oldest', 'drop-newest', 'latest-per-topic'] as const;
+    const steps = fc.array(
+      fc.oneof(
+        fc.constant('shift' as const),
+        fc.record({
+          overflow: fc.constantFrom<OverflowPolicy>(...policies),
+          queueBytesMax: fc.integer({ min: 10, max: 100 }),
+        }),
+        fc.constantFrom('a', 'b', 'c').map((key) => ({ key })),
+      ),
+      { maxLength: 200 },
+    );
+    fc.assert(
+      fc.property(steps, (list) => {
+        const limits = { overflow: 'drop-oldest' as OverflowPolicy, queueBytesMax: 50 };
+        const queue = createLaneQueue(limits);
+        const given = new Map<string, number>();
+        let mark = 0;
+        const take = (): void => {
+          const next = queue.peek();
+          if (next === undefined) return;
+          expect(next.bytes[0]).toBeGreaterThan(given.get(next.key) ?? 0);
+          given.set(next.key, next.bytes[0] ?? 0);
+          queue.shift();
+        };
+        for (const step of list) {
+          if (step === 'shift') take();
+          else if ('overflow' in step) Object.assign(limits, step);
+          else {
+            mark += 1;
+            queue.push(entry(mark), step.key, 0);
+            const isLatest = limits.overflow !== 'drop-newest';
+            if (isLatest) expect(queue.bytes()).toBeLessThanOrEqual(limits.queueBytesMax);
+          }
+        }
+        while (queue.count() > 0) take();
+      }),
+    );
   });
 
   test('takes one entry larger than itself, and never holds more than that or its bound', () => {
@@ -86,7 +129,7 @@ describe('the queue of a lane', () => {
     );
     fc.assert(
       fc.property(policies, steps, (policy, list) => {
-        const queue = createLaneQueue(policy, 100);
+        const queue = createLaneQueue({ overflow: policy, queueBytesMax: 100 });
         let kept = 0;
         for (const step of list) {
           if (step === 'shift') {

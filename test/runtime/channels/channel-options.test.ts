@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { ChannelOptions } from '../../../src/index.ts';
 import { checkOptions } from '../../../src/runtime/options.ts';
-import { channelsOf } from '../../../src/runtime/channels/channel-options.ts';
+import { channelTableOf, channelsOf } from '../../../src/runtime/channels/channel-options.ts';
 
 const refused: readonly [string, Record<string, unknown>, string][] = [
   ['a class that is none', { a: { class: 'effect' } }, "'signal' or 'event'"],
@@ -70,7 +70,7 @@ describe('the channels of a node', () => {
       audit: { class: 'event', topics: ['audit/+'] },
       gossip: { priority: 9 },
     };
-    const table = channelsOf(given);
+    const table = channelTableOf(given);
     expect(table.choose('signal', 'cam/1', 5_000).name).toBe('video');
     expect(table.choose('signal', 'cam/1', 10).name).toBe('data');
     expect(table.choose('event', 'cam/1', 5_000).name).toBe('events');
@@ -87,7 +87,7 @@ describe('the channels of a node', () => {
   });
 
   test('give urgent messages a channel of their own, where one fits', () => {
-    const table = channelsOf({
+    const table = channelTableOf({
       alarms: { class: 'event', topics: ['alarm/#'], urgent: true, bytesMax: 9_000 },
     });
     const urgent = { urgent: true };
@@ -100,11 +100,40 @@ describe('the channels of a node', () => {
   });
 
   test('say what a publisher may name', () => {
-    const table = channelsOf({ video: { class: 'signal' } });
+    const table = channelTableOf({ video: { class: 'signal' } });
     expect(table.problemOf('video', 0, 10)).toBeUndefined();
     expect(table.problemOf('video', 1, 10)).toContain("'events'");
     expect(table.problemOf('nonsense', 0, 10)).toContain("'data', 'video'");
     expect(table.problemOf('coordination', 1, 10)).toBeUndefined();
     expect(table.problemOf('coordination', 1, 5_000)).toContain('4096');
+  });
+
+  test('may be put in place of others, which stay the same object where they stay the same channel', () => {
+    const table = channelTableOf({
+      video: { class: 'signal', topics: ['cam/#'] },
+      logs: { class: 'event', topics: ['log/#'] },
+      gossip: { priority: 9 },
+    });
+    const { gossip } = table.builtIn;
+    const [video, logs] = ['video', 'logs'].map((name) => table.byName(name));
+    table.replace(
+      channelsOf({
+        video: { class: 'signal', topics: ['film/#'], queueBytes: 1 << 20, priority: 2 },
+        logs: { class: 'signal', topics: ['log/#'] },
+        extra: { class: 'event' },
+      }),
+    );
+    expect(table.byName('video')).toBe(video);
+    expect(video).toMatchObject({ priority: 2, queueBytesMax: 1 << 20, topics: ['film/#'] });
+    // Another class is another channel: what waits in the old one is of the old class.
+    expect(table.byName('logs')).not.toBe(logs);
+    expect([table.builtIn.gossip, gossip.priority]).toEqual([gossip, 2]);
+    expect(table.choose('signal', 'cam/1', 5).name).toBe('data');
+    expect(table.choose('signal', 'log/1', 5).name).toBe('logs');
+    expect(table.choose('event', 'log/1', 5).name).toBe('events');
+    expect(table.all.map(({ name }) => name)).toContain('extra');
+    table.replace([]);
+    expect([table.hasRules, table.all.length]).toEqual([false, 4]);
+    expect(channelTableOf(undefined).builtIn.gossip).toMatchObject({ priority: 2 });
   });
 });

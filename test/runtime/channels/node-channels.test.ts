@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { MeshNode, NodeOptions } from '../../../src/index.ts';
+import type { ChannelOptions, MeshNode, NodeOptions } from '../../../src/index.ts';
 import { linked, startNode, until } from '../loopback.ts';
 
 async function pair(options: NodeOptions = {}): Promise<[MeshNode, MeshNode]> {
@@ -103,6 +103,66 @@ test('a channel of the own carries its topics, deflated where that pays, and who
     code: 'MYCEL_BAD_OPTION',
     message: expect.stringContaining("'events', 'logs'") as string,
   });
+});
+
+test('channels come, change and go while messages travel, and what contradicts itself changes nothing', async () => {
+  const [ann, bob] = await pair({ channels: { side: { class: 'event', topics: ['side/#'] } } });
+  const heard: number[] = [];
+  bob.subscribe(
+    'side/#',
+    ({ payload }) => void heard.push(Number(new TextDecoder().decode(payload))),
+  );
+  let made = 0;
+  let isOver = false;
+  const publishing = (async () => {
+    while (!isOver) {
+      made += 1;
+      await ann.publish('side/x', String(made));
+    }
+  })();
+  await until(() => figures(ann, 'side').count > 10);
+  const before = JSON.stringify(
+    ann.status().channels.map(({ name, priority }) => [name, priority]),
+  );
+  const wrong: Record<string, Record<string, ChannelOptions>> = {
+    "'block' or 'reject'": { side: { class: 'event', overflow: 'drop-oldest' } },
+    "no 'class'": { events: { class: 'signal' } },
+    'from 1, first served, to 9': {
+      fine: { class: 'event' },
+      side: { class: 'event', priority: 12 },
+    },
+  };
+  for (const [allowed, channels] of Object.entries(wrong)) {
+    await expect(ann.setChannels(channels), allowed).rejects.toMatchObject({
+      code: 'MYCEL_BAD_OPTION',
+      message: expect.stringContaining(allowed) as string,
+    });
+  }
+  expect(JSON.stringify(ann.status().channels.map(({ name, priority }) => [name, priority]))).toBe(
+    before,
+  );
+  // Changed, with what it has counted.
+  const { count } = figures(ann, 'side');
+  await ann.setChannels({
+    side: { class: 'event', topics: ['side/#'], priority: 3, compressAbove: 64 },
+  });
+  expect(figures(ann, 'side')).toMatchObject({ priority: 3 });
+  expect(figures(ann, 'side').count).toBeGreaterThanOrEqual(count);
+  await until(() => figures(ann, 'side').count > count + 10);
+  // Gone, another one in its place.
+  await ann.setChannels({ other: { class: 'event', topics: ['side/#'] } });
+  await expect(ann.publish('side/x', 'x', { channel: 'side' })).rejects.toMatchObject({
+    message: expect.stringContaining("'events', 'other'") as string,
+  });
+  await until(() => figures(ann, 'other').count > 10);
+  await until(() => ann.status().channels.every(({ name }) => name !== 'side'));
+  const { count: plain } = figures(ann, 'events');
+  expect(await ann.setChannels({})).toHaveLength(4);
+  await until(() => figures(ann, 'events').count > plain + 10);
+  isOver = true;
+  await publishing;
+  await until(() => heard.length === made);
+  expect(heard).toEqual(Array.from({ length: made }, (_, at) => at + 1));
 });
 
 test('a member that is thrown out loses the connections of its channels, too', async () => {
