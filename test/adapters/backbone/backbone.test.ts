@@ -19,9 +19,10 @@ import { bundleProgram } from '../child.ts';
 import { createCredentials } from '../link/link-fixture.ts';
 import { createStation, enter, meshId, startBackboneHost } from './backbone-fixture.ts';
 import type { Station } from './backbone-fixture.ts';
+import { startBroker } from './brokers.ts';
 import { password, startMosquitto, user } from './mosquitto.ts';
 
-const broker = await startMosquitto();
+const broker = await startBroker();
 afterAll(() => broker.stop());
 const freshNode = (): NodeId => nodeIdOf(generateNodeKeys().edPublic);
 
@@ -36,7 +37,10 @@ async function overhear(): Promise<() => { topic: string; hex: string }[]> {
   return () =>
     spy.lines.flatMap((line) => {
       const [, topic, hex] = /^heard (\S+) ([0-9a-f]+)$/.exec(line) ?? [];
-      return topic === undefined || hex === undefined ? [] : [{ topic, hex }];
+      // What begins with a dollar is the broker's own: NATS shows it to whoever asks for everything.
+      return topic === undefined || hex === undefined || topic.startsWith('$')
+        ? []
+        : [{ topic, hex }];
     });
 }
 
@@ -116,32 +120,39 @@ test('datagrams pass between inboxes, and from UDP to UDP as before', async () =
   await until(() => ann.heard.length === 1);
 });
 
-test('a broker that dies cuts every stream at once, and is used again when it is back', async () => {
-  const own = await startMosquitto();
-  onTestFinished(() => own.stop());
-  const mesh = generateNodeKeys();
-  const hosts = await Promise.all(
-    [0, 1].map(() => startBackboneHost(own.url(), createCredentials(mesh))),
-  );
-  const [ann, bob] = hosts as [(typeof hosts)[0], (typeof hosts)[0]];
-  onTestFinished(() => Promise.all(hosts.map((one) => one.transport.stop())).then(() => undefined));
-  const patience = (): AbortSignal => AbortSignal.timeout(8_000);
-  await ann.transport.dial(bob.node, [bob.address], patience());
-  await bob.heard.until(() => bob.heard.opened.length === 1);
-  const killedAt = performance.now();
-  await own.kill();
-  await ann.heard.until(() => ann.heard.closed.length === 1);
-  await bob.heard.until(() => bob.heard.closed.length === 1);
-  expect(performance.now() - killedAt).toBeLessThan(1_000);
-  await expect(ann.transport.dial(bob.node, [bob.address], patience())).rejects.toThrow(
-    /backbone is not connected/,
-  );
-  await own.start();
-  await Promise.all([ann.station.up(), bob.station.up()]);
-  const again = await ann.transport.dial(bob.node, [bob.address], patience());
-  again.send('control', Uint8Array.of(1));
-  await bob.heard.until(() => bob.heard.frames.length === 1);
-});
+// RabbitMQ needs several seconds for a start.
+test(
+  'a broker that dies cuts every stream at once, and is used again when it is back',
+  { timeout: 120_000 },
+  async () => {
+    const own = await startBroker();
+    onTestFinished(() => own.stop());
+    const mesh = generateNodeKeys();
+    const hosts = await Promise.all(
+      [0, 1].map(() => startBackboneHost(own.url(), createCredentials(mesh))),
+    );
+    const [ann, bob] = hosts as [(typeof hosts)[0], (typeof hosts)[0]];
+    onTestFinished(() =>
+      Promise.all(hosts.map((one) => one.transport.stop())).then(() => undefined),
+    );
+    const patience = (): AbortSignal => AbortSignal.timeout(8_000);
+    await ann.transport.dial(bob.node, [bob.address], patience());
+    await bob.heard.until(() => bob.heard.opened.length === 1);
+    const killedAt = performance.now();
+    await own.kill();
+    await ann.heard.until(() => ann.heard.closed.length === 1);
+    await bob.heard.until(() => bob.heard.closed.length === 1);
+    expect(performance.now() - killedAt).toBeLessThan(1_000);
+    await expect(ann.transport.dial(bob.node, [bob.address], patience())).rejects.toThrow(
+      /backbone is not connected/,
+    );
+    await own.start();
+    await Promise.all([ann.station.up(), bob.station.up()]);
+    const again = await ann.transport.dial(bob.node, [bob.address], patience());
+    again.send('control', Uint8Array.of(1));
+    await bob.heard.until(() => bob.heard.frames.length === 1);
+  },
+);
 
 test.each([
   ['a wrong password', { user, password: 'guessed' }],
