@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
+import type { MessageExplanation, TopicExplanation } from '../../src/index.ts';
 import type { Lab } from './lab.ts';
 import { createMesh, startMesh, startNode, type LabMesh, type MeshHost } from './lab-mesh.ts';
 import { shareLab } from './share-lab.ts';
@@ -104,6 +105,75 @@ test('eight nodes with four links at most all see each other as members', async 
 
 test('an event of any node comes to every other one once and in order', async () => {
   await exchange(mesh.nodes, 'whole');
+});
+
+async function explain<Answer>(node: MeshHost, ...args: readonly string[]): Promise<Answer> {
+  const { code, json, stderr } = await node.host.cli(...args, '--json');
+  if (code !== 0) throw new Error(`mycel ${args.join(' ')}: exit ${code} ${stderr}`);
+  return json as Answer;
+}
+
+/** Every station has it from one that sent it there, back to the origin; gives how often it was sent in all. */
+function transmissions({ origin, stations, silent }: MessageExplanation): number {
+  expect(silent).toEqual([]);
+  expect(stations.map(({ node }) => node).toSorted()).toEqual(
+    mesh.nodes.map(({ id }) => id).toSorted(),
+  );
+  const sent = new Set<string>();
+  for (const { node, steps } of stations) {
+    for (const { fate, peer } of steps) if (fate === 'sent') sent.add(`${node} ${peer?.node}`);
+  }
+  for (const { node, hop, steps } of stations) {
+    const fates = steps.map(({ fate }) => fate);
+    if (node === origin.node) {
+      expect([hop, fates.includes('published')]).toEqual([0, true]);
+      continue;
+    }
+    expect(fates).toContain('delivered');
+    const from = steps.find(({ fate }) => fate === 'received')?.peer?.node;
+    expect(sent).toContain(`${from} ${node}`);
+    // The way that it came first need not be the shortest that it came.
+    const before = stations.filter((one) => sent.has(`${one.node} ${node}`));
+    expect(hop).toBe(Math.min(...before.map((one) => one.hop ?? NaN)) + 1);
+  }
+  return sent.size;
+}
+
+test('an explanation follows a message from host to host, flooded and along a tree', async () => {
+  const [first, , , , , asker] = mesh.nodes;
+  if (first === undefined || asker === undefined) throw new Error('eight nodes');
+  const topic = await explain<TopicExplanation>(first, 'explain', 'all/why');
+  expect([topic.silent, topic.others]).toEqual([[], []]);
+  expect(topic.receivers.map(({ node }) => node).toSorted()).toEqual(
+    mesh.nodes.map(({ id }) => id).toSorted(),
+  );
+  const near = (await reportOf(first)).links.map(({ peer }) => peer);
+  for (const { node, way, hops } of topic.receivers) {
+    const direct = node === first.id ? 'here' : near.includes(node as never) ? 'direct' : undefined;
+    if (direct !== undefined) expect(way).toBe(direct);
+    else expect(['relayed', 'flooded']).toContain(way);
+    if (way === 'here') continue;
+    expect(hops[0]?.from.node).toBe(first.id);
+    if (way !== 'flooded') expect(hops.at(-1)?.to.node).toBe(node);
+  }
+  const flooded = await explain<{ id: string }>(first, 'pub', 'all/why', 'flooded');
+  const told = (id: string): Promise<MessageExplanation> =>
+    explain(asker, 'explain', '--message', id);
+  await sleep(extraMs);
+  const floods = transmissions(await told(flooded.id));
+  // Large ones, often enough for trees, which take some of them to grow.
+  const large = numbered('large', 240).map((line) => `${line}:`.padEnd(8_000, 'x'));
+  const busy = speak(first, large, '-q', '1', '-t', 'all/large');
+  await expect
+    .poll(() => heardFrom(listeners[5] as Listener, 'large').length, { timeout: 20_000 })
+    .toBeGreaterThan(180);
+  const tree = await explain<{ id: string }>(first, 'pub', 'all/why', 'along a tree');
+  await busy;
+  await sleep(extraMs);
+  const along = transmissions(await told(tree.id));
+  console.info(`${floods} transmissions flooded, ${along} along a tree`);
+  expect(along).toBeLessThanOrEqual(floods);
+  expect(along).toBeGreaterThanOrEqual(count - 1);
 });
 
 test('the six that are left heal their overlay when two hosts lose power, and go on', async () => {
