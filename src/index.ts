@@ -1,6 +1,7 @@
 /** The front door of mycel: every public name, listed one by one. */
 
 export { createMemoryPeripherals } from './adapters/memory/peripherals.ts';
+export type { OutboxOptions } from './runtime/message-types.ts';
 export type { MemoryPeripherals } from './adapters/memory/peripherals.ts';
 export type {
   I2cAddress,
@@ -153,7 +154,6 @@ export type { Updates } from './runtime/update/updates.ts';
 export type {
   AdvertisedService,
   ChannelOptions,
-  OutboxOptions,
   DiscoveryReport,
   GuestInfo,
   Invite,

@@ -8,7 +8,13 @@ import type { MetricsSnapshot } from '../ports/metrics.ts';
 import type { RungName, RungRecord } from '../ports/discovery.ts';
 import type { OverlayName } from '../protocol/overlay/overlay.ts';
 import type { TopologyHint } from '../protocol/overlay/topology.ts';
-import type { MeshMessage, Published, PublishOptions, SubscribeOptions } from './message-types.ts';
+import type {
+  MeshMessage,
+  OutboxOptions,
+  Published,
+  PublishOptions,
+  SubscribeOptions,
+} from './message-types.ts';
 import type { ListenersReport } from './routing/listeners.ts';
 import type { TopologyOptions, TopologyReport } from './topology.ts';
 import type { ToolPolicy } from './llm/tools.ts';
@@ -165,19 +171,6 @@ export interface AdvertisedService {
   readonly name: string;
   readonly port: number;
   readonly txt?: Readonly<Record<string, string>>;
-}
-
-/** Bounds of what a node keeps for members that have not acknowledged it yet. */
-export interface OutboxOptions {
-  /** Bytes in memory, 1 to 256 MiB. @default 10_485_760 */
-  readonly memoryBytes?: number;
-  /** Bytes that may be on the disk alone, 0 (none) to 128 MiB; the journal is at most about three times as large. @default 67_108_864 */
-  readonly diskBytes?: number;
-  /**
-   * When both are full of what members that are away are owed: `give-up` the oldest of it, told by `given-up` here and by
-   * `gap` there, or `hold` the publishers until they are back, or away for 5 minutes. @default 'give-up'
-   */
-  readonly whenFull?: 'give-up' | 'hold';
 }
 
 /** Events of a node, by name. */

@@ -45,3 +45,16 @@ export interface SubscribeOptions {
   /** Messages held for a slow reader before the oldest is dropped and counted. @default 1000 */
   readonly queueLimit?: number;
 }
+
+/** Bounds of what a node keeps for members that have not acknowledged it yet. */
+export interface OutboxOptions {
+  /** Bytes in memory, 1 to 256 MiB. @default 10_485_760 */
+  readonly memoryBytes?: number;
+  /** Bytes that may be on the disk alone, 0 (none) to 128 MiB; the journal is at most about three times as large. @default 67_108_864 */
+  readonly diskBytes?: number;
+  /**
+   * When both are full of what members that are away are owed: `give-up` the oldest of it, told by `given-up` here and by
+   * `gap` there, or `hold` the publishers until they are back, or away for 5 minutes. @default 'give-up'
+   */
+  readonly whenFull?: 'give-up' | 'hold';
+}

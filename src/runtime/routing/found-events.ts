@@ -10,7 +10,7 @@ import { bringBytes } from '../../protocol/routing/overflow.ts';
 import { withoutTorn } from '../../protocol/routing/parts.ts';
 import { envelopeShare, readEnvelope } from '../../wire/envelope.ts';
 import { readOutboxEntry } from '../../wire/outbox-entry.ts';
-import type { OutboxOptions } from '../mesh-node.ts';
+import type { OutboxOptions } from '../message-types.ts';
 
 /** How far the numbers of a resumed stream are ahead of the last one known to be used: whatever was used is below. */
 const resumeAhead: number = 2 ** 38;
