@@ -45,7 +45,7 @@ test('a frozen node stalls nobody, and gets everything within the outbox once wh
   }
 });
 
-test('a flood beyond the outbox is held back until the frozen node is given up, in bounded memory', async () => {
+test('a flood beyond the memory of the outbox waits for the frozen node on the disk, in bounded memory', async () => {
   const [onB, onC] = await Promise.all(
     [b, c].map((node) => listen(node, '-q', '1', '-t', 'flood/#')),
   );
@@ -75,8 +75,7 @@ test('a flood beyond the outbox is held back until the frozen node is given up, 
   expect(difference(lines, heardFrom(onB, 'flood'))).toBe('');
   console.info(`${lines.length} KiB past a frozen node: RSS ${before >> 20} to ${peak >> 20} MiB`);
   expect(peak - before).toBeLessThan(growthBytesMax);
-  const givenUp = Object.entries(metrics.drops).filter(([name]) => name.includes('outbox-quota'));
-  expect(givenUp.length).toBe(1);
+  expect(Object.keys(metrics.drops).filter((name) => name.includes('outbox'))).toEqual([]);
   c.process.child.kill('SIGCONT');
   const last = lines.at(-1);
   // However slow the machine is: as long as more comes, it is on its way.
@@ -88,12 +87,7 @@ test('a flood beyond the outbox is held back until the frozen node is given up, 
     await sleep(200);
   }
   await sleep(500);
-  const got = heardFrom(onC, 'flood');
-  expect(got.at(-1)).toBe(last);
-  const numbers = got.map((line) => Number(line.split(':')[1]));
-  expect(numbers.findIndex((number, at) => at > 0 && number <= (numbers[at - 1] ?? 0))).toBe(-1);
-  // What the outbox still held when the node was back, and what was on its way when it froze.
-  expect(got.length).toBeGreaterThan(5000);
+  expect(difference(lines, heardFrom(onC, 'flood'))).toBe('');
   await onB.stop();
   await onC.stop();
 });
