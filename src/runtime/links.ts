@@ -16,6 +16,7 @@ import { createChannelMeter } from './channels/channel-meter.ts';
 import { createLaneSessions } from './channels/lane-sessions.ts';
 import { createLanes } from './channels/lanes.ts';
 import type { Hello, Links, LinkWires } from './link-wires.ts';
+import { createTurnFlush } from './turn-flush.ts';
 
 interface Link {
   info: {
@@ -66,7 +67,12 @@ export function createLinks(wires: LinkWires): Links {
   }
 
   let dirty: Link[] = [];
-  let isFlushDue = false;
+  const turn = createTurnFlush(() => {
+    const links = dirty;
+    dirty = [];
+    for (const link of links) flush(link);
+    lanes.flush();
+  });
   let barrierCount = 0;
   const meter = createChannelMeter(() => wires.channels.all);
 
@@ -94,6 +100,7 @@ export function createLinks(wires: LinkWires): Links {
   const lanes = createLanes({
     clock,
     meter,
+    send: (session, frame) => turn.send(session, 'data', frame),
     main: (peer) => mainOf(peer)?.info.session,
     isMainFull: (peer) => mainOf(peer)?.isSaturated !== false,
     mainFull(peer) {
@@ -108,7 +115,7 @@ export function createLinks(wires: LinkWires): Links {
       return -barrierCount;
     },
     used: (session) => laneSessions.used(session),
-    flushSoon,
+    flushSoon: turn.soon,
     drained(peer) {
       const link = mainOf(peer);
       if (link !== undefined) wires.drained(link.info);
@@ -128,20 +135,7 @@ export function createLinks(wires: LinkWires): Links {
 
   function sendFrame(link: Link, frame: Uint8Array): void {
     if (!bySession.has(link.info.session)) return;
-    if (!link.info.session.send('control', frame)) link.isSaturated = true;
-  }
-
-  /** Frames leave at the end of this turn of the loop: a timer would add latency, a write per message cost tenfold. */
-  function flushSoon(): void {
-    if (isFlushDue) return;
-    isFlushDue = true;
-    setImmediate(() => {
-      isFlushDue = false;
-      const links = dirty;
-      dirty = [];
-      for (const link of links) flush(link);
-      lanes.flush();
-    });
+    if (!turn.send(link.info.session, 'control', frame)) link.isSaturated = true;
   }
 
   function write(link: Link, record: Uint8Array): void {
@@ -150,7 +144,7 @@ export function createLinks(wires: LinkWires): Links {
     if (link.isDirty) return;
     link.isDirty = true;
     dirty.push(link);
-    flushSoon();
+    turn.soon();
   }
 
   function ask(link: Link, answered: (rttMs: number) => void): void {

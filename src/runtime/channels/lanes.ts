@@ -28,6 +28,8 @@ const controlMark = '\u0000';
 export interface LanesWorld {
   readonly clock: Clock;
   readonly meter: ChannelMeter;
+  /** Hands a frame of data to a session. False: it has no room for another one. */
+  send(session: LinkSession, frame: Uint8Array): boolean;
   /** The session that speaks for a peer, while it may be written to; undefined: there is none. */
   main(peer: NodeId): LinkSession | undefined;
   /** Whether that session is above its high-water mark, and the note that it is. */
@@ -153,7 +155,7 @@ export function createLanes(world: LanesWorld): Lanes {
     if (session === undefined) return;
     const bytes = isControl ? controlFrame(frame) : deflated(lane, frame);
     meter.sent(lane.channel, bytes.length);
-    const hasRoom = session.send('data', bytes);
+    const hasRoom = world.send(session, bytes);
     if (lane.phase === 'own') {
       world.used(session);
       if (!hasRoom) lane.isOwnFull = true;
