@@ -1,6 +1,6 @@
 /**
  * The bench: figures of this node beside what they are compared with, measured in one run.
- * Run: `npm run bench -- [--json FILE] [--quick] [--only footprint|throughput|nodes|calls|agents|decisions|state|gateway]`. Needs root for the footprint.
+ * Run: `npm run bench -- [--json FILE] [--quick] [--only PART,PART…]`, parts: footprint, throughput, nodes, calls, agents, decisions, state, gateway. Needs root for the footprint.
  */
 
 import { writeFile } from 'node:fs/promises';
@@ -23,7 +23,8 @@ const { values } = parseArgs({
   },
 });
 
-const wants = (part: string): boolean => values.only === undefined || values.only === part;
+const only = values.only?.split(',');
+const wants = (part: string): boolean => only === undefined || only.includes(part);
 const rows: Row[] = [];
 if (wants('throughput')) {
   const sizes = values.quick ? [64] : [64, 1024, 64 * 1024];
