@@ -183,6 +183,7 @@ async function boot(home: string, options: BootOptions = {}): Promise<BootedBoar
         { timeout: waitMs, interval: 100 },
       ),
     async cutPower() {
+      if (child.exitCode !== null || child.signalCode !== null) return;
       const gone = once(child, 'close');
       process.kill(first, 'SIGKILL');
       await gone;

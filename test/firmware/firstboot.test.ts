@@ -21,7 +21,8 @@ afterAll(() => shipped.remove());
 const flash = (card: string, flags: readonly string[]): Promise<void> =>
   flashCard(shipped, card, flags);
 
-describe('a board with cloud-init, as on Raspberry Pi OS and Ubuntu', () => {
+// Boots take their time on a busy machine; each wait inside has its own limit.
+describe('a board with cloud-init, as on Raspberry Pi OS and Ubuntu', { timeout: 100_000 }, () => {
   const userData = `#cloud-config
 hostname: attic
 locale: C.UTF-8

@@ -38,7 +38,7 @@ describe('a power cut', () => {
         mode: 0o755,
       });
       const worker = ['bash', '/opt/power-cuts.sh', String(at + 1), String(workers)];
-      const done = await board.run(worker, { ms: 100_000 });
+      const done = await board.run(worker, { ms: 200_000 });
       await board.remove();
       return done;
     });
@@ -51,5 +51,5 @@ describe('a power cut', () => {
     const ends = lines.filter((line) => line.startsWith('cut ')).map((line) => line.split(' ')[2]);
     expect(ends.length).toBeGreaterThan(40);
     expect(new Set(ends).size, lines.join('\n')).toBe(1);
-  }, 120_000);
+  }, 220_000);
 });

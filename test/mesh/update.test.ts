@@ -203,7 +203,7 @@ test('an agent does not come up with it: its node takes it back, well as it is o
     text.replaceAll('{t:"ready"}', () => `{t:"r${(changes += 1)}"}`),
   );
   expect(changes).toBeGreaterThan(0);
-  const result = await update(lab.host(0), 'node-4', '--to', file, '--trial', '7s');
+  const result = await update(lab.host(0), 'node-4', '--to', file);
   expect(result.stderr).toContain('agent heater#0 is starting');
   expect(result.json).toMatchObject({ outcome: 'rolled-back' });
   await expect.poll(heater, { timeout: 15_000 }).toBe(before);
