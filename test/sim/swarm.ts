@@ -76,6 +76,8 @@ export function swarm<Message, Subject>(options: {
   scenario: Scenario<Message, Subject>;
   seeds: readonly number[];
   checkers: readonly Checker<Message, Subject>[];
+  /** Ends at the first failure, and runs nothing twice: for planted bugs. @default false */
+  isHunt?: boolean;
 }): SwarmReport {
   const failures: SwarmFailure[] = [];
   let virtualMs = 0;
@@ -84,8 +86,11 @@ export function swarm<Message, Subject>(options: {
     const run = runSeed(options.scenario, options.checkers, seed);
     virtualMs += run.world.now;
     messageCount += run.world.counters.sentTotal();
-    const failure = run.failure ?? (at % replayEvery === 0 ? replay(options, run) : undefined);
-    if (failure !== undefined) failures.push(failure);
+    const isReplayed = at % replayEvery === 0 && options.isHunt !== true;
+    const failure = run.failure ?? (isReplayed ? replay(options, run) : undefined);
+    if (failure === undefined) continue;
+    failures.push(failure);
+    if (options.isHunt === true) break;
   }
   const { name } = options.scenario;
   return { scenario: name, runCount: options.seeds.length, virtualMs, messageCount, failures };
