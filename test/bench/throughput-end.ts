@@ -1,6 +1,7 @@
-/** One end of a run between two processes: a node of the built library, mqtt.js and a broker, or a bare socket. */
+/** One end of a run between two processes: a node of the built library, mqtt.js and a broker, a bare socket, or Moleculer. */
 
 import { once } from 'node:events';
+import { createRequire } from 'node:module';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Server } from 'node:net';
 import { Aedes } from 'aedes';
@@ -35,6 +36,8 @@ const roles = {
   aedes: { receiver: aedesReceiver, sender: mqttSender },
   mosquitto: { receiver: mqttReceiver, sender: mqttSender },
   socket: { receiver: socketReceiver, sender: socketSender },
+  'moleculer-emit': { receiver: moleculerReceiver, sender: moleculerSender },
+  'moleculer-broadcast': { receiver: moleculerReceiver, sender: moleculerSender },
 };
 await roles[plan.way][plan.role]();
 
@@ -162,6 +165,60 @@ async function socketSender(): Promise<void> {
     isPlanned = true;
     setImmediate(flush);
   });
+}
+
+/** What is used of Moleculer, which is loaded by its own ends alone. */
+interface Broker {
+  createService(service: object): void;
+  start(): Promise<void>;
+  waitForServices(name: string): Promise<unknown>;
+  emit(event: string, params: unknown): unknown;
+  broadcast(event: string, params: unknown): unknown;
+}
+
+async function moleculerBroker(nodeID: string, urls: readonly string[]): Promise<[Broker, string]> {
+  const port = await freePort();
+  const { ServiceBroker } = createRequire(import.meta.url)('moleculer') as {
+    readonly ServiceBroker: new (options: object) => Broker;
+  };
+  const options = { udpDiscovery: false, useHostname: false, port, urls };
+  const transporter = { type: 'TCP', options };
+  return [new ServiceBroker({ nodeID, logger: false, transporter }), `127.0.0.1:${port}/${nodeID}`];
+}
+
+/** Both are told of each other: the receiver of the port that its peer will have. */
+async function moleculerReceiver(): Promise<void> {
+  const [broker, place] = await moleculerBroker('receiver', []);
+  broker.createService({
+    name: 'bench',
+    events: {
+      speed(context: { params: { text: string } }): void {
+        took(Buffer.from(context.params.text, 'latin1'));
+      },
+    },
+  });
+  await broker.start();
+  process.send?.(place);
+}
+
+async function moleculerSender(): Promise<void> {
+  const [broker] = await moleculerBroker('sender', [target]);
+  await broker.start();
+  await broker.waitForServices('bench');
+  process.send?.('connected');
+  await once(process, 'message');
+  const hand = plan.way === 'moleculer-emit' ? 'emit' : 'broadcast';
+  // Its messages are JSON: bytes travel as text, as its users have them.
+  send((done) => {
+    Promise.resolve(broker[hand]('speed', { text: payload.toString('latin1') })).then(done, fail);
+  });
+}
+
+async function freePort(): Promise<number> {
+  const probe = createServer();
+  const port = Number(await listening(probe));
+  probe.close();
+  return port;
 }
 
 async function listening(server: Server): Promise<string> {

@@ -31,8 +31,14 @@ const answerMs = 30_000;
 const sampleMs = 500;
 const pacedWarmMs = 3_000;
 
-/** Who sends to whom: two nodes, mqtt.js to aedes in the receiver's process, mqtt.js over mosquitto, or a socket. */
-export type Way = 'mesh' | 'aedes' | 'mosquitto' | 'socket';
+/** Who sends to whom: two nodes, mqtt.js to aedes in the receiver's process, mqtt.js over mosquitto, a socket, or Moleculer over TCP. */
+export type Way =
+  | 'mesh'
+  | 'aedes'
+  | 'mosquitto'
+  | 'socket'
+  | 'moleculer-emit'
+  | 'moleculer-broadcast';
 
 /** One two-process run, as the programs are told it. */
 export interface RunPlan {
@@ -73,6 +79,8 @@ const names: Readonly<Record<Exclude<Way, 'mesh'>, string>> = {
   aedes: 'mqtt.js to aedes',
   mosquitto: 'mqtt.js over mosquitto',
   socket: 'length-prefixed socket',
+  'moleculer-emit': 'Moleculer TCP, emit',
+  'moleculer-broadcast': 'Moleculer TCP, broadcast',
 };
 
 /** The interleaved rounds of all rows. */
@@ -82,7 +90,8 @@ export async function throughput(options: ThroughputOptions): Promise<readonly R
     for (const qos of [0, 1] as const) {
       const others: Exclude<Way, 'mesh'>[] = ['aedes'];
       if (mosquitto !== undefined && options.isWhole) others.push('mosquitto');
-      if (qos === 0) others.push('socket');
+      if (qos === 0) others.push('socket', 'moleculer-emit');
+      if (qos === 0 && options.isWhole) others.push('moleculer-broadcast');
       rows.push(...(await compare(qos, bytes, others, options)));
     }
   }
@@ -106,7 +115,9 @@ async function compare(
   const cpu = (way: Way): number => median((runs.get(way) ?? []).map((one) => one.cpuMsPer100k));
   const name = qos === 0 ? 'signal-throughput' : 'event-throughput';
   const rows = others.map((way) => {
-    const baseline = { name: `${names[way]}, QoS ${qos}`, value: rate(way) };
+    // Neither knows a quality of service.
+    const quality = way === 'aedes' || way === 'mosquitto' ? `, QoS ${qos}` : '';
+    const baseline = { name: `${names[way]}${quality}`, value: rate(way) };
     return row(
       way === 'aedes' ? name : `${name}-to-${way}`,
       bytes,
@@ -118,6 +129,10 @@ async function compare(
   if (qos === 1) return rows;
   rows.push(
     row('cpu-per-100k', bytes, cpu('mesh'), 'ms', { name: names.aedes, value: cpu('aedes') }),
+    row('cpu-per-100k-to-moleculer', bytes, cpu('mesh'), 'ms', {
+      name: names['moleculer-emit'],
+      value: cpu('moleculer-emit'),
+    }),
     ...(await delaysAtHalfLoad(bytes, rate('aedes') / 2, options)),
   );
   return rows;
