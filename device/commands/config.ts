@@ -3,7 +3,7 @@
 import type { configScopes, configStrategies, ConfigRow } from '../control-config.ts';
 import { print, type Context } from '../context.ts';
 import { callNode } from '../control-client.ts';
-import { usageFailure } from '../failure.ts';
+import { Failure, usageFailure } from '../failure.ts';
 import { formatTable } from '../table.ts';
 import { harmless } from '../terminal.ts';
 
@@ -39,7 +39,14 @@ export async function configGet(
     return print(context, agreed, () => [text(agreed.value)]);
   }
   const row = await callNode(context.dataDir, 'config-get', { path });
-  print(context, row, () => (row.from === 'nobody' ? [] : [text(row.value)]));
+  print(context, row, () => {
+    if (row.from !== 'nobody') return [text(row.value)];
+    throw new Failure(
+      'MYCEL_ABSENT',
+      `Nobody has set '${path}'.`,
+      'See "mycel config get" for what is set.',
+    );
+  });
 }
 
 /** Sets it: for the mesh by decision, or as asked. */

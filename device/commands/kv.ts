@@ -5,10 +5,17 @@ import { callNode } from '../control-client.ts';
 import { Failure } from '../failure.ts';
 import type { DecisionFlags } from '../program-decisions.ts';
 
-/** Prints the value; nothing (with `--json`: null) when the key is absent. */
+/** Prints the value; null with `--json` when the key is absent. @throws {Failure} MYCEL_ABSENT, without `--json` */
 export async function kvGet(context: Context, key: string, flags: DecisionFlags): Promise<void> {
   const found = await callNode(context.dataDir, 'kv-get', { key, ...patience(flags) });
-  print(context, found, () => (found === null ? [] : [JSON.stringify(found.value)]));
+  print(context, found, () => {
+    if (found !== null) return [JSON.stringify(found.value)];
+    throw new Failure(
+      'MYCEL_ABSENT',
+      `The key '${key}' has no value.`,
+      `Give it one: mycel kv put ${key} JSON`,
+    );
+  });
 }
 
 /** Writes a value. */

@@ -65,6 +65,7 @@ test.each([
   { args: ['set', 'light', 'on'], code: 2, says: 'is not JSON' },
   { args: ['set', 'light', '1', '--local', '--eventual'], code: 2, says: 'exclude each other' },
   { args: ['rollback', 'nothing'], code: 2, says: 'no earlier value' },
+  { args: ['get', 'nothing'], code: 1, says: "Nobody has set 'nothing'." },
   { args: ['rollback', 'light', 'two'], code: 2, says: 'is not a version' },
   { args: ['get', '--agreed', 'newest'], code: 2, says: 'about one setting' },
   { args: ['get', 'light', '--agreed', 'loudest'], code: 2, says: 'newest, majority' },
@@ -77,6 +78,14 @@ test.each([
   },
   30_000,
 );
+
+test('a key without a value: exit 1 and a sentence for people, null for programs', async () => {
+  const told = await mycel.run(['kv', 'get', 'nothing', '--data-dir', mycel.dir('ann')]);
+  expect(told).toMatchObject({ code: 1, out: '' });
+  expect(told.err).toContain("The key 'nothing' has no value. Give it one:");
+  expect(await ask('ann', 'kv', 'get', 'nothing')).toBe(null);
+  expect(await ask('ann', 'config', 'get', 'nothing')).toMatchObject({ from: 'nobody' });
+}, 30_000);
 
 test('without a majority nothing is set: exit 1, in clear words, and the value stays', async () => {
   await mycel.up('ben');

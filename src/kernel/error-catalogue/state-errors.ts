@@ -1,6 +1,11 @@
 /** Failures about stored state and about what a group decides once. */
 
 export const stateErrors = {
+  MYCEL_ABSENT: {
+    retryable: false,
+    text: 'Nothing has been set there.',
+    fix: 'Check the name. With --json an absent value is printed as null, with exit code 0.',
+  },
   MYCEL_CONFLICT: {
     retryable: false,
     text: 'The key does not hold what was expected.',
