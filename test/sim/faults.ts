@@ -69,6 +69,8 @@ export type Fault =
   | { type: 'resume'; host: HostId }
   /** The event loop is busy for a while: a pause that ends by itself. */
   | { type: 'block'; host: HostId; forMs: Millis }
+  /** Sending and receiving hang for a while, and timers run on: a process of many threads whose sockets starve. */
+  | { type: 'muffle'; host: HostId; forMs: Millis }
   /** The machine sleeps: its monotonic clock stands still, datagrams to it are lost, links stall. */
   | { type: 'suspend'; host: HostId; forMs: Millis }
   | { type: 'jump-wall'; host: HostId; byMs: Millis }

@@ -49,6 +49,8 @@ export class SimHost<Message, Input, Effect, View> implements HostBody<Message> 
   #alarmAt: Millis = Infinity;
   #kernelQueue: { from: HostId; message: Message; via: Via }[] = [];
   #datagramsQueued = 0;
+  #muffledUntil: Millis = 0;
+  #unsent: (() => void)[] = [];
   #bucket = -1;
   #stepsInBucket = 0;
   #writeMsMin = 0;
@@ -126,6 +128,8 @@ export class SimHost<Message, Input, Effect, View> implements HostBody<Message> 
     this.#isBusy = false;
     this.#alarmAt = Infinity;
     this.#holds.clear();
+    this.#muffledUntil = 0;
+    this.#unsent = [];
     this.#loseOpenWrites();
     this.#emptyKernelQueue();
     this.#world.trace.add(this.#world.now(), this.id, 'crash', undefined);
@@ -150,6 +154,21 @@ export class SimHost<Message, Input, Effect, View> implements HostBody<Message> 
     if (this.#holds.size > 0) return;
     this.#phase = 'running';
     this.#catchUp();
+  }
+
+  muffle(until: Millis): void {
+    if (this.#phase === 'down') return;
+    this.#muffledUntil = Math.max(this.#muffledUntil, until);
+    this.#world.trace.add(this.#world.now(), this.id, 'muffle', undefined);
+    this.#world.schedule(until, () => {
+      if (this.#isMuffled()) return;
+      for (const send of this.#unsent.splice(0)) send();
+      if (this.#phase === 'running') this.#catchUp();
+    });
+  }
+
+  #isMuffled(): boolean {
+    return this.#muffledUntil > this.#world.now();
   }
 
   #releaseWhenOver(reason: HoldReason): void {
@@ -178,7 +197,7 @@ export class SimHost<Message, Input, Effect, View> implements HostBody<Message> 
   }
 
   arrive(from: HostId, message: Message, via: Via): 'taken' | 'dropped' | 'silent' | 'refused' {
-    if (this.#phase === 'running') {
+    if (this.#phase === 'running' && !this.#isMuffled()) {
       this.#world.trace.add(this.#world.now(), this.id, `receive from ${from}`, message);
       this.feed(this.#adapter.receive(from, message, via));
       return 'taken';
@@ -186,7 +205,7 @@ export class SimHost<Message, Input, Effect, View> implements HostBody<Message> 
     if (via === 'link') {
       if (this.#phase === 'down') return this.isDark ? 'silent' : 'refused';
       if (this.#phase === 'suspended') return 'silent';
-    } else if (this.#phase !== 'frozen') {
+    } else if (this.#phase === 'down' || this.#phase === 'suspended') {
       const reason = this.#phase === 'down' ? 'down' : 'suspended';
       this.#world.counters.dropped(this.#world.kindOf(message), reason);
       return 'dropped';
@@ -316,11 +335,16 @@ export class SimHost<Message, Input, Effect, View> implements HostBody<Message> 
     this.#openWrites.clear();
   }
 
+  #sendOrWait(send: () => void): void {
+    if (this.#isMuffled()) this.#unsent.push(send);
+    else send();
+  }
+
   #createTools(): Tools<Message, Input> {
     const world = this.#world;
     return {
-      send: (to, message) => world.datagram(this.id, to, message),
-      sendReliable: (to, message) => world.segment(this.id, to, message),
+      send: (to, message) => this.#sendOrWait(() => world.datagram(this.id, to, message)),
+      sendReliable: (to, message) => this.#sendOrWait(() => world.segment(this.id, to, message)),
       persist: (name, value) => this.#persist(name, value),
       feed: (input) => this.feed(input),
       note: (code, details) => world.noted(this.id, code, details),

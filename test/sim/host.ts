@@ -117,6 +117,8 @@ export interface HostBody<Message> extends Host<unknown, unknown> {
   /** Stops it for a reason until an instant (Infinity: until released). It runs again when no reason is left. */
   hold(reason: HoldReason, until: Millis): void;
   release(reason: HoldReason): void;
+  /** Whatever it sends and receives waits until an instant, in order; its timers run on. */
+  muffle(until: Millis): void;
   arrive(from: HostId, message: Message, via: Via): 'taken' | 'dropped' | 'silent' | 'refused';
   linkReset(peer: HostId): void;
   jumpWall(byMs: Millis): void;

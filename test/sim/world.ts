@@ -154,6 +154,8 @@ export class World<Message> {
         return this.#body(fault.host).release('pause');
       case 'block':
         return this.#body(fault.host).hold('block', this.#now + fault.forMs);
+      case 'muffle':
+        return this.#body(fault.host).muffle(this.#now + fault.forMs);
       case 'suspend':
         return this.#body(fault.host).hold('suspend', this.#now + fault.forMs);
       case 'jump-wall':
