@@ -8,7 +8,7 @@ import { setFlagsFromString } from 'node:v8';
 /** How often it is looked at how much the process worked, in ms. */
 const lookMs = 500;
 
-/** Work that may go on for ever and still counts as little: this share of one core. */
+/** Work that may go on for ever and still counts as little: this share of the time. */
 const calmShare = 0.25;
 
 /** V8 13 has a second optimizing compiler switched on; before, it is there and off. */
@@ -36,20 +36,21 @@ export async function beginSmall(): Promise<void> {
 }
 
 /**
- * Watches from the end of the start on how much the process works, all its threads together, and takes back what
- * `beginSmall` told V8 once that is more, beyond little, than the start took: how fast the board is shows there.
- * Returns what ends the watch.
+ * Watches from the end of the start on how much the process works, and takes back what `beginSmall` told V8 once that is
+ * more, beyond little, than all of the start: how fast the board is shows there. Returns what ends the watch.
  */
 export function growWithWork(): () => void {
   if (!isSmall) return () => {};
-  const much = cpuMs();
-  let spent = much;
-  let lookedAt = performance.now();
+  const much = performance.now();
+  let before = { at: much, cpuMs: cpuMs(), loop: performance.eventLoopUtilization() };
   let excess = 0;
   const timer = setInterval(() => {
-    const [spentNow, now] = [cpuMs(), performance.now()];
-    excess = Math.max(0, excess + spentNow - spent - (now - lookedAt) * calmShare);
-    [spent, lookedAt] = [spentNow, now];
+    const now = { at: performance.now(), cpuMs: cpuMs(), loop: performance.eventLoopUtilization() };
+    // The loop is busy while others have the processor, too; what it does not show is the work of other threads.
+    const { active } = performance.eventLoopUtilization(now.loop, before.loop);
+    const worked = Math.max(active, now.cpuMs - before.cpuMs);
+    excess = Math.max(0, excess + worked - (now.at - before.at) * calmShare);
+    before = now;
     if (excess < much) return;
     clearInterval(timer);
     grow();

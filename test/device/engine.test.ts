@@ -10,13 +10,10 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 
 /** Works on numbers and on objects that live for a while, and tells what V8 made of it. */
 const program = `
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as turnOfLoop, setInterval as every } from 'node:timers/promises';
 import { getHeapSpaceStatistics } from 'node:v8';
 import { beginSmall, growWithWork } from './device/engine.ts';
 
-/** More than two looks at how much it works. */
-const calmMs = 1200;
-const turned = () => new Promise((resolve) => setImmediate(resolve));
 const kept = [];
 function work() {
   let sum = 0;
@@ -36,12 +33,14 @@ await beginSmall();
 workFor(1000);
 const started = seen();
 growWithWork();
-await sleep(calmMs);
+// Calm while it is looked at the process, and looked again.
+let looks = 0;
+for await (const _ of every(500)) if ((looks += 1) === 3) break;
 workFor(50);
 const calm = seen();
 for (let at = 0; at < 600 && !(seen().isOptimized && seen().youngBytes > calm.youngBytes); at += 1) {
   workFor(50);
-  await turned();
+  await turnOfLoop();
 }
 console.log(JSON.stringify({ started, calm, busy: seen() }));
 `;
