@@ -68,6 +68,19 @@ export interface PrincipalConfig {
   readonly nodes: readonly string[];
 }
 
+/** A principal without a token, to which only what holds for all of them applies. */
+export function plainPrincipal(name: string): PrincipalConfig {
+  return {
+    name,
+    token: undefined,
+    group: undefined,
+    budget: {},
+    rate: {},
+    models: undefined,
+    nodes: [],
+  };
+}
+
 /** An action that MCP clients may call. */
 export interface ToolConfig {
   readonly action: string;

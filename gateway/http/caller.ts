@@ -5,19 +5,12 @@ import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 
+import { plainPrincipal } from '../config/load.ts';
 import type { GatewayConfig, PrincipalConfig } from '../config/load.ts';
 import { LlmFailure } from '../failure.ts';
 
 /** The principal of this computer's own programs when no principals are configured. */
-export const localPrincipal: PrincipalConfig = {
-  name: 'local',
-  token: undefined,
-  group: undefined,
-  budget: {},
-  rate: {},
-  models: undefined,
-  nodes: [],
-};
+export const localPrincipal: PrincipalConfig = plainPrincipal('local');
 
 /** Finds the principal of a request. @throws {LlmFailure} unauthorized */
 export type Identify = (request: IncomingMessage) => PrincipalConfig;

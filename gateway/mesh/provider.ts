@@ -3,6 +3,7 @@
 import { MycelError } from 'mycel';
 import type { LlmAsk, LlmProvider, NodeId } from 'mycel';
 
+import { plainPrincipal } from '../config/load.ts';
 import type { GatewayConfig, PrincipalConfig } from '../config/load.ts';
 import type { Batch } from '../events.ts';
 import { LlmFailure, toLlmFailure } from '../failure.ts';
@@ -28,24 +29,12 @@ export interface ProviderWorld {
   isGateway(node: NodeId): boolean;
 }
 
-const memberPrefix = 'node:';
-
 /** A member needs no token: the mesh knows it. It is a principal of its own. */
-function memberPrincipal(name: string): PrincipalConfig {
-  return {
-    name,
-    token: undefined,
-    group: undefined,
-    budget: {},
-    rate: {},
-    models: undefined,
-    nodes: [],
-  };
-}
+const memberPrefix = 'node:';
 
 /** The principal of a member by its name; undefined when it is no member's. */
 export function memberNamed(name: string): PrincipalConfig | undefined {
-  return name.startsWith(memberPrefix) ? memberPrincipal(name) : undefined;
+  return name.startsWith(memberPrefix) ? plainPrincipal(name) : undefined;
 }
 
 /** Builds it. */
@@ -62,7 +51,7 @@ export function createMeshProvider({
     const found = config.principals.find(
       ({ nodes }) => nodes.includes(caller) || (name !== undefined && nodes.includes(name)),
     );
-    return found ?? memberPrincipal(`${memberPrefix}${caller}`);
+    return found ?? plainPrincipal(`${memberPrefix}${caller}`);
   }
 
   function requestOf(ask: LlmAsk, caller: NodeId, ttlMs: number): Ask {
