@@ -54,20 +54,23 @@ export async function openWaitingLog(file: string, now: () => number): Promise<W
   let bytes = sizeOf(live);
   let fileBytes = bytes;
   let pending = '';
+  /** The disk took something not, or half of it: the next write is the whole file. */
+  let isBehind = false;
   let isFrozen = false;
   let writing: Promise<void> | undefined;
 
-  /** A full disk costs the memory of what waits, never the gateway. */
+  /** A full disk costs the memory of what waits, never the gateway; once it has room again, everything is written down. */
   async function write(): Promise<void> {
     while (pending !== '') {
       const text = pending;
       pending = '';
       fileBytes += text.length;
-      if (fileBytes > 2 * waitingBytesMax) {
+      if (isBehind || fileBytes > 2 * waitingBytesMax) {
         await handle.close();
         replace();
         handle = await open(file, 'a', 0o600);
         fileBytes = bytes;
+        isBehind = false;
       } else {
         await handle.appendFile(text);
         await handle.datasync();
@@ -78,7 +81,9 @@ export async function openWaitingLog(file: string, now: () => number): Promise<W
   function append(text: string): void {
     pending += text;
     writing ??= write()
-      .catch(() => undefined)
+      .catch(() => {
+        isBehind = true;
+      })
       .finally(() => {
         writing = undefined;
       });

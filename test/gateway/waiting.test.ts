@@ -1,11 +1,13 @@
 /** A gateway that is killed while requests wait for a target: they wait on, are asked for once, and whoever comes back is answered. */
 
-import { appendFile, mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { appendFile, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
 
+import { plainPrincipal } from '../../gateway/config/load.ts';
 import type { Ask } from '../../gateway/policy/ask.ts';
 import { openWaitingLog, waitingBytesMax } from '../../gateway/policy/waiting-log.ts';
 import { startGateways } from './gateway-processes.ts';
@@ -72,32 +74,25 @@ test('what waits outlives a kill: it is asked for once, and kept for who asks ag
   expect(provider.seen).toHaveLength(2);
 }, 120_000);
 
+const askOf = (id: string, more: Partial<Ask> = {}): Ask => ({
+  id,
+  isIdGiven: true,
+  kind: 'chat',
+  body: chatOf(id),
+  principal: plainPrincipal('p'),
+  agent: 'a',
+  class: 1,
+  ttlMs: 60_000,
+  isStream: true,
+  cacheMs: undefined,
+  ...more,
+});
+
 test('what is written down has a bound, an end, and no use for half a line', async () => {
   const dir = await mkdtemp(join(tmpdir(), 'mycel-waiting-'));
   const file = join(dir, 'gateway', 'waiting');
   let wall = 1_000_000;
   const open = (): ReturnType<typeof openWaitingLog> => openWaitingLog(file, () => wall);
-  const askOf = (id: string, more: Partial<Ask> = {}): Ask => ({
-    id,
-    isIdGiven: true,
-    kind: 'chat',
-    body: chatOf(id),
-    principal: {
-      name: 'p',
-      token: undefined,
-      group: undefined,
-      budget: {},
-      rate: {},
-      models: undefined,
-      nodes: [],
-    },
-    agent: 'a',
-    class: 1,
-    ttlMs: 60_000,
-    isStream: true,
-    cacheMs: undefined,
-    ...more,
-  });
   const log = await open();
   log.put(askOf('stays'), 60_000);
   log.put(askOf('asked'), 60_000);
@@ -135,4 +130,34 @@ test('what is written down has a bound, an end, and no use for half a line', asy
   ]);
   await back.close();
   await rm(dir, { recursive: true });
+});
+
+test('what a full disk did not take is written down once there is room', async () => {
+  const mount = await mkdtemp(join(tmpdir(), 'mycel-waiting-'));
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=128k', 'tmpfs', mount]);
+  onTestFinished(async () => {
+    execFileSync('umount', ['--lazy', mount]);
+    await rm(mount, { recursive: true });
+  });
+  const file = join(mount, 'gateway', 'waiting');
+  const filler = join(mount, 'filler');
+  const large = (id: string): Ask => askOf(id, { body: chatOf('x'.repeat(30_000)) });
+  const open = (): ReturnType<typeof openWaitingLog> => openWaitingLog(file, () => 1_000_000);
+  const log = await open();
+  await writeFile(filler, Buffer.alloc(88 * 1024));
+  log.put(large('there'), 60_000);
+  log.put(large('half there'), 60_000);
+  await vi.waitFor(async () => expect((await stat(file)).size).toBeGreaterThan(35_000));
+  expect(await readFile(file, 'utf8')).not.toMatch(/half there.*\n/);
+  await rm(filler);
+  let count = 0;
+  await vi.waitFor(async () => {
+    log.put(askOf(`later ${(count += 1)}`), 60_000);
+    expect(await readFile(file, 'utf8')).toMatch(/later 1".*\n/);
+  });
+  await log.close();
+  const next = await open();
+  const ids = next.before.map(({ id }) => id);
+  expect(ids.slice(0, 3)).toEqual(['there', 'half there', 'later 1']);
+  await next.close();
 });
