@@ -60,6 +60,14 @@ export function comeBack(mesh: RoutingMesh, at: number): void {
   for (const link of mesh.links) if (link.ends.includes(at)) mesh.open(link);
 }
 
+/** Meshes small enough for many seeds of each. */
+export const smallMeshes = {
+  mutual: { count: 2, edges: line(2) },
+  line: { count: 3, edges: line(3) },
+  triangle: { count: 3, edges: ring(3) },
+  'full mesh of 5': { count: 5, edges: full(5) },
+} as const;
+
 /** All links of a node are gone. */
 export function cutOff(mesh: RoutingMesh, at: number): void {
   for (const link of mesh.links) if (link.ends.includes(at)) mesh.cut(link);

@@ -7,9 +7,8 @@ import {
   flapLinks,
   full,
   heardOf,
-  line,
   quietMesh,
-  ring,
+  smallMeshes,
 } from './routing-shapes.ts';
 import type { RoutingMesh, RoutingMeshOptions } from './routing-mesh.ts';
 import { seedsFor } from './swarm.ts';
@@ -22,13 +21,6 @@ const outbox = { countMax: 24, bytesMax: 4096 };
 
 /** What one piece that was brought back may add. */
 const pieceBytes = 20 * 160;
-
-const shapes = {
-  mutual: { count: 2, edges: line(2) },
-  line: { count: 3, edges: line(3) },
-  triangle: { count: 3, edges: ring(3) },
-  'full mesh of 5': { count: 5, edges: full(5) },
-};
 
 /** A member is cut off and known to be dead. */
 function die(mesh: RoutingMesh, at: number): void {
@@ -44,7 +36,7 @@ function die(mesh: RoutingMesh, at: number): void {
 const staged = (options: Pick<RoutingMeshOptions, 'seed' | 'count' | 'edges'>): RoutingMesh =>
   quietMesh({ ...options, router: { outbox: { ...outbox, hasDisk: true } }, diskMs: 20 });
 
-describe.each(Object.entries(shapes))('on a %s', (_name, { count, edges }) => {
+describe.each(Object.entries(smallMeshes))('on a %s', (_name, { count, edges }) => {
   test('a member that is away again and again, also without its memory, misses nothing', () => {
     for (const seed of seedsFor(seedCount, [])) {
       const mesh = staged({ seed, count, edges });

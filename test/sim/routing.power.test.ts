@@ -5,23 +5,15 @@ import {
   flapLinks,
   full,
   heardOf,
-  line,
   quietMesh,
-  ring,
+  smallMeshes,
 } from './routing-shapes.ts';
 import { seedsFor } from './swarm.ts';
 
 /** Per shape; SIM_SEEDS makes it more. */
 const seedCount = 10;
 
-const shapes = {
-  mutual: { count: 2, edges: line(2) },
-  line: { count: 3, edges: line(3) },
-  triangle: { count: 3, edges: ring(3) },
-  'full mesh of 5': { count: 5, edges: full(5) },
-};
-
-describe.each(Object.entries(shapes))('a power cut on a %s', (_name, { count, edges }) => {
+describe.each(Object.entries(smallMeshes))('a power cut on a %s', (_name, { count, edges }) => {
   test('loses no event of the origin that was on its disk, repeats none and keeps their order', () => {
     for (const seed of seedsFor(seedCount, [])) {
       const mesh = quietMesh({ seed, count, edges, latencyMs: { min: 1, spread: 40 } });
