@@ -221,7 +221,7 @@ export function readRecord(value: unknown): TaskRecord | undefined {
 
 /**
  * Which of two copies holds, the same on every node and in any order: what is over, then the later auctioneer, then what
- * the ledger says, then the later word of the same auctioneer.
+ * the ledger says, then the later word of the same auctioneer, then the copy that has its bids.
  */
 export function laterTask(one: TaskRecord, other: TaskRecord): TaskRecord {
   const areOver = [isOver(one.ledger.state), isOver(other.ledger.state)];
@@ -232,6 +232,9 @@ export function laterTask(one: TaskRecord, other: TaskRecord): TaskRecord {
   if (one.term !== other.term) return one.term > other.term ? one : other;
   if (one.auctioneer !== other.auctioneer) return one.auctioneer < other.auctioneer ? one : other;
   if (one.count !== other.count) return one.count > other.count ? one : other;
+  // The group's table keeps no bids: of one and the same word the fuller copy is shown.
+  if (one.bids.length !== other.bids.length)
+    return one.bids.length > other.bids.length ? one : other;
   return laterRecord(one.ledger, other.ledger) === one.ledger ? one : other;
 }
 

@@ -19,7 +19,14 @@ const records: fc.Arbitrary<TaskRecord> = fc.record({
   }),
   auctioneer: fc.constantFrom(simNodeId(1), simNodeId(2)),
   term: fc.nat(2),
-  bids: fc.constant([]),
+  bids: fc.array(
+    fc.record({
+      bidder: fc.constantFrom(simNodeId(1), simNodeId(2)),
+      cost: fc.nat(3),
+      parts: fc.constant({}),
+    }),
+    { maxLength: 2 },
+  ),
   lateBids: fc.constant(0),
   price: fc.constant(undefined),
   reason: fc.constant(''),
@@ -29,13 +36,14 @@ const records: fc.Arbitrary<TaskRecord> = fc.record({
 });
 
 /** What of a record decides which one holds. */
-const decisive = ({ ledger, auctioneer, term, count }: TaskRecord): unknown[] => [
+const decisive = ({ ledger, auctioneer, term, count, bids }: TaskRecord): unknown[] => [
   ledger.state,
   ledger.epoch,
   ledger.winner,
   auctioneer,
   term,
   count,
+  bids.length,
 ];
 
 test('copies merge to the same on every node: in any order, however often', () => {
@@ -48,6 +56,16 @@ test('copies merge to the same on every node: in any order, however often', () =
       expect(laterTask(a, a)).toBe(a);
     }),
     { numRuns: 2_000 },
+  );
+});
+
+test("the copy on the group's table, which has no bids, does not hide those that are known", () => {
+  fc.assert(
+    fc.property(records, (record) => {
+      const onTable = { ...record, bids: [] };
+      expect(laterTask(onTable, record).bids).toEqual(record.bids);
+      expect(laterTask(record, onTable).bids).toEqual(record.bids);
+    }),
   );
 });
 
