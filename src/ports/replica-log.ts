@@ -24,8 +24,6 @@ export interface ReplicaWrite {
   readonly snapshot?:
     | { readonly bytes: Uint8Array; readonly keepFrom: number; readonly isForeign: boolean }
     | undefined;
-  /** Nothing else can go on before it is done: the caller's own turn of the loop may be spent on it. @default false */
-  readonly isUrgent?: boolean | undefined;
   /** They replace whatever is kept at the first one's index and after it. */
   readonly records: readonly LogRecord[];
 }

@@ -52,8 +52,11 @@ export interface NoiseSession {
   /** The same 32 bytes on both sides and of no other session: what logins are bound to (section 11.2). */
   readonly handshakeHash: Uint8Array;
   readonly remoteStatic: Uint8Array;
-  /** Seals at most `noisePlainMax` bytes; adds 16. */
-  seal(plain: Uint8Array): Uint8Array;
+  /**
+   * Seals at most `noisePlainMax` bytes; adds 16, and room for a header of the caller's before them.
+   * @param headerBytes @default 0
+   */
+  seal(plain: Uint8Array, headerBytes?: number): Uint8Array;
   /**
    * Opens the next message. The session stays broken after a failure.
    * @throws {MycelError} MYCEL_SEAL_BROKEN when it was changed, replayed, reordered or sealed by someone else.
@@ -260,9 +263,9 @@ function createSession(state: {
   return {
     handshakeHash: state.handshakeHash,
     remoteStatic: state.remoteStatic,
-    seal(plain) {
+    seal(plain, headerBytes = 0) {
       invariant(plain.byteLength <= noisePlainMax, 'a Noise message holds at most 65 519 bytes');
-      const sealed = sealAead(state.sealKey, sealNonce, undefined, plain);
+      const sealed = sealAead(state.sealKey, sealNonce, undefined, plain, headerBytes);
       countUp(sealNonce);
       return sealed;
     },

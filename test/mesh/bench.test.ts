@@ -9,7 +9,13 @@ const parts = [
   { only: 'nodes', rows: ['control-p99-under-bulk', 'head-of-line', 'fanout-100'] },
   {
     only: 'decisions',
-    rows: ['commit-p50', 'commits', 'leader-after-kill-p50', 'leader-after-kill-p99'],
+    rows: [
+      'commit-p50',
+      'commit-p50-datasync',
+      'commits',
+      'leader-after-kill-p50',
+      'leader-after-kill-p99',
+    ],
   },
   {
     only: 'state',

@@ -1,23 +1,18 @@
 /**
  * Whether the event loop may wait for a small synced write itself. On a fast disk the write is shorter than the way to a
- * thread of the pool and back; on a card it would hold everything else up (decision 0060).
+ * thread of the pool and back; on a card it would hold everything else up (decisions 0058, 0060).
  */
 
 import type { Millis } from '../../kernel/core.ts';
 
-/** A write that takes longer than this, in ms, is a slow one. */
+/** A disk is fast when half of its latest small writes take no longer than this, in ms. */
 const slowMs: Millis = 1;
 
-/** One that takes longer than this, in ms, ends it at once. */
+/** A write that takes longer than this, in ms, is a stall: more than one among the latest, and the disk is not fast. */
 const stallMs: Millis = 20;
 
-/** Writes whose pace is remembered, and how many of them may be slow: the 90th percentile is below `slowMs`. */
+/** Small writes whose durations are remembered, whoever did them: before so many are known no disk is fast. */
 const paceKept = 32;
-const slowMax = 3;
-
-/** Writes by the pool before the loop tries one again: at first, and at most. Doubles with each trial that fails. */
-const restWritesMin = 64;
-const restWritesMax = 4096;
 
 /** Share of the time that the loop may wait for the disk, and ms that may be saved up for a burst. */
 const timeShare = 0.25;
@@ -25,38 +20,30 @@ const burstMs: Millis = 5;
 
 /** The judgement of one file's disk. */
 export class DirectWrites {
-  /** Whether each of the latest was slow. What is not known yet counts as slow as may be: the first slow one decides. */
-  #pace: boolean[] = probation();
-  #restWrites = restWritesMin;
-  #restLeft = 0;
+  /** How long the latest took, in ms. */
+  #pace: Millis[] = [];
+  #isFast = false;
   #savedMs: Millis = burstMs;
   #at: Millis = 0;
 
-  /** Whether the next write may be waited for; to be asked once for each write. */
+  /** Whether the next small write may be waited for. */
   mayWait(now: Millis): boolean {
-    if (this.#restLeft > 0) {
-      this.#restLeft -= 1;
-      return false;
-    }
     this.#savedMs = Math.min(burstMs, this.#savedMs + (now - this.#at) * timeShare);
     this.#at = now;
-    return this.#savedMs > 0;
+    return this.#isFast && this.#savedMs > 0;
   }
 
-  /** A write that was waited for took so long. */
-  took(ms: Millis): void {
-    this.#savedMs -= ms;
-    this.#pace.push(ms > slowMs);
-    this.#pace.shift();
-    const slowCount = this.#pace.filter((isSlow) => isSlow).length;
-    if (slowCount > slowMax || ms > stallMs) {
-      this.#restLeft = this.#restWrites;
-      this.#restWrites = Math.min(restWritesMax, 2 * this.#restWrites);
-      this.#pace = probation();
-    } else if (slowCount === 0) this.#restWrites = restWritesMin;
+  /** A small write took so long; `isWaited`: the loop has waited for it. */
+  took(ms: Millis, isWaited: boolean): void {
+    if (isWaited) this.#savedMs -= ms;
+    this.#pace.push(ms);
+    if (this.#pace.length > paceKept) this.#pace.shift();
+    let quick = 0;
+    let stalls = 0;
+    for (const one of this.#pace) {
+      if (one <= slowMs) quick += 1;
+      if (one > stallMs) stalls += 1;
+    }
+    this.#isFast = this.#pace.length === paceKept && 2 * quick > paceKept && stalls <= 1;
   }
-}
-
-function probation(): boolean[] {
-  return Array.from({ length: paceKept }, (_, at) => at >= paceKept - slowMax);
 }

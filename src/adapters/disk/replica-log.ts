@@ -203,13 +203,11 @@ class DiskReplicaLog implements ReplicaLog {
         const snapshot = group[0]?.write.snapshot;
         const writes = group.map(({ write }) => write);
         if (snapshot !== undefined) {
-          await this.#append(writes.map(({ hard, isUrgent }) => ({ hard, isUrgent, records: [] })));
+          await this.#append(writes.map(({ hard }) => ({ hard, records: [] })));
           await this.#compact(snapshot);
         }
         const isHardDone = snapshot !== undefined;
-        await this.#append(
-          isHardDone ? writes.map(({ records, isUrgent }) => ({ records, isUrgent })) : writes,
-        );
+        await this.#append(isHardDone ? writes.map(({ records }) => ({ records })) : writes);
         for (const { resolve } of group) resolve();
         await this.#makeRoom();
       } catch (error) {
@@ -236,14 +234,13 @@ class DiskReplicaLog implements ReplicaLog {
     }
     if (pieces.length === 0) return;
     const began = performance.now();
-    const isWorthIt =
-      writes.some(({ isUrgent }) => isUrgent === true) &&
-      pieces.every(({ bytes }) => bytes.length <= directBytesMax);
-    if (isWorthIt && this.#direct.mayWait(began)) {
-      for (const { file, bytes, at } of pieces) writeNow(file, bytes, at);
-      this.#direct.took(performance.now() - began);
-    } else await Promise.all(pieces.map(({ file, bytes, at }) => writeAll(file, bytes, at)));
-    this.#syncs.push(performance.now() - began);
+    const isSmall = pieces.every(({ bytes }) => bytes.length <= directBytesMax);
+    const isWaited = isSmall && this.#direct.mayWait(began);
+    if (isWaited) for (const { file, bytes, at } of pieces) writeNow(file, bytes, at);
+    else await Promise.all(pieces.map(({ file, bytes, at }) => writeAll(file, bytes, at)));
+    const tookMs = performance.now() - began;
+    if (isSmall) this.#direct.took(tookMs, isWaited);
+    this.#syncs.push(tookMs);
     if (this.#syncs.length > syncsKept) this.#syncs.shift();
   }
 

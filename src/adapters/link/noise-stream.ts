@@ -183,7 +183,12 @@ export function createNoiseStream(
     outbound(plain) {
       const parts: Uint8Array[] = [];
       for (let at = 0; at < plain.length; at += noisePlainMax) {
-        parts.push(...framed(session.seal(plain.subarray(at, at + noisePlainMax))));
+        // In one piece, length included: two would go through another call of the kernel.
+        const record = session.seal(plain.subarray(at, at + noisePlainMax), lengthBytes);
+        const length = record.length - lengthBytes;
+        record[0] = length >> 8;
+        record[1] = length & 0xff;
+        parts.push(record);
       }
       return parts;
     },

@@ -146,12 +146,11 @@ export function startReplica(world: ReplicaWorld): Replica {
 
   function persist(effect: Extract<RaftEffect, { type: 'persist' }>): void {
     const { seq, hard: state, snapshot: taken } = effect;
-    // What this step has sent lets others write meanwhile: then this disk is not what is waited for alone.
-    const isUrgent = !hasSent;
+    // The letters leave before the write: the loop may wait for it, and others write meanwhile.
+    hurry();
     writing += 1;
     files
       .write({
-        isUrgent,
         hard: state,
         records: effect.entries.map(recordOfEntry),
         snapshot: taken && {
@@ -169,7 +168,6 @@ export function startReplica(world: ReplicaWorld): Replica {
         // What the disk holds is not known any more: this replica promises nothing from now on.
         (error: unknown) => fail(error),
       );
-    hurry();
   }
 
   function apply(decided: readonly Entry[]): void {

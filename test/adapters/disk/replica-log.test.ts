@@ -8,7 +8,7 @@ import { expect, onTestFinished, test, vi } from 'vitest';
 import { DirectWrites } from '../../../src/adapters/disk/direct-writes.ts';
 import { createDiskReplicaLogs } from '../../../src/adapters/disk/replica-log.ts';
 import { createMemoryReplicaLogs } from '../../../src/adapters/memory/replica-log.ts';
-import type { ReplicaLog, ReplicaLogs } from '../../../src/ports/replica-log.ts';
+import type { ReplicaLog } from '../../../src/ports/replica-log.ts';
 import { record, replicaLogContract } from '../../contract/replica-log.ts';
 import { bundleProgram, startProgram } from '../child.ts';
 
@@ -17,34 +17,12 @@ function writeBy(way: 'loop' | 'pool'): { mockRestore(): void } {
   return vi.spyOn(DirectWrites.prototype, 'mayWait').mockReturnValue(way === 'loop');
 }
 
-/** Replicas whose every write is urgent. */
-function urgently(logs: ReplicaLogs): ReplicaLogs {
-  return {
-    ...logs,
-    async open(name) {
-      const opening = await logs.open(name);
-      if (opening.type !== 'whole') return opening;
-      const { log } = opening;
-      const write: ReplicaLog['write'] = (one) => log.write({ ...one, isUrgent: true });
-      return {
-        ...opening,
-        log: {
-          restored: log.restored,
-          write,
-          syncMs: () => log.syncMs(),
-          close: () => log.close(),
-        },
-      };
-    },
-  };
-}
-
 for (const way of ['loop', 'pool'] as const) {
   replicaLogContract(`disk, written by the ${way}`, async () => {
     const directory = await mkdtemp(join(tmpdir(), 'mycel-replica-'));
     const spy = writeBy(way);
     return {
-      logs: urgently(createDiskReplicaLogs(directory)),
+      logs: createDiskReplicaLogs(directory),
       async dispose() {
         spy.mockRestore();
         await rm(directory, { recursive: true, force: true });
@@ -251,7 +229,7 @@ test.each(['loop', 'pool'] as const)(
     await log.write({ records: [record(1)] });
     await failNextWrite(directory, way);
     for (const index of [2, 3]) {
-      const write = log.write({ isUrgent: true, records: [record(index)] });
+      const write = log.write({ records: [record(index)] });
       await expect(write).rejects.toMatchObject({ code: 'MYCEL_STORE_FAILED' });
     }
   },

@@ -12,8 +12,7 @@ for (let next = log.restored.records.length + 1; ;) {
   const writes = Array.from({ length: 1 + (next % 3) }, (_, at) => {
     const payload = new Uint8Array(100 + ((next + at) % 7) * 3_000).fill(next + at);
     const records = [{ index: next + at, term: 1, type: 1, payload }];
-    const isUrgent = (next + at) % 2 === 0;
-    return log.write({ isUrgent, hard: { term: next + at, vote: 1 }, records });
+    return log.write({ hard: { term: next + at, vote: 1 }, records });
   });
   next += writes.length;
   await Promise.all(writes);
