@@ -252,15 +252,37 @@ function checksum(bytes: Uint8Array, at: number, end: number): number {
   return sum === 0 ? 1 : sum;
 }
 
+/**
+ * How far the log was durable, kept away from it: an end that is missing below this was promised, and is lost
+ * (decision 0059).
+ */
+export interface LogMark {
+  readonly end: number;
+  /** Which log it speaks of: the `snapshotSum` of what the snapshot held then. With a new one a new log begins. */
+  readonly snapshot: number;
+}
+
 /** A term and a vote with the number of their write. */
 export interface Slot {
   readonly seq: number;
   readonly term: number;
   readonly vote: number;
+  /** Missing in slots of versions before it. */
+  readonly mark?: LogMark | undefined;
+}
+
+/** Tells one snapshot file from another by its head, which has a checksum of all of it; 0 without one. */
+export function snapshotSum(file: Uint8Array | undefined): number {
+  return file === undefined ? 0 : crc32c(file.subarray(0, 64)) || 1;
+}
+
+/** Whether a log that can be read up to `end` has lost what was durable. */
+export function isCutShort(end: number, slot: Slot, snapshot: number): boolean {
+  return slot.mark?.snapshot === snapshot && end < slot.mark.end;
 }
 
 /** One slot, padded to a sector of its own. */
-export function encodeSlot({ seq, term, vote }: Slot): Uint8Array {
+export function encodeSlot({ seq, term, vote, mark }: Slot): Uint8Array {
   const bytes = new Uint8Array(slotBytes);
   const view = new DataView(bytes.buffer);
   view.setUint32(0, slotMagic);
@@ -268,7 +290,17 @@ export function encodeSlot({ seq, term, vote }: Slot): Uint8Array {
   writeU64(view, 16, term);
   writeU64(view, 24, vote);
   view.setUint32(4, crc32c(bytes.subarray(8, 32)));
+  if (mark !== undefined) {
+    view.setUint32(32, mark.end);
+    view.setUint32(36, mark.snapshot);
+    view.setUint32(40, markSum(bytes));
+  }
   return bytes;
+}
+
+/** Of its own, for versions that know no marks; never 0, which says that there is none. */
+function markSum(slot: Uint8Array): number {
+  return crc32c(slot.subarray(32, 40)) || 1;
 }
 
 /**
@@ -284,13 +316,21 @@ export function readSlots(bytes: Uint8Array): Slot | 'empty' | 'rotten' {
 }
 
 function slotAt(bytes: Uint8Array, at: number): Slot | 'empty' | 'rotten' {
-  const slot = bytes.subarray(at, at + 32);
+  const slot = bytes.subarray(at, at + 44);
   if (slot.every((byte) => byte === 0)) return 'empty';
-  if (slot.length < 32) return 'rotten';
+  if (slot.length < 44) return 'rotten';
   const view = new DataView(slot.buffer, slot.byteOffset, slot.byteLength);
-  const isWhole = view.getUint32(0) === slotMagic && view.getUint32(4) === crc32c(slot.subarray(8));
-  if (!isWhole) return 'rotten';
-  return { seq: readU64(view, 8), term: readU64(view, 16), vote: readU64(view, 24) };
+  const isWhole =
+    view.getUint32(0) === slotMagic && view.getUint32(4) === crc32c(slot.subarray(8, 32));
+  const sum = view.getUint32(40);
+  if (!isWhole || (sum !== 0 && sum !== markSum(slot))) return 'rotten';
+  const mark = { end: view.getUint32(32), snapshot: view.getUint32(36) };
+  return {
+    seq: readU64(view, 8),
+    term: readU64(view, 16),
+    vote: readU64(view, 24),
+    mark: sum === 0 ? undefined : mark,
+  };
 }
 
 function writeU64(view: DataView, at: number, value: number): void {

@@ -56,6 +56,13 @@ export const rot: StormOptions = {
   disk: { writeMsMin: 1, writeMsMean: 4, rotRate: 0.5, isRotAtEnd: true, lossRate: 0 },
 };
 
+/** The weather for disks that lose what was promised last, with its copy: as if it had never been written. */
+export const lostEnds: StormOptions = {
+  ...rot,
+  name: 'consensus lost ends',
+  disk: { ...rot.disk, rotRate: 0, lostEndRate: 0.5 },
+};
+
 /** The weather in which an old leader is asked: it is stopped or cut off, and clients ask anybody. */
 export const deposals: StormOptions = {
   name: 'consensus deposals',

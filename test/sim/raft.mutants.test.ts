@@ -18,7 +18,7 @@ import { loadMutant } from './mutants.ts';
 import type { Mutation } from './mutants.ts';
 import { withoutLease, withoutPreVote } from './paper-core.ts';
 import type { GroupKnobs, RaftLetter } from './raft.ts';
-import { crashes, deposals, raftStorm, rot } from './raft-storm.ts';
+import { crashes, deposals, lostEnds, raftStorm, rot } from './raft-storm.ts';
 import type { StormOptions } from './raft-storm.ts';
 import { swarm } from './swarm.ts';
 
@@ -246,6 +246,10 @@ test('a disk that says "done" before it is, is noticed', () => {
 
 test('a log that is written once only, on a disk that rots where it was written last, is noticed', () => {
   expect(hunt({ ...rot, disk: { ...rot.disk, isSingle: true } }, {})).toBeDefined();
+}, 60_000);
+
+test('an end of a log that is taken for torn although it was durable is noticed', () => {
+  expect(hunt({ ...lostEnds, disk: { ...lostEnds.disk, isMarkIgnored: true } }, {})).toBeDefined();
 }, 60_000);
 
 test('without any of these the same hunt finds nothing', () => {

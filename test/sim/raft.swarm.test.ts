@@ -13,7 +13,7 @@ import {
 import type { RaftSubject } from './checkers/raft.ts';
 import { silentWhenDown } from './checkers/silent-when-down.ts';
 import type { RaftLetter } from './raft.ts';
-import { crashes, deposals, raftStorm, rot } from './raft-storm.ts';
+import { crashes, deposals, lostEnds, raftStorm, rot } from './raft-storm.ts';
 import { keptSeeds } from './seeds.ts';
 import { expectNoFailures, seedsFor, swarm, swarmPatienceMs } from './swarm.ts';
 
@@ -43,7 +43,7 @@ test(
 );
 
 // Where promises are broken most easily; the same weather shows what is wrong with cores that do one thing wrong.
-test.each([crashes, deposals, rot])(
+test.each([crashes, deposals, rot, lostEnds])(
   '$name: what was promised is kept',
   (options) => {
     const scenario = raftStorm(options);

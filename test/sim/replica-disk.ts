@@ -14,9 +14,11 @@ import {
   encodeBatch,
   encodeRecords,
   encodeSlot,
+  isCutShort,
   readSlots,
   scanLog,
   slotBytes,
+  snapshotSum,
 } from '../../src/wire/replica-file.ts';
 import type { LogScan } from '../../src/wire/replica-file.ts';
 import { exponential } from './network.ts';
@@ -37,6 +39,10 @@ export interface DiskKnobs {
   readonly rotRate: number;
   /** Share of those in which a whole stretch has, with both copies of what was in it. */
   readonly stretchRate: number;
+  /** Share of restarts before which the last batch goes with both copies, if a slot says that it was durable. */
+  readonly lostEndRate: number;
+  /** What a slot says about the log is not believed. */
+  readonly isMarkIgnored: boolean;
   /** It is the last thing written that rots, if anything does. */
   readonly isRotAtEnd: boolean;
   /** Batches are written once only, as if a log needed no copies. */
@@ -56,6 +62,8 @@ export const goodDisk: DiskKnobs = {
   misdirectRate: 0,
   rotRate: 0,
   stretchRate: 0,
+  lostEndRate: 0,
+  isMarkIgnored: false,
   isRotAtEnd: false,
   isSingle: false,
   lossRate: 0,
@@ -78,6 +86,8 @@ interface Image {
   slotSeq: number;
   /** Where the last durable batch begins. */
   lastStart: number;
+  /** A slot says that the log is durable up to there; 0 when none does. */
+  markedEnd: number;
 }
 
 /** One disk. It is driven by whoever owns the world's time: `write` says how long it takes, `done` ends it. */
@@ -123,6 +133,7 @@ export class ReplicaDisk {
     const before = this.#image;
     this.#image = this.#running.image;
     this.#running = undefined;
+    if (this.knobs.lostEndRate > 0) mark(this.#image);
     if (this.#random.unit() < this.knobs.misdirectRate) this.#misdirect(before);
   }
 
@@ -180,6 +191,11 @@ export class ReplicaDisk {
     }
   }
 
+  /** The last durable batch reads as if it had never been written, and whatever was torn behind it. */
+  #loseEnd({ log, lastStart, markedEnd }: Image): void {
+    if (markedEnd > lastStart) log.fill(0, lastStart);
+  }
+
   /** A bit anywhere, or both copies of a stretch: never of the last batch, for there nothing can tell it from a torn end. */
   #rot({ log, lastStart }: Image): void {
     const isStretch = lastStart > 0 && this.#random.unit() < this.knobs.stretchRate;
@@ -210,10 +226,13 @@ export class ReplicaDisk {
     if (this.#random.unit() < this.knobs.lossRate) this.#image = emptyImage();
     const image = this.#image;
     if (this.#random.unit() < this.knobs.rotRate && image.log.length > 0) this.#rot(image);
+    if (this.#random.unit() < this.knobs.lostEndRate) this.#loseEnd(image);
     const slot = readSlots(image.slots);
     const scan = scanLog(image.log);
     if (slot === 'rotten' || scan.verdict === 'rotten') return 'rotten';
     if (slot === 'empty') return 'lost';
+    const isShort = isCutShort(scan.end, slot, snapshotSum(image.snapshot));
+    if (isShort && !this.knobs.isMarkIgnored) return 'rotten';
     const snapshot = image.snapshot === undefined ? undefined : decodeSnapshot(image.snapshot);
     if (snapshot === 'newer') return 'rotten';
     image.log = mended(image.log, scan);
@@ -229,7 +248,18 @@ function emptyImage(): Image {
     snapshot: undefined,
     slotSeq: 0,
     lastStart: 0,
+    markedEnd: 0,
   };
+}
+
+/** As the disk does some seconds after a write: here at once, so that a crash finds it done. */
+function mark(image: Image): void {
+  const slot = readSlots(image.slots);
+  if (slot === 'empty' || slot === 'rotten') return;
+  image.markedEnd = image.log.length;
+  const { seq, term, vote } = slot;
+  const told = { end: image.markedEnd, snapshot: snapshotSum(image.snapshot) };
+  image.slots.set(encodeSlot({ seq, term, vote, mark: told }), (seq % 2) * slotBytes);
 }
 
 function copyOf(image: Image): Image {

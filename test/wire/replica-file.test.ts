@@ -5,9 +5,11 @@ import {
   encodeBatch,
   encodeRecords,
   encodeSlot,
+  isCutShort,
   readSlots,
   scanLog,
   slotBytes,
+  snapshotSum,
 } from '../../src/wire/replica-file.ts';
 
 const text = (words: string): Uint8Array => new TextEncoder().encode(words);
@@ -213,4 +215,28 @@ test('the newer slot counts, a half written sector is impossible, a damaged one 
   expect(readSlots(slots)).toEqual({ seq: 3, term: 2 ** 40, vote: 2 ** 33 });
   slots[20] = (slots[20] as number) ^ 1;
   expect(readSlots(slots)).toBe('rotten');
+});
+
+test('a slot says how far the log was durable, to versions that read it; a damaged mark is rot', () => {
+  const slot = { seq: 2, term: 4, vote: 1, mark: { end: 700_000, snapshot: 0xffff_ffff } };
+  const slots = new Uint8Array(2 * slotBytes);
+  slots.set(encodeSlot(slot), 0);
+  expect(readSlots(slots)).toEqual(slot);
+  const plain = encodeSlot({ ...slot, mark: undefined });
+  // Earlier versions read 32 bytes.
+  expect(slots.subarray(0, 32)).toEqual(plain.subarray(0, 32));
+  for (let at = 32; at < 44; at += 1) {
+    const damaged = slots.slice();
+    damaged[at] = (damaged[at] as number) ^ 1;
+    expect(readSlots(damaged)).toBe('rotten');
+  }
+});
+
+test('a log is cut short when it ends before its mark; a mark of another log says nothing', () => {
+  const slot = { seq: 2, term: 4, vote: 1, mark: { end: 500, snapshot: 7 } };
+  expect([499, 500, 501].map((end) => isCutShort(end, slot, 7))).toEqual([true, false, false]);
+  expect(isCutShort(0, slot, 8)).toBe(false);
+  expect(isCutShort(0, { ...slot, mark: undefined }, 0)).toBe(false);
+  const files = [undefined, Uint8Array.of(1), Uint8Array.of(2)].map((file) => snapshotSum(file));
+  expect(new Set(files).size).toBe(3);
 });

@@ -16,7 +16,15 @@ import type {
   ReplicaWrite,
 } from '../../ports/replica-log.ts';
 import { concatBytes, plainBytes } from '../../wire/bytes.ts';
-import { encodeBatch, encodeSlot, readSlots, scanLog, slotBytes } from '../../wire/replica-file.ts';
+import {
+  encodeBatch,
+  encodeSlot,
+  isCutShort,
+  readSlots,
+  scanLog,
+  slotBytes,
+  snapshotSum,
+} from '../../wire/replica-file.ts';
 import type { Slot } from '../../wire/replica-file.ts';
 import { DirectWrites } from './direct-writes.ts';
 import { decodeRecord, encodeRecord } from './record.ts';
@@ -39,6 +47,9 @@ const roomBytesMin: number = 32 * 1024;
 
 /** Largest batch that the loop may write itself, in bytes: a larger one comes of many who ask at once. */
 const directBytesMax: number = 2 * 1024;
+
+/** A slot says how far the log is durable so long after a write to it, in ms, unless a vote is written anyway. */
+const markMs = 5_000;
 
 /** Syncs whose duration is remembered. */
 const syncsKept = 100;
@@ -96,6 +107,10 @@ async function openReplica(root: string): Promise<ReplicaOpening> {
   if (slot === 'empty' && (scan.records.length > 0 || verdict !== undefined)) {
     return rotten('its term and vote are missing');
   }
+  const sum = snapshotSum(snapshotFile);
+  if (slot !== 'empty' && isCutShort(scan.end, slot, sum)) {
+    return rotten(`its log has lost what it held, from byte ${scan.end} on`);
+  }
   // The log is made before the first slot is written.
   if (slot !== 'empty' && kept === undefined) return rotten('its log is missing');
   const log = await openSynced(join(root, 'log'));
@@ -117,7 +132,7 @@ async function openReplica(root: string): Promise<ReplicaOpening> {
     records: scan.records,
   };
   const mended = scan.repairs.filter(({ isRot }) => isRot).length;
-  const replica = new DiskReplicaLog(root, { log, slots }, scan.end, last, restored);
+  const replica = new DiskReplicaLog(root, { log, slots, sum }, scan.end, last, restored);
   return { type: 'whole', log: replica, isNew: slot === 'empty', mended };
 }
 
@@ -128,7 +143,8 @@ interface Piece {
 }
 
 interface Waiting {
-  readonly write: ReplicaWrite;
+  /** Undefined: nothing is to be kept, only that the log is durable up to here. */
+  readonly write: ReplicaWrite | undefined;
   resolve(): void;
   reject(error: unknown): void;
 }
@@ -138,7 +154,12 @@ class DiskReplicaLog implements ReplicaLog {
   readonly #root: string;
   #log: FileHandle;
   readonly #slots: FileHandle;
+  /** Of the snapshot file. */
+  #sum: number;
   #end: number;
+  /** How far a slot says that the log is durable; -1 when none does. */
+  #marked: number;
+  #marking: NodeJS.Timeout | undefined;
   /** How far the file reaches. */
   #room: number;
   #slot: Slot;
@@ -151,7 +172,7 @@ class DiskReplicaLog implements ReplicaLog {
 
   constructor(
     root: string,
-    files: { readonly log: FileHandle; readonly slots: FileHandle },
+    files: { readonly log: FileHandle; readonly slots: FileHandle; readonly sum: number },
     end: number,
     slot: Slot,
     restored: ReplicaState,
@@ -159,10 +180,14 @@ class DiskReplicaLog implements ReplicaLog {
     this.#root = root;
     this.#log = files.log;
     this.#slots = files.slots;
+    this.#sum = files.sum;
     this.#end = end;
+    const isMarked = end === 0 || (slot.mark?.snapshot === files.sum && slot.mark.end === end);
+    this.#marked = isMarked ? end : -1;
     this.#room = end + roomBytes;
     this.#slot = slot;
     this.restored = restored;
+    this.#markSoon();
   }
 
   write(write: ReplicaWrite): Promise<void> {
@@ -184,9 +209,26 @@ class DiskReplicaLog implements ReplicaLog {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    clearTimeout(this.#marking);
     await this.#running;
+    if (this.#failure === undefined && this.#marked !== this.#end) await this.#mark();
     await this.#log.close();
     await this.#slots.close();
+  }
+
+  /** Once nobody has written for a while. */
+  #markSoon(): void {
+    if (this.#marked === this.#end || this.#marking !== undefined || this.#isClosed) return;
+    this.#marking = setTimeout(() => void this.#mark(), markMs).unref();
+  }
+
+  /** Says in a slot how far the log is durable. A failure shows with the next write. */
+  #mark(): Promise<void> {
+    this.#marking = undefined;
+    return new Promise((resolve) => {
+      this.#queue.push({ write: undefined, resolve, reject: () => resolve() });
+      this.#running ??= this.#run();
+    });
   }
 
   /** Takes everything that waits, writes and syncs it as one, and goes on while there is more. */
@@ -194,22 +236,30 @@ class DiskReplicaLog implements ReplicaLog {
     // What is asked for in the same turn of the loop belongs together.
     await Promise.resolve();
     while (this.#queue.length > 0) {
-      const snapshotAt = this.#queue.findIndex(({ write }) => write.snapshot !== undefined);
+      const snapshotAt = this.#queue.findIndex(({ write }) => write?.snapshot !== undefined);
       const count = snapshotAt < 0 ? this.#queue.length : Math.max(1, snapshotAt);
       const group = this.#queue.splice(0, count);
       try {
         // A failed sync says that pages are lost, and forgets it: the next one would succeed (fsyncgate). Never again, then.
         if (this.#failure !== undefined) throw this.#failure;
-        const snapshot = group[0]?.write.snapshot;
-        const writes = group.map(({ write }) => write);
+        const snapshot = group[0]?.write?.snapshot;
+        const writes = group.map(({ write }) => write).filter((write) => write !== undefined);
+        const isMark = writes.length < group.length;
         if (snapshot !== undefined) {
-          await this.#append(writes.map(({ hard }) => ({ hard, records: [] })));
+          await this.#append(
+            writes.map(({ hard }) => ({ hard, records: [] })),
+            isMark,
+          );
           await this.#compact(snapshot);
         }
         const isHardDone = snapshot !== undefined;
-        await this.#append(isHardDone ? writes.map(({ records }) => ({ records })) : writes);
+        await this.#append(
+          isHardDone ? writes.map(({ records }) => ({ records })) : writes,
+          isMark,
+        );
         for (const { resolve } of group) resolve();
         await this.#makeRoom();
+        this.#markSoon();
       } catch (error) {
         this.#failure ??= asStoreError(error, this.#root) as Error;
         for (const { reject } of group) reject(this.#failure);
@@ -218,17 +268,21 @@ class DiskReplicaLog implements ReplicaLog {
     this.#running = undefined;
   }
 
-  async #append(writes: readonly ReplicaWrite[]): Promise<void> {
+  async #append(writes: readonly ReplicaWrite[], isMark: boolean): Promise<void> {
     const records = writes.flatMap((write) => write.records);
     const hard = writes.findLast((write) => write.hard !== undefined)?.hard;
     const pieces: Piece[] = [];
+    const durable = this.#end;
     if (records.length > 0) {
       const bytes = encodeBatch(records, this.#end);
       pieces.push({ file: this.#log, bytes, at: this.#end });
       this.#end += bytes.length;
     }
-    if (hard !== undefined) {
-      this.#slot = { seq: this.#slot.seq + 1, ...hard };
+    const isSlot = hard !== undefined || (isMark && this.#marked !== durable);
+    if (isSlot) {
+      const { seq, term, vote } = this.#slot;
+      const mark = { end: durable, snapshot: this.#sum };
+      this.#slot = { seq: seq + 1, term, vote, ...hard, mark };
       const at = (this.#slot.seq % 2) * slotBytes;
       pieces.push({ file: this.#slots, bytes: encodeSlot(this.#slot), at });
     }
@@ -238,6 +292,7 @@ class DiskReplicaLog implements ReplicaLog {
     const isWaited = isSmall && this.#direct.mayWait(began);
     if (isWaited) for (const { file, bytes, at } of pieces) writeNow(file, bytes, at);
     else await Promise.all(pieces.map(({ file, bytes, at }) => writeAll(file, bytes, at)));
+    if (isSlot) this.#marked = durable;
     const tookMs = performance.now() - began;
     if (isSmall) this.#direct.took(tookMs, isWaited);
     this.#syncs.push(tookMs);
@@ -253,7 +308,11 @@ class DiskReplicaLog implements ReplicaLog {
 
   /** The snapshot is durable before anything that it replaces goes. */
   async #compact(snapshot: NonNullable<ReplicaWrite['snapshot']>): Promise<void> {
-    await this.#replace('snapshot', encodeRecord(snapshot.bytes));
+    const snapshotFile = encodeRecord(snapshot.bytes);
+    await this.#replace('snapshot', snapshotFile);
+    // From here on no mark speaks of this log.
+    this.#sum = snapshotSum(snapshotFile);
+    this.#marked = -1;
     const file = snapshot.isForeign
       ? new Uint8Array()
       : plainBytes(await readFile(join(this.#root, 'log')));

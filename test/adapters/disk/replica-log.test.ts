@@ -62,10 +62,13 @@ test('power cut: wherever the file ends, all that was synced before is there and
   const file = join(directory, 'one', 'log');
   const synced = (await writtenTo(file)).length;
   await log.write({ records: [record(3, 1, 40), record(4, 1, 40)] });
-  await log.close();
+  const slots = join(directory, 'one', 'slots');
+  const unmarked = await readFile(slots);
   const whole = await writtenTo(file);
+  await log.close();
   for (let length = synced; length < whole.length; length += 3) {
     await writeFile(file, whole.subarray(0, length));
+    await writeFile(slots, unmarked);
     const opened = await openWhole(directory);
     // A record of 69 bytes, two of them, and then both again.
     const count = 2 + Math.min(2, Math.floor((length - synced) / 69));
@@ -74,6 +77,66 @@ test('power cut: wherever the file ends, all that was synced before is there and
     // What is left is there twice from now on, and nothing else is.
     expect((await writtenTo(file)).length).toBe(synced + (count - 2) * 2 * 69);
   }
+});
+
+test('an end that is missing although a slot says that it was durable opens as rotten: at a stop, and 5 s after a write', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  onTestFinished(() => void vi.useRealTimers());
+  const directory = await makeDirectory();
+  const log = await openWhole(directory);
+  const [file, slots] = [join(directory, 'one', 'log'), join(directory, 'one', 'slots')];
+  const openCut = async (length: number): Promise<string> => {
+    await writeFile(file, whole.subarray(0, length));
+    const opening = await createDiskReplicaLogs(directory).open('one');
+    if (opening.type === 'rotten') return opening.reason;
+    await opening.log.close();
+    return `${opening.log.restored.records.length} records`;
+  };
+  await log.write({ hard: { term: 1, vote: 1 }, records: [record(1), record(2)] });
+  await log.write({ records: [record(3)] });
+  const soon = await readFile(slots);
+  vi.advanceTimersByTime(4_999);
+  expect(await readFile(slots)).toEqual(soon);
+  vi.advanceTimersByTime(1);
+  await vi.waitFor(async () => expect(await readFile(slots)).not.toEqual(soon));
+  const later = await readFile(slots);
+  await log.write({ records: [record(4)] });
+  await log.close();
+  const atStop = await readFile(slots);
+  const whole = await writtenTo(file);
+  const batch = whole.length / 4;
+  for (const [marks, durable] of [
+    [soon, 0],
+    [later, 3],
+    [atStop, 4],
+  ] as const) {
+    for (let length = 0; length <= whole.length; length += 3) {
+      await writeFile(slots, marks);
+      const held = Math.floor(length / batch);
+      const found = await openCut(length);
+      if (length >= durable * batch) expect(found).toMatch(/^\d records/);
+      // One whole copy of the last batch is enough.
+      else if (length >= (durable - 0.5) * batch) expect(found).toBe(`${durable} records`);
+      else expect(found, `${length} of ${held}`).toMatch(/^its log has lost what it held/);
+    }
+  }
+});
+
+test('what a slot says of a log counts no more once a snapshot has replaced it', async () => {
+  const directory = await makeDirectory();
+  const log = await openWhole(directory);
+  for (let index = 1; index <= 4; index += 1) await log.write({ records: [record(index)] });
+  await log.write({ hard: { term: 2, vote: 1 }, records: [] });
+  const slots = join(directory, 'one', 'slots');
+  const marked = await readFile(slots);
+  const bytes = new Uint8Array(9).fill(1);
+  await log.write({ snapshot: { bytes, keepFrom: 4, isForeign: false }, records: [] });
+  await log.close();
+  // The power went before anything was said of the new log.
+  await writeFile(slots, marked);
+  const again = await openWhole(directory);
+  expect(again.restored.records.map(({ index }) => index)).toEqual([4]);
+  await again.close();
 });
 
 test('bit rot: a changed byte is mended from the copy, wherever it is, also in what was written last', async () => {
