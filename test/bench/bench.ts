@@ -60,8 +60,22 @@ if (wants('gateway')) {
   rows.push(
     ...(await gateway(
       values.quick
-        ? { requests: 300, streams: 50, flightMs: 2_000, deviceStreams: 50 }
-        : { requests: 1_500, streams: 200, flightMs: 10_000, deviceStreams: 200 },
+        ? {
+            warmUp: 100,
+            requests: 25,
+            streams: 20,
+            flightMs: 900,
+            deviceStreams: 10,
+            deviceWarmUp: 10,
+          }
+        : {
+            warmUp: 4_000,
+            requests: 500,
+            streams: 200,
+            flightMs: 10_000,
+            deviceStreams: 300,
+            deviceWarmUp: 600,
+          },
     )),
   );
 }

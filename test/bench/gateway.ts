@@ -26,18 +26,21 @@ import type { Row } from './row.ts';
 
 /** How long to measure. */
 export interface GatewayOptions {
-  /** Requests one after another. */
+  /** Requests one after another, before the clock starts: V8 compiles what is hot for the first few thousand of them. */
+  readonly warmUp: number;
+  /** Requests one after another, in each of four rounds. */
   readonly requests: number;
   /** Streams at once. */
   readonly streams: number;
   /** Time for which requests are kept in flight, in ms. */
   readonly flightMs: number;
-  /** Streams of a hundred tokens that a device reads. */
+  /** Streams of a hundred tokens that a device reads, and before the clock starts. */
   readonly deviceStreams: number;
+  readonly deviceWarmUp: number;
 }
 
-/** Requests before the clock starts. */
-const warmUp = 200;
+/** Rounds in which the places that are compared take turns. */
+const rounds = 4;
 
 /** Requests in flight at a slow model, and how slow it is, in ms. */
 const inFlight = 128;
@@ -96,28 +99,41 @@ function chat(more: object = {}): object {
   return { model: 'small', messages: [{ role: 'user', content: `${drawn} 100 words` }], ...more };
 }
 
-/** Time of a process on a CPU so far, in ms; the kernel counts in hundredths of a second. */
+/** Time of a process on a CPU so far, all its threads and the kernel for it, in ms; counted in hundredths of a second. */
 function cpuMs(pid: number | undefined): number {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
   return (Number(fields[11]) + Number(fields[12])) * 10;
 }
 
-/** One after another: the middle time of one, and what each cost the process in between. */
-async function inSequence(
-  place: Place,
-  count: number,
-  body: () => object,
-): Promise<{ ms: number; cpu: number }> {
-  const { pid } = place;
-  for (let at = 0; at < warmUp; at += 1) await post(place, body());
-  const cpuFrom = pid === undefined ? 0 : cpuMs(pid);
-  const times: number[] = [];
-  for (let at = 0; at < count; at += 1) {
-    const from = performance.now();
-    await post(place, body());
-    times.push(performance.now() - from);
+/** What one request took: the middle time of all, and the mean time of the process in between on a CPU, in ms. */
+interface Cost {
+  readonly ms: number;
+  readonly cpu: number;
+}
+
+/** Asks each place one thing after another, warm, in rounds that take turns: what else runs meanwhile meets all of them. */
+async function inTurns(
+  { warmUp, requests }: GatewayOptions,
+  places: readonly { readonly place: Place; readonly body: () => object }[],
+): Promise<readonly Cost[]> {
+  for (const { place, body } of places) {
+    for (let at = 0; at < warmUp; at += 1) await post(place, body());
   }
-  return { ms: median(times), cpu: pid === undefined ? 0 : (cpuMs(pid) - cpuFrom) / count };
+  const sums = places.map(() => ({ times: [] as number[], cpu: 0 }));
+  for (let round = 0; round < rounds; round += 1) {
+    for (const [at, { place, body }] of places.entries()) {
+      const { times, cpu } = sums[at] ?? { times: [], cpu: 0 };
+      const cpuFrom = place.pid === undefined ? 0 : cpuMs(place.pid);
+      for (let one = 0; one < requests; one += 1) {
+        const from = performance.now();
+        await post(place, body());
+        times.push(performance.now() - from);
+      }
+      const used = place.pid === undefined ? 0 : cpuMs(place.pid) - cpuFrom;
+      sums[at] = { times, cpu: cpu + used };
+    }
+  }
+  return sums.map(({ times, cpu }) => ({ ms: median(times), cpu: cpu / times.length }));
 }
 
 /** Measures a gateway as people run it, a bare relay, and the stand-in provider alone. */
@@ -213,11 +229,15 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-/** A device asks through the mesh: what is kept, and streams at the pace of a quick model. */
+/**
+ * A device asks through the mesh. `llm-cached`: an answer that the gateway has kept, beside a call of an action of the same
+ * node. `device-stream-cpu`: CPU time of the device's process for one stream of a hundred tokens at 200 a second, ten at once,
+ * warm, less what the process uses in as long a time without streams. `device-stream-frames`: lots that one comes in.
+ */
 async function onTheMesh(
   home: string,
   provider: Provider,
-  { requests, deviceStreams }: GatewayOptions,
+  { requests, deviceStreams, deviceWarmUp }: GatewayOptions,
 ): Promise<readonly Row[]> {
   const dataDir = join(home, 'n');
   const mycel = fileURLToPath(new URL('../../dist/mycel.mjs', import.meta.url));
@@ -235,6 +255,7 @@ async function onTheMesh(
     invite: (JSON.parse(line) as { invite: string }).invite,
     answers: requests,
     streams: deviceStreams,
+    warmUp: deviceWarmUp,
   };
   provider.answerMs = 0;
   provider.pieceMs = 5;
@@ -265,8 +286,17 @@ async function onTheMesh(
   }
 }
 
+/**
+ * The rows of the gateway's HTTP side, all of them after `warmUp` requests:
+ * - `gateway-p50`: middle time of a whole answer of 0.75 kB, one request at a time, as the client sees it.
+ * - `gateway-added`: that, less the same for the stand-in provider asked directly.
+ * - `gateway-cpu`: CPU time of the gateway's process alone, all threads, for one of them: parsing, policy, upstream, accounts,
+ *   and what its node does besides. The client and the stand-in share another process.
+ * - `gateway-cached`: the same answer again, from the cache.
+ * - `gateway-rate`: answers a second when the model takes 0.8 s for each.
+ */
 async function compare(
-  { requests, streams, flightMs }: GatewayOptions,
+  options: GatewayOptions,
   stage: {
     readonly provider: Provider;
     readonly direct: Place;
@@ -278,12 +308,19 @@ async function compare(
   },
 ): Promise<readonly Row[]> {
   const { provider, direct, relayed, place, portkey, readyMs, bareMs } = stage;
-  const alone = await inSequence(direct, requests, chat);
-  const bare = await inSequence(relayed, requests, chat);
-  const ours = await inSequence(place, requests, chat);
-  const theirs = portkey === undefined ? undefined : await inSequence(portkey, requests, chat);
-  const kept = { ...chat({ temperature: 0 }) };
-  const cached = await inSequence(place, requests, () => kept);
+  const { streams, flightMs } = options;
+  const kept = chat({ temperature: 0 });
+  const nothing: Cost = { ms: Number.NaN, cpu: Number.NaN };
+  const [alone = nothing, bare = nothing, ours = nothing, cached = nothing, theirs] = await inTurns(
+    options,
+    [
+      { place: direct, body: chat },
+      { place: relayed, body: chat },
+      { place, body: chat },
+      { place, body: () => kept },
+      ...(portkey === undefined ? [] : [{ place: portkey, body: chat }]),
+    ],
+  );
 
   const same = chat({ temperature: 0 });
   const release = provider.hold();

@@ -21,6 +21,23 @@ const parts = [
     only: 'state',
     rows: ['state-start', 'state-rss', 'state-after-cycles', 'state-start-after-cycles'],
   },
+  {
+    only: 'gateway',
+    rows: [
+      'gateway-p50',
+      'gateway-added',
+      'gateway-cpu',
+      'gateway-cached',
+      'gateway-coalesced',
+      'gateway-rss-20-streams',
+      'gateway-rate-128',
+      'gateway-ready',
+      'llm-cached-p50',
+      'llm-cached-p95',
+      'device-stream-cpu',
+      'device-stream-frames',
+    ],
+  },
 ];
 
 test.each(parts)(
