@@ -2,6 +2,7 @@
 
 import type { TargetConfig } from './config/load.ts';
 import { toLlmFailure } from './failure.ts';
+import { Halt } from './halt.ts';
 import { openTarget } from './targets/open.ts';
 
 /** How long one target may take, in ms. */
@@ -58,7 +59,7 @@ async function checkTarget(config: TargetConfig): Promise<TargetCheck> {
       kind: 'chat',
       body,
       isStream: true,
-      signal,
+      halt: Halt.of(signal),
       ttlMs: checkMs,
     })) {
       // Only that it comes to its end counts.

@@ -19,6 +19,8 @@ import { runNode } from './up.ts';
 export async function gatewayUp(context: Context, flags: GatewayUpFlags): Promise<void> {
   // Two hundred streams leave 60 MB of garbage that V8 would otherwise keep (docs/decisions/0043).
   setFlagsFromString('--optimize-for-size');
+  // A collection of two megabytes is done before a helper thread is awake (docs/decisions/0066).
+  setFlagsFromString('--no-parallel-scavenge');
   const config = await findConfig(context, flags.config);
   await runNode(context, flags, {
     capabilities: ['llm-gateway'],

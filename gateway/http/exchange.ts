@@ -132,37 +132,60 @@ export function createStreamOut(
   heartbeat: string | undefined,
   headers: () => Readonly<Record<string, string>>,
 ): StreamOut {
-  function begin(): void {
-    if (response.headersSent) return;
-    response.writeHead(200, {
-      'content-type': contentType,
+  return new Stream(response, contentType, heartbeat, headers);
+}
+
+class Stream implements StreamOut {
+  private readonly response: ServerResponse;
+  private readonly contentType: string;
+  private readonly headers: () => Readonly<Record<string, string>>;
+  private readonly timer: NodeJS.Timeout | undefined;
+
+  constructor(
+    response: ServerResponse,
+    contentType: string,
+    heartbeat: string | undefined,
+    headers: () => Readonly<Record<string, string>>,
+  ) {
+    this.response = response;
+    this.contentType = contentType;
+    this.headers = headers;
+    if (heartbeat === undefined) return;
+    this.timer = setInterval(() => {
+      this.begin();
+      response.write(heartbeat);
+    }, heartbeatMs).unref();
+  }
+
+  get hasBegun(): boolean {
+    return this.response.headersSent;
+  }
+
+  private begin(): void {
+    if (this.response.headersSent) return;
+    this.response.writeHead(200, {
+      'content-type': this.contentType,
       'cache-control': 'no-cache',
       'x-accel-buffering': 'no',
-      ...headers(),
+      ...this.headers(),
     });
   }
-  const timer =
-    heartbeat === undefined
-      ? undefined
-      : setInterval(() => {
-          begin();
-          response.write(heartbeat);
-        }, heartbeatMs).unref();
-  return {
-    get hasBegun() {
-      return response.headersSent;
-    },
-    write(text) {
-      begin();
-      timer?.refresh();
-      if (response.write(text) || response.destroyed) return undefined;
-      return Promise.race([once(response, 'drain'), once(response, 'close')]);
-    },
-    end(text) {
-      clearInterval(timer);
-      begin();
-      response.end(text);
-    },
-    stop: () => clearInterval(timer),
-  };
+
+  write(text: string): Promise<unknown> | undefined {
+    const { response } = this;
+    this.begin();
+    this.timer?.refresh();
+    if (response.write(text) || response.destroyed) return undefined;
+    return Promise.race([once(response, 'drain'), once(response, 'close')]);
+  }
+
+  end(text?: string): void {
+    clearInterval(this.timer);
+    this.begin();
+    this.response.end(text);
+  }
+
+  stop(): void {
+    clearInterval(this.timer);
+  }
 }

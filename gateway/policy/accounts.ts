@@ -14,6 +14,7 @@ import type { GatewayConfig, PrincipalConfig } from '../config/load.ts';
 import type { BudgetConfig, Price } from '../config/schema.ts';
 import type { Usage } from '../events.ts';
 import { LlmFailure } from '../failure.ts';
+import type { Halt } from '../halt.ts';
 import type { Ask } from './ask.ts';
 import { outputMax, statedOutput } from './estimate.ts';
 import { costOf } from './prices.ts';
@@ -52,7 +53,7 @@ export interface Accounts {
    * Sets aside what a request may use; waits while others may still give something back.
    * @throws {LlmFailure} budget, with what to change.
    */
-  hold(ask: Ask, forecast: Forecast, signal: AbortSignal): Promise<Hold>;
+  hold(ask: Ask, forecast: Forecast, halt: Halt): Promise<Hold>;
   /** Books what was used. */
   settle(hold: Hold, usage: Usage, price: Price | undefined): void;
   /** Called with every settlement, once for each account. */
@@ -212,7 +213,7 @@ export function createAccounts(config: GatewayConfig): Accounts {
     beforeRefusal(next) {
       borrow = next;
     },
-    async hold(ask, forecast, signal) {
+    async hold(ask, forecast, halt) {
       const accounts = accountsOf(ask.principal);
       if (forecast.price === undefined && ledger.left(accounts, 'usd', stamp()).free < Infinity) {
         throw new LlmFailure(
@@ -224,12 +225,12 @@ export function createAccounts(config: GatewayConfig): Accounts {
       const until = performance.now() + Math.min(settleWaitMs, ask.ttlMs);
       for (;;) {
         const mayBeMore = borrow !== undefined && (await fetchMissing(ask, forecast, accounts));
-        signal.throwIfAborted();
+        halt.throwIfCalled();
         const held = tryHold(ask, forecast, accounts);
         if (held !== 'wait' && !isLine(held)) return held;
         const leftMs = until - performance.now();
         if ((held === 'wait' || mayBeMore) && leftMs > 0)
-          await settled(mayBeMore ? Math.min(leftMs, againMs) : leftMs, signal);
+          await settled(mayBeMore ? Math.min(leftMs, againMs) : leftMs, halt);
         else throw exhausted(held === 'wait' ? undefined : held, ask.principal);
       }
     },
@@ -250,19 +251,19 @@ export function createAccounts(config: GatewayConfig): Accounts {
     restore: (account, amounts, at) => ledger.book(account, amounts, at),
   };
 
-  function settled(ms: number, signal: AbortSignal): Promise<void> {
+  function settled(ms: number, halt: Halt): Promise<void> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(wake, ms);
       function wake(): void {
         clearTimeout(timer);
-        signal.removeEventListener('abort', stop);
+        halt.off(stop);
         resolve();
       }
       function stop(): void {
         clearTimeout(timer);
-        reject(signal.reason as Error);
+        reject(halt.reason);
       }
-      signal.addEventListener('abort', stop, { once: true });
+      halt.onCall(stop);
       waiters.push(wake);
     });
   }

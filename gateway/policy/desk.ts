@@ -5,6 +5,7 @@ import type { Breaker, BreakerState, FairQueueEffect, QueueClass } from 'mycel/f
 
 import type { ModelConfig, TargetConfig } from '../config/load.ts';
 import { LlmFailure } from '../failure.ts';
+import type { Halt } from '../halt.ts';
 import type { Target } from '../targets/target.ts';
 
 /** Breakers of one target. */
@@ -19,7 +20,7 @@ export interface PlaceRequest {
   readonly class: QueueClass;
   /** How long it may wait, in ms. */
   readonly patienceMs: number;
-  readonly signal: AbortSignal;
+  readonly halt: Halt;
 }
 
 /** A place at a target; give it back once. */
@@ -36,7 +37,7 @@ export interface Desk {
   models(): readonly ModelConfig[];
   setModels(models: readonly ModelConfig[]): void;
   breaker(model: string): Breaker;
-  /** @throws {LlmFailure} queue, deadline, or what the signal was aborted with. */
+  /** @throws {LlmFailure} queue, deadline, or why the halt was called. */
   enter(request: PlaceRequest): Promise<Place>;
   /** Takes from the target's rate; gives how long to wait instead, in ms. */
   takeRate(tokens: number): number;
@@ -140,25 +141,21 @@ export function createDesk(config: TargetConfig, target: Target, waitingMax: num
       }
       return breaker;
     },
-    enter({ principal, class: queueClass, patienceMs, signal }) {
+    enter({ principal, class: queueClass, patienceMs, halt }) {
       lastId += 1;
       const id = lastId;
       const leave = (): void => run(queue.step(now(), { type: 'left', id }));
       return new Promise((resolve, reject) => {
-        const onAbort = (): void => {
+        const onCall = (): void => {
           entering.delete(id);
           leave();
-          reject(
-            signal.reason instanceof Error
-              ? signal.reason
-              : new LlmFailure('cancelled', 'The request was cancelled.'),
-          );
+          reject(halt.reason);
         };
         let isWaiting = true;
         entering.set(id, {
           serve(waitedMs) {
             isWaiting = false;
-            signal.removeEventListener('abort', onAbort);
+            halt.off(onCall);
             let isGone = false;
             resolve({
               waitedMs,
@@ -170,7 +167,7 @@ export function createDesk(config: TargetConfig, target: Target, waitingMax: num
           },
           refuse(failure) {
             isWaiting = false;
-            signal.removeEventListener('abort', onAbort);
+            halt.off(onCall);
             reject(failure);
           },
         });
@@ -184,7 +181,7 @@ export function createDesk(config: TargetConfig, target: Target, waitingMax: num
             expiresAt: at + patienceMs,
           }),
         );
-        if (isWaiting) signal.addEventListener('abort', onAbort, { once: true });
+        if (isWaiting) halt.onCall(onCall);
       });
     },
     takeRate(amount) {

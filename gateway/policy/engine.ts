@@ -100,9 +100,8 @@ export function createEngine(
   const usage = createUsageBook();
   const queue = createOfflineQueue(config.offlineQueueMax);
   const priceOf = createPriceList(config.prices);
-  const flights = new Set<Flight>();
-  /** Tokens that the rates were charged for it. */
-  const taken = new WeakMap<Flight, number>();
+  /** With the tokens that the rates were charged for each. */
+  const flights = new Map<Flight, number>();
   const shared = new Map<string, Flight>();
   const rates = createRates(config);
   const byId = new LRUCache<string, Flight>({ max: keptFlightsMax, ttl: keptFlightMs });
@@ -117,10 +116,11 @@ export function createEngine(
     claim: (flight) => claim(flight),
     landed(flight) {
       const { ask, key, tape, outcome } = flight;
+      const taken = flights.get(flight) ?? 0;
       flights.delete(flight);
       if (key !== undefined && shared.get(key) === flight) shared.delete(key);
       if (outcome === undefined) return;
-      rates.correct(ask.principal, tokensOf(outcome.usage) - (taken.get(flight) ?? 0));
+      rates.correct(ask.principal, tokensOf(outcome.usage) - taken);
       // What another gateway answers stands in its report.
       if (outcome.failure?.code !== 'answered_elsewhere')
         usage.landed(ownerOf(ask, outcome.model), outcome);
@@ -161,8 +161,7 @@ export function createEngine(
     }
     const tokens = admit(ask);
     const flight = startFlight(ask, key, candidates, world, (begun) => {
-      taken.set(begun, tokens);
-      flights.add(begun);
+      flights.set(begun, tokens);
       if (ask.isIdGiven) byId.set(idOf(ask), begun, { ttl: Math.max(keptFlightMs, ask.ttlMs) });
       if (key !== undefined && isShareable(ask)) shared.set(key, begun);
     });
@@ -257,7 +256,7 @@ export function createEngine(
     },
     onLanded: (listener) => void listeners.push(listener),
     close() {
-      for (const flight of flights) {
+      for (const flight of flights.keys()) {
         flight.cancel(
           new LlmFailure('overload', 'The gateway stops. Ask another one.', {
             code: 'gateway_stopping',

@@ -6,6 +6,7 @@ import type { Price } from '../config/schema.ts';
 import { isObject } from '../events.ts';
 import type { Usage } from '../events.ts';
 import { LlmFailure, toLlmFailure } from '../failure.ts';
+import { Halt } from '../halt.ts';
 import type { Accounts, Hold } from './accounts.ts';
 import { modelOf } from './ask.ts';
 import type { Ask } from './ask.ts';
@@ -71,7 +72,7 @@ export function startFlight(
   world: FlightWorld,
   enter: (flight: Flight) => void,
 ): Flight {
-  const controller = new AbortController();
+  const halt = new Halt();
   const flight: Flight = {
     run: randomUUID(),
     ask,
@@ -81,19 +82,19 @@ export function startFlight(
     isClaimed: false,
     outcome: undefined,
     cancel(why) {
-      controller.abort(why);
+      halt.call(why);
       flight.tape.release();
     },
   };
   enter(flight);
-  void fly(flight, candidates, controller.signal, world);
+  void fly(flight, candidates, halt, world);
   return flight;
 }
 
 async function fly(
   flight: Flight,
   candidates: readonly Candidate[],
-  signal: AbortSignal,
+  halt: Halt,
   world: FlightWorld,
 ): Promise<void> {
   const { ask, tape } = flight;
@@ -140,10 +141,10 @@ async function fly(
     hold = await world.accounts.hold(
       ask,
       { inputTokens: meter.inputTokens, outputTokens: world.estimator.outputTokens(model), price },
-      signal,
+      halt,
     );
     await claimed;
-    signal.throwIfAborted();
+    halt.throwIfCalled();
     flight.isClaimed = true;
     const tried = new Map<string, number>();
     for (;;) {
@@ -153,7 +154,7 @@ async function fly(
         candidates,
         tried,
         deadline,
-        signal,
+        halt,
         tokens: wanted,
         isPatient: ask.isPatient !== false,
       });
@@ -162,12 +163,12 @@ async function fly(
       attempts += 1;
       tried.set(candidate.desk.config.name, (tried.get(candidate.desk.config.name) ?? 0) + 1);
       try {
-        await attempt(flight, candidate, { hold, meter, signal, deadline, startedAt }, (ms) => {
+        await attempt(flight, candidate, { hold, meter, halt, deadline, startedAt }, (ms) => {
           ttftMs ??= ms;
         });
         break;
       } catch (error) {
-        failure = signal.aborted ? toLlmFailure(signal.reason) : toLlmFailure(error);
+        failure = halt.failureOf(error);
         if (
           !(await mayRetry(failure, {
             isBound: tape.batches.length > 0 && !flight.canReset,
@@ -176,7 +177,7 @@ async function fly(
             tried,
             attempts,
             deadline,
-            signal,
+            halt,
             chance: world.chance,
           }))
         )
@@ -187,7 +188,7 @@ async function fly(
       }
     }
   } catch (error) {
-    failure = signal.aborted ? toLlmFailure(signal.reason) : toLlmFailure(error);
+    failure = halt.failureOf(error);
   } finally {
     clearTimeout(timer);
     settleRate();
@@ -215,7 +216,7 @@ async function fly(
 interface AttemptFrame {
   readonly hold: Hold;
   readonly meter: Meter;
-  readonly signal: AbortSignal;
+  readonly halt: Halt;
   readonly deadline: number;
   readonly startedAt: number;
 }
@@ -223,7 +224,7 @@ interface AttemptFrame {
 async function attempt(
   flight: Flight,
   { desk, model }: Candidate,
-  { hold, meter, signal, deadline, startedAt }: AttemptFrame,
+  { hold, meter, halt, deadline, startedAt }: AttemptFrame,
   began: (ms: number) => void,
 ): Promise<void> {
   const { ask, tape } = flight;
@@ -231,7 +232,7 @@ async function attempt(
     principal: ask.principal.name,
     class: ask.class,
     patienceMs: deadline - performance.now(),
-    signal,
+    halt,
   });
   const breaker = desk.breaker(model.as);
   const at = performance.now();
@@ -241,7 +242,7 @@ async function attempt(
       kind: ask.kind,
       body: bodyFor(ask, model.as, hold, desk),
       isStream: ask.isStream,
-      signal,
+      halt,
       ttlMs: Math.max(1, deadline - at),
     });
     let isFirst = true;

@@ -31,163 +31,204 @@ export interface OfflineFrame {
   note(way: OfflineWay): void;
 }
 
-/** The answer, or what the steps make of its failure. */
-export function withOffline(first: Answer, frame: OfflineFrame): Answer {
+/** Where an answer with steps is. */
+interface Course {
+  readonly frame: OfflineFrame;
+  readonly startedAt: number;
   /** Ends the waiting of a queue; there is none before there is a queue. */
-  let controller: AbortController | undefined;
-  const startedAt = performance.now();
-  let current = first;
-  let way: OfflineWay | undefined;
-  let isTold = false;
-  let gone: number | undefined;
-  let isOver = false;
+  controller: AbortController | undefined;
+  current: Answer;
+  way: OfflineWay | undefined;
+  isTold: boolean;
+  gone: number | undefined;
+  isOver: boolean;
+}
 
-  function goOn(next: Answer): Answer {
-    current = next;
-    if (isTold) next.told();
-    if (gone !== undefined) next.leave(gone);
-    return next;
+/** The answer, or what the steps make of its failure. Nearly every answer needs none: nothing is made for them before. */
+export function withOffline(first: Answer, frame: OfflineFrame): Answer {
+  const course: Course = {
+    frame,
+    startedAt: performance.now(),
+    controller: undefined,
+    current: first,
+    way: undefined,
+    isTold: false,
+    gone: undefined,
+    isOver: false,
+  };
+  return new OfflineAnswer(course, batchesOf(first, course));
+}
+
+/** A class, for its getters: in a literal each would cost a shape of its own (docs/decisions/0066). */
+class OfflineAnswer implements Answer {
+  readonly run: string;
+  readonly batches: AsyncIterable<Batch>;
+  private readonly course: Course;
+
+  constructor(course: Course, batches: AsyncIterable<Batch>) {
+    this.run = course.current.run;
+    this.batches = batches;
+    this.course = course;
   }
 
-  /** The first answer as it is, as long as it does not fail: nearly every one goes this way, word for word. */
-  function batches(): AsyncIterableIterator<Batch> {
-    let source: AsyncIterator<Batch> = first.batches[Symbol.asyncIterator]();
-    let hasBegun = false;
-    let isElse = false;
-    const take = (step: IteratorResult<Batch>): IteratorResult<Batch> => {
-      hasBegun = true;
-      isOver = step.done === true;
-      return step;
-    };
-    const fail = (error: unknown): Promise<IteratorResult<Batch>> => {
-      const failure = toLlmFailure(error);
-      isOver = isTold || gone !== undefined || !isOutage(failure);
-      if (isOver) throw error;
-      isElse = true;
-      source = otherwise(failure, hasBegun);
-      return source.next();
-    };
-    return {
-      next: () => (isElse ? source.next() : source.next().then(take, fail)),
-      return: async () => (await source.return?.()) ?? { done: true, value: undefined },
-      [Symbol.asyncIterator]() {
-        return this;
-      },
-    };
+  get cache(): Answer['cache'] {
+    return this.course.way === 'stale-cache' ? 'stale' : this.course.current.cache;
   }
 
-  /** What the steps give instead. */
-  async function* otherwise(failure: LlmFailure, isBegun: boolean): AsyncGenerator<Batch> {
-    let hasBegun = isBegun;
-    const tried: string[] = [];
-    for (const step of frame.steps) {
-      if (step === 'fail') break;
-      const name = typeof step === 'string' ? step : 'local';
-      try {
-        for await (const batch of take(step, failure)) {
-          way = name;
-          if (hasBegun) yield [{ type: 'reset', attempt: tried.length + 1 }];
-          hasBegun = false;
-          yield batch;
-        }
-        if (way !== undefined) return frame.note(way);
-      } catch (error) {
-        // What was told of a step cannot be taken back, and a client that is gone needs none.
-        if (way !== undefined || gone !== undefined) throw error;
-        tried.push(`${name}: ${toLlmFailure(error).message}`);
-      }
-    }
-    throw tried.length === 0 ? failure : exhausted(failure, tried);
+  get offline(): OfflineWay | undefined {
+    return this.course.way;
   }
 
-  /** The batches of a step. @throws {LlmFailure} why there are none. */
-  function take(step: Exclude<OfflineStep, 'fail'>, failure: LlmFailure): AsyncIterable<Batch> {
-    switch (step) {
-      case 'stale-cache':
-        return stale();
-      case 'queue':
-        return queued(failure);
-      default:
-        return local(step === 'local' ? undefined : step.local);
-    }
+  told(): void {
+    this.course.isTold = true;
+    this.course.current.told();
   }
 
-  async function* local(wanted: string | undefined): AsyncGenerator<Batch> {
-    const { ask } = frame;
-    const [best, ...rest] = frame.locals(wanted);
-    if (best === undefined) throw new LlmFailure('overload', 'there is no such model nearby.');
-    const body = { ...ask.body, model: best.model.name };
-    const same = rest.filter(({ model }) => model.name === best.model.name);
-    // The id stands for what was asked for, which this is not.
-    const instead = { ...ask, body, isIdGiven: false, ttlMs: leftMs() };
-    yield* goOn(frame.begin(instead, [best, ...same])).batches;
+  outcome(): ReturnType<Answer['outcome']> {
+    return this.course.current.outcome();
   }
 
-  async function* stale(): AsyncGenerator<Batch> {
-    const kept = frame.kept();
-    if (kept === undefined) throw new LlmFailure('overload', 'no answer to this was kept.');
-    // Readers see where it comes from.
-    yield kept.events.map((event) =>
-      event.type === 'start' ? { ...event, target: 'stale-cache' } : event,
-    );
+  leave(graceMs: number): void {
+    const { course } = this;
+    course.gone = graceMs;
+    course.current.leave(graceMs);
+    if (course.isOver) return;
+    const stop = (): void =>
+      course.controller?.abort(new LlmFailure('cancelled', 'The client went away.'));
+    if (graceMs === 0) stop();
+    else setTimeout(stop, graceMs).unref();
   }
+}
 
-  async function* queued(failure: LlmFailure): AsyncGenerator<Batch> {
-    const { ask, queue, candidates, waiting } = frame;
-    const place = queue.enter(candidates, startedAt + ask.ttlMs, failure);
-    const { signal } = (controller ??= new AbortController());
-    try {
-      for (;;) {
-        waiting?.put(ask, leftMs());
-        await place.turn(signal);
-        waiting?.asked(ask);
-        try {
-          for await (const batch of goOn(frame.begin({ ...ask, ttlMs: leftMs() }, candidates))
-            .batches) {
-            place.leave(true);
-            waiting?.drop(ask);
-            yield batch;
-          }
-          return;
-        } catch (error) {
-          if (place.isLeft || !isOutage(error)) throw error;
-          place.again();
-        }
-      }
-    } finally {
-      waiting?.drop(ask);
-      place.leave(false);
-    }
-  }
-
-  function leftMs(): number {
-    return Math.max(1, frame.ask.ttlMs - (performance.now() - startedAt));
-  }
-
+/** The first answer as it is, as long as it does not fail: nearly every one goes this way, word for word. */
+function batchesOf(first: Answer, course: Course): AsyncIterableIterator<Batch> {
+  let source: AsyncIterator<Batch> = first.batches[Symbol.asyncIterator]();
+  let hasBegun = false;
+  let isElse = false;
+  const take = (step: IteratorResult<Batch>): IteratorResult<Batch> => {
+    hasBegun = true;
+    course.isOver = step.done === true;
+    return step;
+  };
+  const fail = (error: unknown): Promise<IteratorResult<Batch>> => {
+    const failure = toLlmFailure(error);
+    course.isOver = course.isTold || course.gone !== undefined || !isOutage(failure);
+    if (course.isOver) throw error;
+    isElse = true;
+    source = otherwise(course, failure, hasBegun);
+    return source.next();
+  };
   return {
-    run: first.run,
-    get cache() {
-      return way === 'stale-cache' ? 'stale' : current.cache;
-    },
-    get offline() {
-      return way;
-    },
-    batches: batches(),
-    told() {
-      isTold = true;
-      current.told();
-    },
-    outcome: () => current.outcome(),
-    leave(graceMs) {
-      gone = graceMs;
-      current.leave(graceMs);
-      if (isOver) return;
-      const stop = (): void =>
-        controller?.abort(new LlmFailure('cancelled', 'The client went away.'));
-      if (graceMs === 0) stop();
-      else setTimeout(stop, graceMs).unref();
+    next: () => (isElse ? source.next() : source.next().then(take, fail)),
+    return: async () => (await source.return?.()) ?? { done: true, value: undefined },
+    [Symbol.asyncIterator]() {
+      return this;
     },
   };
+}
+
+function goOn(course: Course, next: Answer): Answer {
+  course.current = next;
+  if (course.isTold) next.told();
+  if (course.gone !== undefined) next.leave(course.gone);
+  return next;
+}
+
+/** What the steps give instead. */
+async function* otherwise(
+  course: Course,
+  failure: LlmFailure,
+  isBegun: boolean,
+): AsyncGenerator<Batch> {
+  const { frame } = course;
+  let hasBegun = isBegun;
+  const tried: string[] = [];
+  for (const step of frame.steps) {
+    if (step === 'fail') break;
+    const name = typeof step === 'string' ? step : 'local';
+    try {
+      for await (const batch of take(course, step, failure)) {
+        course.way = name;
+        if (hasBegun) yield [{ type: 'reset', attempt: tried.length + 1 }];
+        hasBegun = false;
+        yield batch;
+      }
+      if (course.way !== undefined) return frame.note(course.way);
+    } catch (error) {
+      // What was told of a step cannot be taken back, and a client that is gone needs none.
+      if (course.way !== undefined || course.gone !== undefined) throw error;
+      tried.push(`${name}: ${toLlmFailure(error).message}`);
+    }
+  }
+  throw tried.length === 0 ? failure : exhausted(failure, tried);
+}
+
+/** The batches of a step. @throws {LlmFailure} why there are none. */
+function take(
+  course: Course,
+  step: Exclude<OfflineStep, 'fail'>,
+  failure: LlmFailure,
+): AsyncIterable<Batch> {
+  switch (step) {
+    case 'stale-cache':
+      return stale(course);
+    case 'queue':
+      return queued(course, failure);
+    default:
+      return local(course, step === 'local' ? undefined : step.local);
+  }
+}
+
+async function* local(course: Course, wanted: string | undefined): AsyncGenerator<Batch> {
+  const { ask, locals, begin } = course.frame;
+  const [best, ...rest] = locals(wanted);
+  if (best === undefined) throw new LlmFailure('overload', 'there is no such model nearby.');
+  const body = { ...ask.body, model: best.model.name };
+  const same = rest.filter(({ model }) => model.name === best.model.name);
+  // The id stands for what was asked for, which this is not.
+  const instead = { ...ask, body, isIdGiven: false, ttlMs: leftMs(course) };
+  yield* goOn(course, begin(instead, [best, ...same])).batches;
+}
+
+async function* stale({ frame }: Course): AsyncGenerator<Batch> {
+  const kept = frame.kept();
+  if (kept === undefined) throw new LlmFailure('overload', 'no answer to this was kept.');
+  // Readers see where it comes from.
+  yield kept.events.map((event) =>
+    event.type === 'start' ? { ...event, target: 'stale-cache' } : event,
+  );
+}
+
+async function* queued(course: Course, failure: LlmFailure): AsyncGenerator<Batch> {
+  const { ask, queue, candidates, waiting, begin } = course.frame;
+  const place = queue.enter(candidates, course.startedAt + ask.ttlMs, failure);
+  const { signal } = (course.controller ??= new AbortController());
+  try {
+    for (;;) {
+      waiting?.put(ask, leftMs(course));
+      await place.turn(signal);
+      waiting?.asked(ask);
+      try {
+        const again = begin({ ...ask, ttlMs: leftMs(course) }, candidates);
+        for await (const batch of goOn(course, again).batches) {
+          place.leave(true);
+          waiting?.drop(ask);
+          yield batch;
+        }
+        return;
+      } catch (error) {
+        if (place.isLeft || !isOutage(error)) throw error;
+        place.again();
+      }
+    }
+  } finally {
+    waiting?.drop(ask);
+    place.leave(false);
+  }
+}
+
+function leftMs({ frame, startedAt }: Course): number {
+  return Math.max(1, frame.ask.ttlMs - (performance.now() - startedAt));
 }
 
 /** Whether a failure says that nobody can be asked now. */

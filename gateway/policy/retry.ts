@@ -1,8 +1,7 @@
 /** When a request is tried again, at which target, and what a failure says about one. */
 
-import { setTimeout as sleep } from 'node:timers/promises';
-
 import { LlmFailure } from '../failure.ts';
+import type { Halt } from '../halt.ts';
 import { ranked } from './choice.ts';
 import type { Candidate } from './choice.ts';
 import type { Desk } from './desk.ts';
@@ -50,7 +49,7 @@ export interface ChoiceFrame {
   readonly tried: ReadonlyMap<string, number>;
   /** On the clock of `performance.now`. */
   readonly deadline: number;
-  readonly signal: AbortSignal;
+  readonly halt: Halt;
   /** What it will use of a target's rate. */
   readonly tokens: number;
   /** Whether to wait a little for a target that is not asked now; without, somebody else helps meanwhile. */
@@ -59,7 +58,7 @@ export interface ChoiceFrame {
 
 /** Waits for the best candidate that may be tried. @throws {LlmFailure} when none will be in time. */
 export async function choose(frame: ChoiceFrame): Promise<Candidate> {
-  const { candidates, tried, deadline, signal, tokens, isPatient } = frame;
+  const { candidates, tried, deadline, halt, tokens, isPatient } = frame;
   for (;;) {
     const now = performance.now();
     let soonest = Infinity;
@@ -82,7 +81,8 @@ export async function choose(frame: ChoiceFrame): Promise<Candidate> {
     const waitMs = soonest - now;
     if (!isPatient || waitMs > patienceMs || soonest > deadline)
       throw allClosed(candidates, waitMs);
-    await sleep(Math.max(1, waitMs), undefined, { signal, ref: false });
+    await halt.wait(Math.max(1, waitMs));
+    halt.throwIfCalled();
   }
 }
 
@@ -95,15 +95,15 @@ export interface RetryFrame {
   readonly tried: ReadonlyMap<string, number>;
   readonly attempts: number;
   readonly deadline: number;
-  readonly signal: AbortSignal;
+  readonly halt: Halt;
   /** A number in [0, 1). */
   chance(): number;
 }
 
 /** Whether another attempt is made; waits a little before the same target is asked again. */
 export async function mayRetry(failure: LlmFailure, frame: RetryFrame): Promise<boolean> {
-  const { candidates, candidate, tried, attempts, deadline, signal } = frame;
-  if (signal.aborted || attempts >= attemptsMax) return false;
+  const { candidates, candidate, tried, attempts, deadline, halt } = frame;
+  if (halt.isCalled || attempts >= attemptsMax) return false;
   // What was told cannot be taken back from a reader of a plain stream.
   if (frame.isBound) return false;
   const hasOther = candidates.some(({ desk }) => (tried.get(desk.config.name) ?? 0) === 0);
@@ -119,8 +119,8 @@ export async function mayRetry(failure: LlmFailure, frame: RetryFrame): Promise<
       );
       if (again > (failure.kind === 'rate' ? 2 : 1) || wait > patienceMs) return false;
       if (performance.now() + wait >= deadline) return false;
-      await sleep(wait, undefined, { signal, ref: false }).catch(() => undefined);
-      return !signal.aborted;
+      await halt.wait(wait);
+      return !halt.isCalled;
     }
     case 'auth':
     case 'funds':

@@ -7,7 +7,6 @@ import { isObject } from '../events.ts';
 import type { Batch, JsonObject, LlmEvent, Usage } from '../events.ts';
 import { invalid, LlmFailure, toLlmFailure } from '../failure.ts';
 import { failureOfAnswer } from '../upstream/openai-failure.ts';
-import { aborted } from '../upstream/transport.ts';
 import { toNativeCall } from './native-prompt.ts';
 import type { Target, TargetRequest } from './target.ts';
 
@@ -69,7 +68,7 @@ export async function openNativeTarget(config: TargetConfig): Promise<Target> {
     const model = String(request.body['model']);
     const { stream } = await provider
       .languageModel(model)
-      .doStream(toNativeCall(request.body, request.signal));
+      .doStream(toNativeCall(request.body, request.halt.signal));
     const decode = createDecoder(name);
     yield [{ type: 'start', target: name, model }];
     let waitMs = config.firstByteMs;
@@ -87,14 +86,14 @@ export async function openNativeTarget(config: TargetConfig): Promise<Target> {
     );
   }
 
-  async function* embed({ body, signal }: TargetRequest): AsyncGenerator<Batch> {
+  async function* embed({ body, halt }: TargetRequest): AsyncGenerator<Batch> {
     if (config.kind === 'anthropic')
       throw invalid(`Target '${name}' has no embeddings.`, 'model', 'unsupported_value');
     const model = String(body['model']);
     const values = [body['input']].flat();
     const { embeddings, usage } = await provider
       .textEmbeddingModel(model)
-      .doEmbed({ values, abortSignal: signal });
+      .doEmbed({ values, abortSignal: halt.signal });
     yield [
       { type: 'start', target: name, model },
       { type: 'vectors', vectors: embeddings },
@@ -121,7 +120,7 @@ export async function openNativeTarget(config: TargetConfig): Promise<Target> {
       try {
         yield* request.kind === 'chat' ? chat(request) : embed(request);
       } catch (error) {
-        if (request.signal.aborted) throw aborted(request.signal);
+        request.halt.throwIfCalled();
         throw failureOf(error, name, (text) => key.scrub(text));
       }
     },

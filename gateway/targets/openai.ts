@@ -8,6 +8,7 @@ import type { TargetConfig } from '../config/load.ts';
 import { isObject } from '../events.ts';
 import type { Batch, JsonObject, LlmEvent } from '../events.ts';
 import { LlmFailure, toLlmFailure } from '../failure.ts';
+import { Halt } from '../halt.ts';
 import { createChatDecoder, decodeChatAnswer, decodeUsage } from '../upstream/openai-events.ts';
 import { failureOfAnswer } from '../upstream/openai-failure.ts';
 import { createTransport, readAll, readPieces } from '../upstream/transport.ts';
@@ -35,7 +36,7 @@ export function createOpenAiTarget(config: TargetConfig): Target {
   const scrub = (text: string): string => key?.scrub(text) ?? text;
 
   async function open(request: TargetRequest, path: string): Promise<IncomingMessage> {
-    const { body, isStream, signal, ttlMs } = request;
+    const { body, isStream, halt, ttlMs } = request;
     const limitMs = isStream ? config.firstByteMs : config.answerMs;
     const incoming = await transport.send({
       method: 'POST',
@@ -43,10 +44,10 @@ export function createOpenAiTarget(config: TargetConfig): Target {
       headers,
       body: JSON.stringify(isStream ? streamed(body) : whole(body)),
       headMs: Math.min(limitMs, ttlMs),
-      signal,
+      halt,
     });
     if (incoming.statusCode === 200) return incoming;
-    const text = await readAll(incoming, config.stallMs, signal).catch(() => '');
+    const text = await readAll(incoming, config.stallMs, halt).catch(() => '');
     throw failureOfAnswer(incoming.statusCode ?? 502, incoming.headers, scrub(text), name);
   }
 
@@ -56,14 +57,14 @@ export function createOpenAiTarget(config: TargetConfig): Target {
     const isEvents = incoming.headers['content-type']?.includes('text/event-stream') === true;
     if (request.isStream && isEvents) yield* readStream(incoming, request, start);
     else {
-      const text = await readAll(incoming, config.answerMs, request.signal);
+      const text = await readAll(incoming, config.answerMs, request.halt);
       yield [start, ...decodeChatAnswer(parse(text), name)];
     }
   }
 
   async function* readStream(
     incoming: IncomingMessage,
-    { signal }: TargetRequest,
+    { halt }: TargetRequest,
     start: LlmEvent,
   ): AsyncGenerator<Batch> {
     const decoder = createChatDecoder(name);
@@ -87,7 +88,7 @@ export function createOpenAiTarget(config: TargetConfig): Target {
       },
     });
     try {
-      for await (const piece of readPieces(incoming, config.stallMs, signal)) {
+      for await (const piece of readPieces(incoming, config.stallMs, halt)) {
         parser.feed(utf8.decode(piece, { stream: true }));
         if (batch.length > 0) {
           const ready = batch;
@@ -110,7 +111,7 @@ export function createOpenAiTarget(config: TargetConfig): Target {
 
   async function* embed(request: TargetRequest): AsyncGenerator<Batch> {
     const incoming = await open(request, '/embeddings');
-    const body = parse(await readAll(incoming, config.answerMs, request.signal));
+    const body = parse(await readAll(incoming, config.answerMs, request.halt));
     if (isObject(body) && body['error'] !== undefined && body['error'] !== null) {
       throw failureOfAnswer(502, {}, scrub(JSON.stringify(body)), name);
     }
@@ -144,15 +145,16 @@ export function createOpenAiTarget(config: TargetConfig): Target {
       };
     },
     async listModels(signal) {
+      const halt = Halt.of(signal);
       const incoming = await transport.send({
         method: 'GET',
         path: '/models',
         headers,
         body: undefined,
         headMs: config.firstByteMs,
-        signal,
+        halt,
       });
-      const text = await readAll(incoming, config.stallMs, signal);
+      const text = await readAll(incoming, config.stallMs, halt);
       if (incoming.statusCode !== 200) {
         throw failureOfAnswer(incoming.statusCode ?? 502, incoming.headers, scrub(text), name);
       }

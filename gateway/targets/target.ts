@@ -1,6 +1,7 @@
 /** What every kind of target offers: answers as events, and what it knows of itself. */
 
 import type { Batch, JsonObject } from '../events.ts';
+import type { Halt } from '../halt.ts';
 
 /** A request as a target gets it. */
 export interface TargetRequest {
@@ -9,8 +10,8 @@ export interface TargetRequest {
   readonly body: JsonObject;
   /** Whether the pieces are wanted as they come. */
   readonly isStream: boolean;
-  /** Aborts with a failure. */
-  readonly signal: AbortSignal;
+  /** Called when nobody wants the answer any more. */
+  readonly halt: Halt;
   /** How long an answer may take in all, in ms. */
   readonly ttlMs: number;
 }

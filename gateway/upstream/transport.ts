@@ -5,6 +5,7 @@ import type { IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
 
 import { LlmFailure } from '../failure.ts';
+import type { Halt } from '../halt.ts';
 
 /** Connections kept open to one target while idle. */
 const idleSocketsMax = 256;
@@ -25,7 +26,7 @@ export interface UpstreamRequest {
   readonly body: string | undefined;
   /** Until the head of the answer is there, in ms. */
   readonly headMs: number;
-  readonly signal: AbortSignal;
+  readonly halt: Halt;
 }
 
 /** The connections to one target. */
@@ -58,8 +59,8 @@ export function createTransport(base: string): Transport {
 
   function once(request: UpstreamRequest): Promise<IncomingMessage> {
     return new Promise((resolve, reject) => {
-      const { signal, body } = request;
-      if (signal.aborted) return reject(aborted(signal));
+      const { halt, body } = request;
+      if (halt.reason !== undefined) return reject(halt.reason);
       const outgoing = open({
         ...where,
         method: request.method,
@@ -82,12 +83,12 @@ export function createTransport(base: string): Transport {
         request.headMs,
       );
       let answer: IncomingMessage | undefined;
-      const onAbort = (): void => {
-        if (answer === undefined) outgoing.destroy(aborted(signal));
-        else leave(answer, aborted(signal));
+      const onCall = (): void => {
+        if (answer === undefined) outgoing.destroy(halt.reason);
+        else leave(answer, halt.reason);
       };
-      signal.addEventListener('abort', onAbort, { once: true });
-      const letGo = (): void => signal.removeEventListener('abort', onAbort);
+      halt.onCall(onCall);
+      const letGo = (): void => halt.off(onCall);
       outgoing.once('response', (incoming) => {
         clearTimeout(timer);
         // From here on the reader decides how long it waits; an abort still ends the connection.
@@ -126,7 +127,7 @@ export function createTransport(base: string): Transport {
  * Says that nobody listens any more, and still takes what is on its way: it was made, and will be paid for. The other
  * side ends the connection at once, or loses it.
  */
-function leave(incoming: IncomingMessage, why: LlmFailure): void {
+function leave(incoming: IncomingMessage, why: LlmFailure | undefined): void {
   const isStream = incoming.headers['content-type']?.includes('text/event-stream') === true;
   if (!isStream || incoming.socket.destroyed) return void incoming.destroy(why);
   incoming.socket.end();
@@ -145,13 +146,6 @@ function unreachable(error: NodeJS.ErrnoException): LlmFailure {
   );
 }
 
-/** Why a signal was aborted, as a failure. */
-export function aborted(signal: AbortSignal): LlmFailure {
-  return signal.reason instanceof LlmFailure
-    ? signal.reason
-    : new LlmFailure('cancelled', 'The request was cancelled.');
-}
-
 /**
  * Reads a body piece by piece; the wait for each piece is limited, the reader's own pauses are not.
  * @throws {LlmFailure} timeout after `stallMs` of silence, incomplete when the connection breaks.
@@ -159,7 +153,7 @@ export function aborted(signal: AbortSignal): LlmFailure {
 export async function* readPieces(
   incoming: IncomingMessage,
   stallMs: number,
-  signal: AbortSignal,
+  halt: Halt,
 ): AsyncGenerator<Buffer> {
   let isWaiting = true;
   const timer = setTimeout(() => {
@@ -173,7 +167,7 @@ export async function* readPieces(
       timer.refresh();
     }
   } catch (error) {
-    throw brokenBy(error, signal);
+    throw brokenBy(error, halt);
   } finally {
     clearTimeout(timer);
     incoming.destroy();
@@ -191,11 +185,7 @@ function stalled(ms: number): LlmFailure {
  * Reads a whole body as text.
  * @throws {LlmFailure} timeout, incomplete, or malformed when it is too long.
  */
-export function readAll(
-  incoming: IncomingMessage,
-  waitMs: number,
-  signal: AbortSignal,
-): Promise<string> {
+export function readAll(incoming: IncomingMessage, waitMs: number, halt: Halt): Promise<string> {
   return new Promise((resolve, reject) => {
     const pieces: Buffer[] = [];
     let length = 0;
@@ -205,7 +195,7 @@ export function readAll(
       // After the end it says nothing new.
       if (isWhole) return;
       clearTimeout(timer);
-      reject(brokenBy(error, signal));
+      reject(brokenBy(error, halt));
     };
     incoming.on('data', (piece: Buffer) => {
       timer.refresh();
@@ -229,9 +219,9 @@ export function readAll(
 }
 
 /** Why a body is not whole. */
-function brokenBy(error: unknown, signal: AbortSignal): LlmFailure {
+function brokenBy(error: unknown, halt: Halt): LlmFailure {
   if (error instanceof LlmFailure) return error;
-  if (signal.aborted) return aborted(signal);
+  if (halt.reason !== undefined) return halt.reason;
   return new LlmFailure('incomplete', 'The connection broke in the middle of the answer.', {
     wasDispatched: true,
     cause: error,
