@@ -58,11 +58,13 @@ export interface LinkTransport {
   /**
    * Tries the addresses happy-eyeballs style (250 ms apart, first to finish the handshake wins).
    * @param expected refuse any other node; undefined accepts whoever is a member (a bare seed).
+   * @param use what the connection is for: a link's user asks a silent peer itself, a channel's leaves that to the transport.
    * @throws {MycelError} MYCEL_LINK_FAILED with the last reason of each address.
    */
   dial(
     expected: NodeId | undefined,
     addresses: readonly Address[],
     signal: AbortSignal,
+    use?: 'link' | 'channel',
   ): Promise<LinkSession>;
 }

@@ -13,14 +13,13 @@ import type { OverlayMessage } from '../protocol/overlay/messages.ts';
 import type { Envelope } from '../protocol/routing/messages.ts';
 import type { ControlMessage } from '../wire/control.ts';
 import type { ChannelFigures } from './channels/channel-meter.ts';
+import type { PulsePace } from './link-pulse.ts';
 
 /** What a peer says first on a session. */
 export type Hello = Extract<ControlMessage, { kind: 'hello' }>;
 
-/** How often a silent link is asked, and when it counts as dead; protocols reference 2.2. */
-export interface LinkPace {
-  readonly heartbeatMs: Millis;
-  readonly silentMsMax: Millis;
+/** How often silent links are asked, and when one counts as dead; protocols reference 2.2. */
+export interface LinkPace extends PulsePace {
   /** How long a channel's own connection stays open without traffic. */
   readonly laneIdleMs: Millis;
 }

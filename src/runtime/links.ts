@@ -1,4 +1,4 @@
-/** The sessions of this node's links: frames in and out, heartbeats, round-trip times. Who is linked is the overlay's to decide. */
+/** The sessions of this node's links: frames in and out, round-trip times. Who is linked is the overlay's to decide. */
 
 import { BoundedMap } from '../kernel/bounded-map.ts';
 import type { Millis } from '../kernel/core.ts';
@@ -15,6 +15,8 @@ import { isSpecialFrame, readSpecialFrame } from '../wire/special-frame.ts';
 import { createChannelMeter } from './channels/channel-meter.ts';
 import { createLaneSessions } from './channels/lane-sessions.ts';
 import { createLanes } from './channels/lanes.ts';
+import { createLinkPulse, newBeat } from './link-pulse.ts';
+import type { Beat } from './link-pulse.ts';
 import type { Hello, Links, LinkWires } from './link-wires.ts';
 import { createTurnFlush } from './turn-flush.ts';
 
@@ -31,11 +33,9 @@ interface Link {
   isDirty: boolean;
   /** Hung up here: what is still on its way from the peer counts no more. */
   isOver: boolean;
-  heardAt: Millis;
-  isQuiet: boolean;
+  readonly beat: Beat;
   /** Pings under way, by the time written into them. */
   readonly asked: BoundedMap<number, (rttMs: number) => void>;
-  cancelBeat: () => void;
 }
 
 /** Pings under way on one link; an older one is given up. */
@@ -73,6 +73,17 @@ export function createLinks(wires: LinkWires): Links {
     for (const link of links) flush(link);
     lanes.flush();
   });
+  const pulse = createLinkPulse<Link>({
+    clock,
+    pace: wires.pace,
+    links: () => bySession.values(),
+    ask: (link) => ask(link, () => {}),
+    quiet({ info }, isQuiet) {
+      if (info.hello !== undefined) wires.quiet(info, isQuiet);
+    },
+    giveUp: ({ info }, silentMs) =>
+      info.session.close(`${linkBounds.silent} ${Math.round(silentMs / 1000)} s`),
+  });
   let barrierCount = 0;
   const meter = createChannelMeter(() => wires.channels.all);
 
@@ -100,7 +111,11 @@ export function createLinks(wires: LinkWires): Links {
   const lanes = createLanes({
     clock,
     meter,
-    send: (session, frame) => turn.send(session, 'data', frame),
+    send(session, frame) {
+      const link = mainOf(session.peer);
+      if (link !== undefined) pulse.told(link);
+      return turn.send(session, 'data', frame);
+    },
     main: (peer) => mainOf(peer)?.info.session,
     isMainFull: (peer) => mainOf(peer)?.isSaturated !== false,
     mainFull(peer) {
@@ -135,6 +150,7 @@ export function createLinks(wires: LinkWires): Links {
 
   function sendFrame(link: Link, frame: Uint8Array): void {
     if (!bySession.has(link.info.session)) return;
+    pulse.said(link);
     if (!turn.send(link.info.session, 'control', frame)) link.isSaturated = true;
   }
 
@@ -151,29 +167,6 @@ export function createLinks(wires: LinkWires): Links {
     const t = clock.now();
     link.asked.set(t, answered);
     write(link, encodeControl({ kind: 'ping', t }));
-  }
-
-  function tellQuiet(link: Link, isQuiet: boolean): void {
-    if (link.isQuiet === isQuiet || link.info.hello === undefined) return;
-    link.isQuiet = isQuiet;
-    wires.quiet(link.info, isQuiet);
-  }
-
-  function beat(link: Link): void {
-    const { heartbeatMs, silentMsMax } = wires.pace;
-    const now = clock.now();
-    if (now - link.heardAt >= silentMsMax) {
-      link.info.session.close(`${linkBounds.silent} ${Math.round((now - link.heardAt) / 1000)} s`);
-      return;
-    }
-    const silentMs = now - link.heardAt;
-    // The answer to the last ping comes a little after its beat: only a whole missed one is silence.
-    tellQuiet(link, silentMs > 1.5 * heartbeatMs);
-    // Whoever spoke a moment ago is alive: of two idle peers only one asks, and its question tells the other.
-    const isDue = silentMs >= heartbeatMs || link.info.rttMs === undefined;
-    if (isDue) ask(link, () => {});
-    const pauseMs = isDue ? heartbeatMs : heartbeatMs - silentMs;
-    link.cancelBeat = clock.alarm(now + pauseMs, () => beat(link));
   }
 
   function takeControl(link: Link, message: ControlMessage): void {
@@ -207,7 +200,7 @@ export function createLinks(wires: LinkWires): Links {
   /** A fresh connection turns out to be a channel's. */
   function offered(link: Link, message: Extract<ControlMessage, { kind: 'channel' }>): void {
     const { session, id } = link.info;
-    link.cancelBeat();
+    pulse.closed(link);
     bySession.delete(session);
     byId.delete(id);
     if (laneSessions.offered(session, message)) return;
@@ -261,7 +254,7 @@ export function createLinks(wires: LinkWires): Links {
   function laneFrame(session: LinkSession, lane: Lane, bytes: Uint8Array): void {
     const link = mainOf(session.peer);
     if (link === undefined) return metrics.drop('link', 'a channel without a link');
-    link.heardAt = clock.now();
+    pulse.heard(link);
     if (lane === 'data') {
       laneSessions.used(session);
       return dataFrame(link, bytes);
@@ -287,16 +280,14 @@ export function createLinks(wires: LinkWires): Links {
         isSaturated: false,
         isDirty: false,
         isOver: false,
-        heardAt: now,
-        isQuiet: false,
+        beat: newBeat(now),
         asked: new BoundedMap(pingsMax),
-        cancelBeat: () => {},
       };
       nextId += 1;
       bySession.set(session, link);
       byId.set(link.info.id, link);
       write(link, encodeControl(hello));
-      beat(link);
+      pulse.opened(link);
       return link.info.id;
     },
     frame(session, lane, bytes) {
@@ -308,8 +299,7 @@ export function createLinks(wires: LinkWires): Links {
         return;
       }
       if (link.isOver) return;
-      link.heardAt = clock.now();
-      tellQuiet(link, false);
+      pulse.heard(link);
       if (lane === 'data') return dataFrame(link, bytes);
       if (!readFrame(bytes, (one) => controlRecord(link, one))) complain(link, 'malformed frame');
     },
@@ -324,7 +314,7 @@ export function createLinks(wires: LinkWires): Links {
       if (laneSessions.closed(session, reason)) return;
       const link = bySession.get(session);
       if (link === undefined) return;
-      link.cancelBeat();
+      pulse.closed(link);
       bySession.delete(session);
       byId.delete(link.info.id);
       if (chosen.get(session.peer) === link) {
@@ -386,6 +376,7 @@ export function createLinks(wires: LinkWires): Links {
       link.info.session.close(reason);
     },
     stop() {
+      pulse.stop();
       laneSessions.closeAll(undefined, 'this node stops');
       for (const link of byId.values()) link.info.session.close('this node stops');
     },

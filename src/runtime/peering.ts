@@ -114,7 +114,9 @@ export function startPeering(world: PeeringWorld): Peering {
     channels: world.channels,
     // Its port is in its hello: the side that was dialled can dial, too.
     dialLane: (link) =>
-      world.transport().dial(link.session.peer, [datagramAddress(link)], stopping.signal),
+      world
+        .transport()
+        .dial(link.session.peer, [datagramAddress(link)], stopping.signal, 'channel'),
     broken: (link) => world.neighbourMoved(link.session.peer),
     lost: (peer, channel, record) => world.lost(peer, channel, record),
     hello,

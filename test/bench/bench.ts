@@ -83,7 +83,7 @@ if (wants('footprint')) {
   rows.push(
     ...(await footprint(
       values.quick
-        ? { rounds: 1, settleMs: 2_000, calmMs: 2_000, trafficMs: 3_000, writesMs: 0 }
+        ? { rounds: 1, settleMs: 2_000, calmMs: 12_000, trafficMs: 20_000, writesMs: 0 }
         : { rounds: 5, settleMs: 15_000, calmMs: 20_000, trafficMs: 60_000, writesMs: 600_000 },
     )),
   );

@@ -1,9 +1,9 @@
 /** What one idle node costs: memory, time to be ready, time to join, bytes on the cable. Needs root: hosts are namespaces. */
 
-import { readFile, rm } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createLab, type Lab } from '../mesh/lab.ts';
-import { mintInvite, startMesh, startNode, type LabMesh } from '../mesh/lab-mesh.ts';
+import { createLab } from '../mesh/lab.ts';
+import { mintInvite, startMesh, startNode } from '../mesh/lab-mesh.ts';
 import type { Program } from '../process.ts';
 import { memoryOf, type ProcessMemory } from './process-memory.ts';
 import { median, row, type Row } from './row.ts';
@@ -158,17 +158,20 @@ async function idleWrites(options: FootprintOptions): Promise<Row> {
   return row('idle-writes', 0, kbADay, 'kB/day', { name: 'what is allowed', value: writesMaxKb });
 }
 
-/** Bytes a second that one idle node sends, in a small and in a large mesh. */
+/** Bytes a second that one idle node sends, in a small and in a large mesh, each on a cable of its own. */
 async function idleTraffic(
   options: FootprintOptions,
 ): Promise<{ readonly small: number; readonly large: number }> {
-  await using lab = await createLab({ hosts: largeMesh, name: 't' });
-  const small = await trafficOf(lab, await startMesh(lab, smallMesh), options);
-  const large = await trafficOf(lab, await startMesh(lab, largeMesh), options);
+  const [small, large] = await Promise.all([
+    trafficOf(smallMesh, 't', options),
+    trafficOf(largeMesh, 'u', options),
+  ]);
   return { small, large };
 }
 
-async function trafficOf(lab: Lab, mesh: LabMesh, options: FootprintOptions): Promise<number> {
+async function trafficOf(count: number, name: string, options: FootprintOptions): Promise<number> {
+  await using lab = await createLab({ hosts: count, name });
+  const mesh = await startMesh(lab, count);
   await mesh.viewsComplete();
   await sleep(options.calmMs);
   const sent = (): Promise<number[]> =>
@@ -184,7 +187,5 @@ async function trafficOf(lab: Lab, mesh: LabMesh, options: FootprintOptions): Pr
   const after = await sent();
   const seconds = (performance.now() - from) / 1000;
   await mesh.stop();
-  // The larger mesh is founded anew.
-  await Promise.all(lab.hosts.map(({ dataDir }) => rm(dataDir, { recursive: true, force: true })));
   return median(after.map((bytes, at) => (bytes - (before[at] ?? 0)) / seconds));
 }

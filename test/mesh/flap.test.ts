@@ -5,6 +5,7 @@ import type { Host } from './lab-host.ts';
 import { startMesh, type LabMesh, type MeshHost } from './lab-mesh.ts';
 import { shareLab } from './share-lab.ts';
 import { difference, heardFrom, linkedAs, listen, numbered, type Listener } from './traffic.ts';
+import { wronged } from './views.ts';
 
 let lab: Lab;
 let mesh: LabMesh;
@@ -85,6 +86,45 @@ async function resetConnections(host: Host, ms: number): Promise<void> {
   await sleep(ms);
   await host.exec(['nft', 'delete', 'table', 'ip', 'kill']);
 }
+
+/** Loses every TCP segment that comes from another host; datagrams pass. */
+async function loseSegments(from: Host, to: Host): Promise<void> {
+  const rules = `table ip mute {
+    chain input {
+      type filter hook input priority 0;
+      ip saddr ${from.address} meta l4proto tcp drop
+    }
+  }\n`;
+  const added = await to.exec(['nft', '-f', '-'], { input: rules });
+  expect(added.stderr).toBe('');
+}
+
+test('a link that died without a word is noticed by what is said on it, while membership sees nothing', () =>
+  survive('mute', async () => {
+    const [a, b] = [lab.host(0), lab.host(1)];
+    const since = performance.now();
+    const saidBefore = mesh.nodes.map(({ process }) => process.errors().length);
+    await Promise.all([loseSegments(a, b), loseSegments(b, a)]);
+    for (const at of [0, 1]) {
+      const { process, name } = mesh.node(at);
+      const silence = (): string | undefined =>
+        /"reason":"silent for (\d+) s"/.exec(process.errors().slice(saidBefore[at]))?.[1];
+      for (const end = since + 20_000; performance.now() < end; await sleep(100)) {
+        if (silence() !== undefined) break;
+      }
+      console.info(`mute: ${name} let go after ${silence()} s of silence`);
+      expect(Number(silence())).toBeLessThan(10);
+    }
+    // Node 2 relays from now on.
+    const heard = (): number => heardFrom(listeners[1] as Listener, 'mute-0').length;
+    const before = heard();
+    for (const end = performance.now() + 5_000; performance.now() < end; await sleep(100)) {
+      if (heard() > before + 200) break;
+    }
+    expect(heard()).toBeGreaterThan(before + 200);
+    await Promise.all([a, b].map((host) => host.exec(['nft', 'delete', 'table', 'ip', 'mute'])));
+    expect(wronged(mesh.nodes, since)).toEqual([]);
+  }));
 
 test('nothing is lost or repeated while two hosts lose each other again and again', () =>
   survive('cut', async () => {

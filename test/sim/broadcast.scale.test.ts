@@ -59,7 +59,7 @@ describe('a broadcast in a thousand nodes', () => {
     const dead = overlay.live().filter(() => overlay.random.unit() < 0.3);
     const from = overlay.live().find((at) => !dead.includes(at)) ?? 0;
     mesh.broadcast(from);
-    // A board without power says nothing: its links are silent until they count as dead.
+    // A board without power says nothing: membership, or what is said to it in vain, tells its neighbours by then.
     for (const at of dead) overlay.kill(at, silentMsMax + heartbeatMs);
     overlay.runUntil(overlay.now + silentMsMax + heartbeatMs + repairMs);
     expect(isWhole(overlay)).toBe(true);

@@ -52,10 +52,11 @@ export interface MdnsRung extends Rung {
 const queryMs = [1_000, 60_000] as const;
 
 /**
- * A question that somebody else asked this recently need not be asked again (RFC 6762 7.3), in ms. Whoever missed it asks
- * itself, and the asker asks again within 66 s: well inside of the life of a record.
+ * A question that somebody else asked within this share of the pause need not be asked again (RFC 6762 7.3): its answers
+ * came to everybody. Whoever missed it asks itself, and the asker asks again within 66 s: well inside of the life of a
+ * record. One question a pause serves the whole LAN, however many start together.
  */
-const askedFreshMs = 50_000;
+const askedFreshShare = 5 / 6;
 
 /** Pause before a taken port is tried again, in ms, doubling. */
 const retryMs = [1_000, 30_000] as const;
@@ -86,12 +87,10 @@ export function createMdnsRung(options: MdnsRungOptions): MdnsRung {
     firstMs: queryMs[0],
     maxMs: queryMs[1],
     ring() {
-      // In the calm phase one question a minute serves the whole LAN.
-      const isCalm = clock.now() - lastQueryAt > queryMs[1] / 2;
+      const freshMs = (clock.now() - lastQueryAt) * askedFreshShare;
       lastQueryAt = clock.now();
       for (const responder of responders.values()) {
-        const isAsked = clock.now() - responder.askedAt() < askedFreshMs;
-        if (!(isCalm && isAsked)) responder.query();
+        if (clock.now() - responder.askedAt() >= freshMs) responder.query();
       }
     },
   });

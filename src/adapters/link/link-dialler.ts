@@ -20,15 +20,21 @@ import type { ProvedPeer } from './noise-stream.ts';
 /** Time for CONNECT and CONNACK, in ms. */
 const loginMs = 3000;
 
-/** Seconds of silence before an MQTT ping; membership notices a dead peer much sooner. */
-const keepaliveSeconds = 15;
+/** Seconds of silence before an MQTT ping; 0: never. A link is asked by the node, in its own time (decision 0051). */
+const keepaliveSeconds = { link: 0, channel: 15 } as const;
+
+/** Why an address is dialled. */
+interface Dial {
+  readonly signal: AbortSignal;
+  readonly use: keyof typeof keepaliveSeconds;
+}
 
 /** Dials one address. @throws {Error} with the reason. */
 export async function dialAddress(
   world: LinkWorld,
   expected: NodeId | undefined,
   address: Address,
-  signal: AbortSignal,
+  { signal, use }: Dial,
 ): Promise<OpenLink> {
   const socket = await (world.connect ?? connectSocket)(address, signal);
   const abort = (): void => void socket.destroy(new Error('given up'));
@@ -42,7 +48,8 @@ export async function dialAddress(
     const stream = createNoiseStream(socket, peer.session, guard, linkHighWaterBytes, (proof) =>
       world.credentials.refused(peer.node, proof),
     );
-    return await login(world, peer, stream, { remote: address, localHost: localHostOf(socket) });
+    const ends = { remote: address, localHost: localHostOf(socket) };
+    return await login(world, peer, stream, { ...ends, keepaliveSeconds: keepaliveSeconds[use] });
   } catch (error) {
     socket.destroy();
     throw error;
@@ -60,13 +67,17 @@ async function login(
   world: LinkWorld,
   peer: ProvedPeer,
   stream: GatheringStream,
-  ends: { readonly remote: Address; readonly localHost: string | undefined },
+  how: {
+    readonly remote: Address;
+    readonly localHost: string | undefined;
+    readonly keepaliveSeconds: number;
+  },
 ): Promise<OpenLink> {
   const client = await createMqttClient(stream, {
     clientId: linkClientId(world.credentials.node, peer.session.handshakeHash),
     username: loginUser,
     password: makeLogin(world.credentials, peer),
-    keepaliveSeconds,
+    keepaliveSeconds: how.keepaliveSeconds,
     connectMs: loginMs,
   });
   // The peer may send before `dial` has given the session to its caller.
@@ -84,8 +95,8 @@ async function login(
     throw error;
   }
   const link = createLinkSession(
-    { peer: peer.node, isDialler: true, certificate: peer.certificate, remote: ends.remote },
-    ends.localHost,
+    { peer: peer.node, isDialler: true, certificate: peer.certificate, remote: how.remote },
+    how.localHost,
     {
       stream,
       publish: (topic, frame, done) => {

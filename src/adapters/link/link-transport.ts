@@ -58,7 +58,7 @@ export function createLinkTransport(world: LinkWorld): SocketLinkTransport {
   const acceptor = createLinkAcceptor(tracked, track);
 
   return {
-    async dial(expected, addresses, signal) {
+    async dial(expected, addresses, signal, use = 'link') {
       const own = new AbortController();
       const giveUp = (): void => own.abort();
       if (isStopped || signal.aborted) giveUp();
@@ -70,7 +70,7 @@ export function createLinkTransport(world: LinkWorld): SocketLinkTransport {
         const link = await raceAddresses(
           nearFirst(addresses),
           own.signal,
-          (address, stop) => dialAddress(tracked, expected, address, stop),
+          (address, stop) => dialAddress(tracked, expected, address, { signal: stop, use }),
           (late) => late.lost('another address was faster'),
         );
         if (link.isClosed()) throw new Error('the peer closed the connection');
