@@ -99,7 +99,7 @@ export function createControlConnection(socket: Socket, host: ConnectionHost): C
   const receive = (line: string): void => {
     const parsed = parseRequest(line);
     if (!('request' in parsed)) {
-      const failure = badRequest(parsed.problem);
+      const failure = badRequest(parsed.problem, parsed.field);
       if (parsed.isGarbage) cut(failure);
       else write({ id: parsed.id, ok: false, error: failure.toRecord() });
       return;
@@ -135,11 +135,14 @@ export function createControlConnection(socket: Socket, host: ConnectionHost): C
   };
 }
 
-function badRequest(problem: string): Failure {
+/** `field`: what somebody gave a wrong value; without it the command itself and the node do not understand each other. */
+function badRequest(problem: string, field?: string): Failure {
   return new Failure(
     'MYCEL_CONTROL_REQUEST',
     `The request is not valid: ${problem}.`,
-    'Check that the command and the running node are of the same version.',
+    field === undefined
+      ? 'Check that the command and the running node are of the same version.'
+      : `Give another '${field}'.`,
   );
 }
 

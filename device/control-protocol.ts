@@ -279,12 +279,15 @@ const checks: Readonly<Record<CallName | StreamName, Readonly<Record<string, Che
   down: { sleepMs: optional(whole(1, spanMaxMs)) },
 };
 
-/** Reads a line. The problem names the field; `id` is the request's when it could be read. */
-export function parseRequest(
-  line: string,
-):
+/** Reads a line. `field` is the argument whose value is wrong; `id` is the request's when it could be read. */
+export function parseRequest(line: string):
   | { readonly request: ControlRequest }
-  | { readonly id: number | null; readonly problem: string; readonly isGarbage: boolean } {
+  | {
+      readonly id: number | null;
+      readonly problem: string;
+      readonly field?: string;
+      readonly isGarbage: boolean;
+    } {
   const value = parseObject(line);
   if (value === undefined) return { id: null, problem: 'not a JSON object', isGarbage: true };
   const { id, op, args = {} } = value;
@@ -303,7 +306,7 @@ export function parseRequest(
   if (stranger !== undefined) return refuse(`'${op}' takes no '${stranger.slice(0, 40)}'`);
   for (const [field, check] of Object.entries(shape)) {
     const problem = check((args as Record<string, unknown>)[field]);
-    if (problem !== undefined) return refuse(`'${field}' ${problem}`);
+    if (problem !== undefined) return { ...refuse(`'${field}' ${problem}`), field };
   }
   return { request: { id, op, args } as ControlRequest };
 }

@@ -163,6 +163,17 @@ describe('a hostile command', () => {
       [1, 2, 3, 4, 5, 6].map((id) => [id, false]),
     );
     expect(JSON.stringify(lines)).toContain("'payloadBase64' must be base64");
+    // Somebody gave a wrong value, or the command and the node are of two versions.
+    const fixes = lines.map(({ error }) => (error as { fix: string }).fix);
+    const versions = 'Check that the command and the running node are of the same version.';
+    expect(fixes).toEqual([
+      versions,
+      "Give another 'payloadBase64'.",
+      versions,
+      "Give another 'ms'.",
+      versions,
+      versions,
+    ]);
     raw.socket.destroy();
   });
 
