@@ -7,6 +7,10 @@ import { createRandom } from '../../src/kernel/random.ts';
 import type { OpenJournal } from '../../src/ports/journal.ts';
 import { SimFiles } from '../adapters/disk/sim-files.ts';
 import { simNodeId } from '../sim/routing-mesh.ts';
+import { addressOf } from '../../src/protocol/replication/cell.ts';
+import { clear } from '../../src/protocol/replication/writes.ts';
+import { counterPagesMax } from '../../src/runtime/state/state-cells.ts';
+import { encodeStateMessage } from '../../src/wire/state-codec.ts';
 import { createTable } from './state-world.ts';
 import type { Disk } from './state-world.ts';
 
@@ -149,6 +153,33 @@ describe('bad input', () => {
     await table.settle();
     expect(again.state.register('mode').get()).toBe('right again');
   });
+});
+
+test('a counter has pages of 4096 replicas at most: those go on counting, others are told what to do', async () => {
+  const { table, ann, bob } = await pair();
+  await ann.state.counter('hits').increment(5);
+  await table.settle(600);
+  const port = table.mesh.join(simNodeId(9));
+  for (let from = 1; from < counterPagesMax; from += 117) {
+    const count = Math.min(117, counterPagesMax - from);
+    const live = Array.from({ length: count }, (_, at) => {
+      const hybrid = { wallMs: ann.clock.wallMs(), count: 0 };
+      return { replica: `gone-${from + at}:1.x`, count: 1, at: hybrid, value: [2, 1] };
+    });
+    const facts = [{ address: addressOf('counter', ['hits']), live, dead: [] }];
+    const push = encodeStateMessage({ kind: 'push', seq: from, facts });
+    for (const at of [1, 2]) port.send(simNodeId(at), 'state', push);
+  }
+  await table.settle(600);
+  expect(bob.state.counter('hits').value()).toBe(5 + counterPagesMax - 1);
+  await ann.state.counter('hits').increment(1);
+  const refused = { code: 'MYCEL_STATE_INVALID' };
+  await expect(bob.state.counter('hits').increment(1)).rejects.toMatchObject(refused);
+  await table.settle(600);
+  await bob.room.change(addressOf('counter', ['hits']), () => clear());
+  await bob.state.counter('hits').increment(1);
+  await table.settle();
+  expect([ann, bob].map(({ state }) => state.counter('hits').value())).toEqual([1, 1]);
 });
 
 describe('the budget', () => {

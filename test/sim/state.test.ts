@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { addressOf } from '../../src/protocol/replication/cell.ts';
-import { increment } from '../../src/protocol/replication/writes.ts';
+import { clear, increment } from '../../src/protocol/replication/writes.ts';
 import { StateMesh } from './state-mesh.ts';
 import { storm } from './state-storm.ts';
 
@@ -72,6 +72,74 @@ test('a lost life comes back: no counter is used twice, and no count is lost', (
   if (reunion !== undefined) mesh.write(0, address, reunion);
   mesh.run(20_000);
   expect(mesh.nodes.map(({ state }) => state.read(address))).toEqual([115, 115]);
+  expect(mesh.verdict()).toEqual([]);
+});
+
+test('a counter has one page of each storage that ever counted: nothing is lost or counted twice, also when an old one comes back', () => {
+  const mesh = new StateMesh({ seed: 17, count: 3 });
+  const address = addressOf('counter', ['hits']);
+  const hit = (at: number, by: number): void => {
+    const node = mesh.nodes[at];
+    if (node === undefined) throw new Error('no such node');
+    mesh.write(at, address, increment(node.state.entries(address), node.replica, by));
+  };
+  const values = (): unknown[] => mesh.nodes.map(({ state }) => state.read(address));
+  const pages = (): number[] => mesh.nodes.map(({ state }) => state.entries(address).length);
+  const eve = mesh.nodes[2];
+  if (eve === undefined) throw new Error('no node');
+  let image: typeof eve.journal = [];
+  let before = '';
+  hit(0, 1_000);
+  for (let life = 1; life <= 40; life += 1) {
+    for (let count = 0; count < 5; count += 1) hit(2, 1);
+    mesh.run(3_000);
+    if (life === 7) [image, before] = [eve.journal.slice(), eve.replica];
+    mesh.crash(2, 'lost');
+    mesh.restart(2);
+    mesh.run(5_000);
+    expect(values()).toEqual(Array(3).fill(1_000 + 5 * life));
+    expect(pages()).toEqual(Array(3).fill(1 + life));
+  }
+  const journals = eve.journal.length;
+  // The card of the seventh life is put back, and counts before it meets anybody.
+  mesh.crash(2, 'kept');
+  [eve.journal, eve.synced, eve.replica] = [image, image.length, before];
+  mesh.split((at) => Number(at === 2));
+  mesh.restart(2);
+  for (let count = 0; count < 3; count += 1) hit(2, 1);
+  expect(eve.state.read(address)).toBe(1_000 + 7 * 5 + 3);
+  mesh.heal();
+  mesh.run(20_000);
+  expect(values()).toEqual(Array(3).fill(1_000 + 40 * 5 + 3));
+  expect(pages()).toEqual(Array(3).fill(41));
+  expect(journals).toBeLessThan(200);
+  // Deleted, it leaves nothing that is live; what is left of its replicas is retired.
+  mesh.write(0, address, clear());
+  mesh.run(20_000);
+  expect(pages()).toEqual([0, 0, 0]);
+  for (const { state } of mesh.nodes) expect(state.told().length).toBeLessThanOrEqual(5);
+  expect(mesh.verdict()).toEqual([]);
+});
+
+test('a counter that 1500 replicas have counted in reaches a newcomer, and goes everywhere when it is deleted', () => {
+  const mesh = new StateMesh({ seed: 19, count: 3 });
+  const address = addressOf('counter', ['hits']);
+  mesh.split((at) => at);
+  mesh.run(1_000);
+  const ann = mesh.nodes[0];
+  if (ann === undefined) throw new Error('no node');
+  const gone = (from: number): string => `${String(from).padStart(52, 'gone')}:1.chance`;
+  for (let from = 0; from < 1_500; from += 1) {
+    const entry = { replica: gone(from), count: 1, at: { wallMs: 1, count: 0 }, value: [2, 1] };
+    ann.state.join({ address, live: [entry], dead: [] });
+  }
+  mesh.set(0, 'else', 1);
+  mesh.heal();
+  mesh.run(120_000);
+  expect(mesh.nodes.map(({ state }) => state.read(address))).toEqual([1_500, 1_500, 1_500]);
+  mesh.write(2, address, clear());
+  mesh.run(60_000);
+  expect(mesh.nodes.map(({ state }) => state.entries(address).length)).toEqual([0, 0, 0]);
   expect(mesh.verdict()).toEqual([]);
 });
 

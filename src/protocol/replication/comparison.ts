@@ -9,13 +9,19 @@ import { contextIntervalsMax, messageBytesMax } from './messages.ts';
 import type { Listed, StateMessage } from './messages.ts';
 import { isSame } from './replica-state.ts';
 import type { CellFact, ReplicaState } from './replica-state.ts';
-import { dotBytes, FactBasket, weighAddress } from './weight.ts';
+import { FactBasket, MessageRoom, weighAddress } from './weight.ts';
 
 /** Cells up to which the whole list is sent instead of fingerprints. */
 const shortListMax = 64;
 
 /** Nodes of the tree looked into at once; the rest comes with the next round. */
 const nodesMax = 16;
+
+/** Longer lists begin anywhere, each time. */
+const rotatedMin = 64;
+
+/** Bytes of an interval of counters. */
+const intervalBytes = 18;
 
 /** Leaves listed at once. */
 const leavesMax = 64;
@@ -48,7 +54,7 @@ export function answerRoot(
     if (isEqualPrint(own.context, theirs.context)) return { kind: 'same' };
     return contextOf(state, random, false);
   }
-  if (state.size <= shortListMax) return listing(state, 'all');
+  if (state.size <= shortListMax) return listing(state, 'all', random);
   // The other one's list is the short one: it answers this root with it.
   if (theirs.size <= shortListMax) return own;
   return {
@@ -65,19 +71,19 @@ export function contextOf(
   isReply: boolean,
 ): StateMessage & { readonly kind: 'context' } {
   const root = state.digest.root();
-  const all = state.told();
-  const intervals = all.reduce((sum, [, spans]) => sum + spans.length / 2, 0);
-  if (intervals <= contextIntervalsMax) {
-    return { kind: 'context', root, known: all, isReply };
-  }
-  const start = random.below(all.length);
   const known: (readonly [ReplicaId, Intervals])[] = [];
-  let room = contextIntervalsMax;
-  for (let at = 0; at < all.length && room > 0; at += 1) {
-    const [replica, spans] = all[(start + at) % all.length] as [ReplicaId, Intervals];
-    const part = spans.slice(0, 2 * room);
-    room -= part.length / 2;
-    known.push([replica, part]);
+  const room = new MessageRoom(messageBytesMax);
+  let left = contextIntervalsMax;
+  for (const [replica, spans] of fromAnywhere(state.told(), random)) {
+    if (!room.takeDot({ replica, count: 1 })) break;
+    const part: number[] = [];
+    for (let at = 0; at + 1 < spans.length && left > 0; at += 2) {
+      const [first, last] = [spans[at] as number, spans[at + 1] as number];
+      if (!room.take(intervalBytes)) break;
+      part.push(first, last);
+      left -= 1;
+    }
+    if (part.length > 0) known.push([replica, part]);
   }
   return { kind: 'context', root, known, isReply };
 }
@@ -86,6 +92,7 @@ export function contextOf(
 export function answerBranches(
   state: ReplicaState,
   { level, nodes }: StateMessage & { readonly kind: 'branches' },
+  random: Random,
 ): Answer {
   if (!Number.isSafeInteger(level) || level < 0 || level >= digestDepth) return undefined;
   const differing: number[] = [];
@@ -101,7 +108,9 @@ export function answerBranches(
     }
   }
   if (differing.length === 0) return undefined;
-  if (level + 1 === digestDepth) return listing(state, differing.slice(0, leavesMax));
+  if (level + 1 === digestDepth) {
+    return listing(state, differing.slice(0, leavesMax), random);
+  }
   return {
     kind: 'branches',
     level: level + 1,
@@ -112,8 +121,28 @@ export function answerBranches(
   };
 }
 
-/** Lists what is live in these leaves: as many leaves as fit a message, each whole. */
-function listing(state: ReplicaState, wanted: readonly number[] | 'all'): StateMessage {
+/** All of them, beginning at any of them: what does not fit one message then comes with one of the next. */
+function fromAnywhere<Item>(items: readonly Item[], random: Random): readonly Item[] {
+  if (items.length <= rotatedMin) return items;
+  const start = random.below(items.length);
+  return [...items.slice(start), ...items.slice(0, start)];
+}
+
+/** Those that are not among the others. */
+function without<One extends Dot>(dots: readonly One[], others: readonly Dot[]): readonly One[] {
+  if (others.length <= rotatedMin) {
+    return dots.filter((dot) => !others.some((one) => isSame(one, dot)));
+  }
+  const names = new Set(others.map(({ replica, count }) => `${count} ${replica}`));
+  return dots.filter(({ replica, count }) => !names.has(`${count} ${replica}`));
+}
+
+/** Lists what is live in these leaves: as many leaves as fit a message, each whole, but of one that never fits a part. */
+function listing(
+  state: ReplicaState,
+  wanted: readonly number[] | 'all',
+  random: Random,
+): StateMessage {
   const byLeaf = new Map<number, CellAddress[]>();
   if (wanted === 'all') byLeaf.set(0, [...state.addresses()]);
   else {
@@ -122,20 +151,24 @@ function listing(state: ReplicaState, wanted: readonly number[] | 'all'): StateM
   }
   const cells: Listed[] = [];
   const leaves: number[] = [];
-  let room = messageBytesMax;
+  const room = new MessageRoom(messageBytesMax);
   for (const [leaf, addresses] of byLeaf) {
-    const lists = addresses.map((address) => [address, dotsOf(state, address)] as const);
-    const bytes = lists.reduce(
-      (sum, [address, dots]) => sum + weighAddress(address) + dots.length * dotBytes,
-      0,
-    );
-    // One leaf at least: what a list leaves out is only sent once more.
-    if (leaves.length > 0 && bytes > room) break;
-    leaves.push(leaf);
-    for (const list of lists) {
-      room -= weighAddress(list[0]) + list[1].length * dotBytes;
-      if (room >= 0) cells.push(list);
+    const lists: Listed[] = [];
+    let isWhole = true;
+    for (const address of addresses) {
+      const dots = dotsOf(state, address);
+      const isRoom: boolean = isWhole && room.take(weighAddress(address));
+      const listed: readonly Dot[] = fromAnywhere(dots, random).filter(
+        (dot) => isRoom && room.takeDot(dot),
+      );
+      if (listed.length > 0) lists.push([address, listed]);
+      isWhole = isRoom && listed.length === dots.length;
     }
+    // One leaf at least: what a list leaves out is only sent once more.
+    if (leaves.length > 0 && !isWhole) break;
+    leaves.push(leaf);
+    cells.push(...lists);
+    if (!isWhole) break;
   }
   return { kind: 'leaves', leaves: wanted === 'all' ? 'all' : leaves, cells };
 }
@@ -148,10 +181,12 @@ function dotsOf(state: ReplicaState, address: CellAddress): readonly Dot[] {
 export function answerLeaves(
   state: ReplicaState,
   { leaves, cells }: StateMessage & { readonly kind: 'leaves' },
+  random: Random,
 ): StateMessage & { readonly kind: 'repair' } {
   const basket = new FactBasket(messageBytesMax);
   const wants: Listed[] = [];
-  let wantRoom = messageBytesMax / 4;
+  const wantRoom = new MessageRoom(messageBytesMax / 4);
+  let areAllWanted = true;
   const listed = new Map(cells);
   const mine =
     leaves === 'all'
@@ -161,17 +196,19 @@ export function answerLeaves(
   for (const address of addresses) {
     const theirs = listed.get(address) ?? [];
     const own = state.entries(address);
-    const live = own.filter((entry) => !theirs.some((dot) => isSame(dot, entry)));
-    const missing = theirs.filter((dot) => !own.some((entry) => isSame(dot, entry)));
+    const live = fromAnywhere(without(own, theirs), random);
+    const missing = without(theirs, own);
     const dead = missing.filter(({ replica, count }) => state.context.has(replica, count));
     basket.put({ address, live, dead });
-    const wanted = missing.filter(({ replica, count }) => !state.context.has(replica, count));
-    if (wanted.length === 0) continue;
-    wantRoom -= weighAddress(address) + wanted.length * dotBytes;
-    if (wantRoom >= 0) wants.push([address, wanted]);
-    if (basket.isFull && wantRoom < 0) break;
+    const lacking = missing.filter(({ replica, count }) => !state.context.has(replica, count));
+    if (lacking.length === 0) continue;
+    const isRoom = wantRoom.take(weighAddress(address));
+    const wanted = lacking.filter((dot) => isRoom && wantRoom.takeDot(dot));
+    if (wanted.length > 0) wants.push([address, wanted]);
+    areAllWanted &&= wanted.length === lacking.length;
+    if (basket.isFull && !areAllWanted) break;
   }
-  return { kind: 'repair', facts: basket.facts, wants, isPart: basket.isFull || wantRoom < 0 };
+  return { kind: 'repair', facts: basket.facts, wants, isPart: basket.isFull || !areAllWanted };
 }
 
 /** The facts that answer wishes, and the deaths that the other one had missed. */

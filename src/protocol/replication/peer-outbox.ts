@@ -59,11 +59,17 @@ export class PeerOutbox {
     bytesMax: number,
   ): { readonly seq: number; readonly facts: readonly CellFact[] } | undefined {
     if (this.#flight !== undefined || this.#waiting.size === 0) return undefined;
-    const basket = new FactBasket(bytesMax);
+    let basket = new FactBasket(bytesMax);
     for (const [address, dots] of this.#waiting) {
       if (!basket.put(resolve(state, address, dots))) {
         const part = basket.facts.at(-1);
-        if (part?.address === address) this.#waiting.set(address, rest(state, dots, part));
+        // Larger than any message, by a version to come: nothing may wait behind it for ever.
+        if (part === undefined) {
+          this.#waiting.delete(address);
+          basket = new FactBasket(bytesMax);
+          continue;
+        }
+        if (part.address === address) this.#waiting.set(address, rest(state, dots, part));
         break;
       }
       this.#waiting.delete(address);

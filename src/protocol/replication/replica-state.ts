@@ -122,9 +122,10 @@ export class ReplicaState {
       dead.push(dot);
     }
     if (live.length === 0 && dead.length === 0) return { fresh: undefined, outdated };
-    const kept = before.filter((entry) => !killed.has(entry));
     const added = live.filter((entry) => !killed.has(entry));
-    this.#put(address, cell?.leaf ?? leafOf(address), before, [...kept, ...added]);
+    const gone = before.filter((entry) => killed.has(entry));
+    const kept = gone.length === 0 ? before : before.filter((entry) => !killed.has(entry));
+    this.#put(address, cell?.leaf ?? leafOf(address), { gone, added, after: [...kept, ...added] });
     return { fresh: { address, live: added, dead }, outdated };
   }
 
@@ -156,7 +157,8 @@ export class ReplicaState {
    */
   retire(wallMs: number): readonly ReplicaId[] {
     const { fresh, over } = this.#retirement.settle(this.#retired(), wallMs);
-    for (const replica of over) this.context.forget(replica);
+    // An own older name, of a card that was put back, may write again at any time.
+    for (const replica of over) if (replica !== this.#life?.replica) this.context.forget(replica);
     return fresh;
   }
 
@@ -253,12 +255,16 @@ export class ReplicaState {
   #put(
     address: CellAddress,
     leaf: number,
-    before: readonly Entry[],
-    after: readonly Entry[],
+    change: {
+      readonly gone: readonly Entry[];
+      readonly added: readonly Entry[];
+      readonly after: readonly Entry[];
+    },
   ): void {
-    for (const entry of before) if (!after.includes(entry)) this.#toggle(address, leaf, entry, -1);
-    for (const entry of after) if (!before.includes(entry)) this.#toggle(address, leaf, entry, 1);
-    this.#entryCount += after.length - before.length;
+    const { gone, added, after } = change;
+    for (const entry of gone) this.#toggle(address, leaf, entry, -1);
+    for (const entry of added) this.#toggle(address, leaf, entry, 1);
+    this.#entryCount += added.length - gone.length;
     const cell = this.#cells.get(address);
     if (after.length === 0) this.#cells.delete(address);
     else if (cell === undefined) this.#cells.set(address, { leaf, entries: after });

@@ -23,7 +23,10 @@ export class Retirement {
     this.#owners = new Set(nodes);
   }
 
-  /** Of these replicas, those that are retired. `isLive`: something of it is live; `own`: who writes here. */
+  /**
+   * Of these replicas, those that are retired. `isLive`: something of it is live; `own`: who writes here, which is
+   * retired as well while a later life of this node is known: all must hold the same retired.
+   */
   among(
     replicas: readonly ReplicaId[],
     own: ReplicaId | undefined,
@@ -38,7 +41,7 @@ export class Retirement {
     }
     const self = own === undefined ? undefined : partsOf(own).node;
     const isRetired = (replica: ReplicaId): boolean => {
-      if (replica === own || isLive(replica)) return false;
+      if (isLive(replica)) return false;
       const { node, life } = partsOf(replica);
       // Not the own name says that an older one is over, before others have heard of it: all must hold the same retired.
       return life < (newest.get(node) ?? 0) || !(owners.has(node) || node === self);

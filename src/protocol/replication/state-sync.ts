@@ -239,11 +239,11 @@ export function createStateSync(
       case 'same':
         return agreed(from, now, wallMs);
       case 'branches': {
-        const answer = answerBranches(state, message);
+        const answer = answerBranches(state, message, random);
         return answer === undefined ? end(from, now) : send(from, answer);
       }
       case 'leaves':
-        return send(from, answerLeaves(state, message));
+        return send(from, answerLeaves(state, message, random));
       case 'repair': {
         const { hasNews, outdated } = learn(from, message.facts, { now, wallMs, isRepair: true });
         const rest = answerWishes(state, message.wants, outdated);

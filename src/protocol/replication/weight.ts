@@ -1,16 +1,20 @@
 /** How many bytes facts will take at most, so that a message fits its parcel without being encoded twice. */
 
+import type { Dot, ReplicaId } from './causal-context.ts';
 import type { CellAddress, Plain } from './cell.ts';
 import type { CellFact } from './replica-state.ts';
 
-/** Bytes around an entry: its dot and its time. */
-const entryBytes = 40;
+/** Bytes around an entry beside its dot: its time, and what holds it together. */
+const entryBytes = 32;
 
-/** Bytes of a dead or listed dot. */
-export const dotBytes = 8;
+/** Bytes of a dead or listed dot, without its replica's name. */
+const dotBytes = 8;
 
 /** Bytes around an address. */
-export const addressBytes = 12;
+const addressBytes = 12;
+
+/** Bytes around a name; a message has each once, and numbers in its place. */
+const nameBytes = 3;
 
 /** Most bytes a value takes. */
 export function weighValue(value: Plain): number {
@@ -41,15 +45,40 @@ export function weighAddress(address: CellAddress): number {
   return addressBytes + weighText(address);
 }
 
+/** What is left of a message. */
+export class MessageRoom {
+  #bytes: number;
+  readonly #names = new Set<ReplicaId>();
+
+  constructor(bytes: number) {
+    this.#bytes = bytes;
+  }
+
+  /** Takes so many bytes. False: there is not as much, and nothing was taken. */
+  take(bytes: number): boolean {
+    if (this.#bytes < bytes) return false;
+    this.#bytes -= bytes;
+    return true;
+  }
+
+  /** Takes a dot and `bytes` more; its replica's name weighs the first time. */
+  takeDot({ replica }: Dot, bytes: number = 0): boolean {
+    const isNew = !this.#names.has(replica);
+    if (!this.take(dotBytes + bytes + (isNew ? nameBytes + weighText(replica) : 0))) return false;
+    if (isNew) this.#names.add(replica);
+    return true;
+  }
+}
+
 /** Collects facts until a message is full; what belongs to one address may come in several messages. */
 export class FactBasket {
   readonly facts: CellFact[] = [];
-  #room: number;
+  readonly #room: MessageRoom;
   /** Whether something did not fit. */
   isFull = false;
 
   constructor(bytesMax: number) {
-    this.#room = bytesMax;
+    this.#room = new MessageRoom(bytesMax);
   }
 
   get isEmpty(): boolean {
@@ -59,20 +88,16 @@ export class FactBasket {
   /** Puts in as much of a fact as fits. False: not all of it did. */
   put(fact: CellFact): boolean {
     if (fact.live.length + fact.dead.length === 0) return true;
-    this.#room -= weighAddress(fact.address);
-    const live = fact.live.filter(({ value }) => this.#take(entryBytes + weighValue(value)));
+    const isRoom = this.#room.take(weighAddress(fact.address));
+    const live = fact.live.filter(
+      (entry) => isRoom && this.#room.takeDot(entry, entryBytes + weighValue(entry.value)),
+    );
     // A death never overtakes the write that replaces it: nobody shall see nothing in between.
-    const isLiveWhole = live.length === fact.live.length;
-    const dead = fact.dead.filter(() => isLiveWhole && this.#take(dotBytes));
+    const isLiveWhole = isRoom && live.length === fact.live.length;
+    const dead = fact.dead.filter((dot) => isLiveWhole && this.#room.takeDot(dot));
     if (live.length + dead.length > 0) this.facts.push({ address: fact.address, live, dead });
     const isWhole = live.length === fact.live.length && dead.length === fact.dead.length;
     if (!isWhole) this.isFull = true;
     return isWhole;
-  }
-
-  #take(bytes: number): boolean {
-    if (this.#room < bytes) return false;
-    this.#room -= bytes;
-    return true;
   }
 }

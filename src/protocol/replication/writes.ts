@@ -102,7 +102,13 @@ export function spend(
   };
 }
 
-/** Gives own rights to another replica; undefined when this one has too few. */
+/**
+ * Replicas that one page of a bounded counter gives rights to: a page is one value, and must fit a message. Whoever comes
+ * later is given rights by one of them.
+ */
+export const receiversMax = 128;
+
+/** Gives own rights to another replica; undefined when this one has too few, or has given to `receiversMax` others. */
 export function give(
   entries: readonly Entry[],
   replica: ReplicaId,
@@ -112,6 +118,7 @@ export function give(
   if (to === replica || (readBounded(entries).rights.get(replica) ?? 0) < amount) return undefined;
   const page = ownPage(entries, replica);
   const given = new Map(page.given);
+  if (!given.has(to) && given.size >= receiversMax) return undefined;
   given.set(to, (given.get(to) ?? 0) + amount);
   return {
     replaces: ofReplica(replica),

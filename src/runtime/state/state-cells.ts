@@ -30,6 +30,12 @@ export type { CellAddress, CellType, Plain };
 /** Members of one set; of more, make a map. */
 export const setMembersMax = 1024;
 
+/**
+ * Replicas that one counter has pages of. A page stays when its replica is gone, for what was counted counts; only the
+ * counter's deletion takes it away. As many as nodes and storages that a mesh ever had.
+ */
+export const counterPagesMax = 4096;
+
 /** One line of a listing. */
 export interface CellRow {
   readonly type: CellType;
@@ -46,6 +52,7 @@ export interface StateCells {
   add(address: CellAddress, value: Plain): Promise<void>;
   /** Resolves with whether it was there. */
   remove(address: CellAddress, value: Plain): Promise<boolean>;
+  /** @throws {MycelError} MYCEL_STATE_INVALID when `counterPagesMax` others have counted there */
   increment(address: CellAddress, by: number): Promise<void>;
   /** Resolves with whether the extreme moved. */
   offer(address: CellAddress, kind: 'max' | 'min', value: number): Promise<boolean>;
@@ -56,6 +63,7 @@ export interface StateCells {
     /** What this node may spend without asking. */
     readonly mine: number;
   };
+  /** @throws {MycelError} MYCEL_STATE_INVALID when `counterPagesMax` others have counted there */
   grant(address: CellAddress, amount: number): Promise<void>;
   /** Spends; asks others for rights when this node has too few and there may be enough. Resolves with whether it was spent. */
   spend(address: CellAddress, amount: number, waitMs: number): Promise<boolean>;
@@ -76,6 +84,16 @@ export function createStateCells(
     const { granted, spent, left, rights } = readBounded(room.entries(address));
     return { granted, spent, left, mine: rights.get(room.replica()) ?? 0 };
   };
+
+  function checkPages(address: CellAddress): void {
+    const entries = room.entries(address);
+    if (entries.length < counterPagesMax) return;
+    if (entries.some(({ replica }) => replica === room.replica())) return;
+    throw new MycelError('MYCEL_STATE_INVALID', {
+      reason: `${entries.length} replicas have counted there, and each has a page for ever.`,
+      fix: 'Write down what it says, delete the counter, and begin again from there.',
+    });
+  }
 
   const trySpend = (address: CellAddress, amount: number): Promise<boolean> =>
     room.change(address, (entries, replica) => spend(entries, replica, amount));
@@ -133,11 +151,13 @@ export function createStateCells(
     },
     remove: (address, value) => room.change(address, () => removeMember(value)),
     async increment(address, by) {
+      checkPages(address);
       await room.change(address, (entries, replica) => increment(entries, replica, by));
     },
     offer: (address, kind, value) => room.change(address, (entries) => raise(entries, kind, value)),
     bounded,
     async grant(address, amount) {
+      checkPages(address);
       await room.change(address, (entries, replica) => grant(entries, replica, amount));
     },
     async spend(address, amount, waitMs) {

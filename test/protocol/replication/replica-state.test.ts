@@ -3,8 +3,10 @@ import { describe, expect, test } from 'vitest';
 import { CausalContext } from '../../../src/protocol/replication/causal-context.ts';
 import { addressOf, cellTypes, readBounded } from '../../../src/protocol/replication/cell.ts';
 import type { CellType, Plain } from '../../../src/protocol/replication/cell.ts';
+import { messageBytesMax } from '../../../src/protocol/replication/messages.ts';
 import { ReplicaState } from '../../../src/protocol/replication/replica-state.ts';
 import type { CellFact } from '../../../src/protocol/replication/replica-state.ts';
+import { weighValue } from '../../../src/protocol/replication/weight.ts';
 import {
   addMember,
   assign,
@@ -13,6 +15,7 @@ import {
   grant,
   increment,
   raise,
+  receiversMax,
   removeMember,
   spend,
 } from '../../../src/protocol/replication/writes.ts';
@@ -256,6 +259,26 @@ test('a bounded counter never spends more than was granted, whatever is heard in
       },
     ),
   );
+});
+
+test('a page of a bounded counter gives to 128 replicas at most, and always fits a message', () => {
+  const state = new ReplicaState();
+  const address = addressOf('bounded-counter', ['budget']);
+  const at = { wallMs: 1, count: 0 };
+  const name = (of: number): string => `${String(of).padStart(60, 'n')}:zzz.zzzzzz`;
+  const giveTo = (of: number): boolean => {
+    const change = give(state.entries(address), 'ann', name(of), 1);
+    if (change !== undefined) state.write('ann', address, change, at);
+    return change !== undefined;
+  };
+  state.write('ann', address, grant([], 'ann', 1_000), at);
+  for (let of = 0; of < receiversMax; of += 1) expect(giveTo(of)).toBe(true);
+  expect(giveTo(receiversMax)).toBe(false);
+  expect(giveTo(7)).toBe(true);
+  const [page] = state.entries(address);
+  expect(page && weighValue(page.value)).toBeLessThan(messageBytesMax / 2);
+  const { rights, left } = readBounded(state.entries(address));
+  expect([rights.get(name(7)), rights.get('ann'), left]).toEqual([2, 1_000 - 129, 1_000]);
 });
 
 test('a million writes and removals leave a state of its starting size', () => {
