@@ -31,6 +31,28 @@ export type {
   EcosystemPlan,
 } from './agent/agent.ts';
 export type { TaskHandle, TaskHandler, TasksHandle } from './agent/tasks.ts';
+export type { AgreementsHandle } from './agent/agreements.ts';
+export type { Allotment, AllotmentOptions } from './runtime/agreements/allotments.ts';
+export type {
+  BallotOutcome,
+  BallotPaper,
+  BallotRequest,
+  Voter,
+} from './runtime/agreements/ballots.ts';
+export type {
+  BargainOptions,
+  BargainPartner,
+  BargainWish,
+  Deal,
+} from './runtime/agreements/bargains.ts';
+export type { Market, MarketOptions, Order, Trade } from './runtime/agreements/markets.ts';
+export type { BallotRule } from './protocol/agreement/ballot.ts';
+export {
+  concedingBargainer,
+  equilibriumBargainer,
+  rubinsteinShare,
+} from './protocol/agreement/alternating-offers.ts';
+export type { Bargainer } from './protocol/agreement/alternating-offers.ts';
 export type { WorkFunction, WorkHandle, WorkItems, WorkRunOptions } from './agent/spread-work.ts';
 export type { WorkOptions } from './runtime/distribution/work-types.ts';
 export type { BidFacts } from './protocol/agreement/task-cost.ts';

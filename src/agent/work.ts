@@ -12,6 +12,8 @@ import { createDuties } from '../runtime/update/duties.ts';
 import type { Duties } from '../runtime/update/duties.ts';
 import { createTasks } from '../runtime/tasks/tasks.ts';
 import { createWork } from '../runtime/distribution/work.ts';
+import { createAgreementsHandle } from './agreements.ts';
+import type { AgreementsHandle } from './agreements.ts';
 import { createAgentsHandle } from './agent.ts';
 import type { AgentsHandle } from './agent.ts';
 import { createLlm } from './llm.ts';
@@ -30,6 +32,8 @@ export interface WorkHandles extends ServiceHandles {
   readonly tasks: TasksHandle;
   /** One function on many items, on many nodes. */
   readonly work: WorkHandle;
+  /** Votes, bargains, markets, and tasks allotted without an auctioneer. */
+  readonly agreements: AgreementsHandle;
   /** Language models, asked through the mesh. */
   readonly llm: LlmHandle;
 }
@@ -53,6 +57,10 @@ export function furnishWork(
     tasks: createTasksHandle(tasks),
     work: createWorkHandle(work, world.clock),
     llm: llm.handle,
+    agreements: createAgreementsHandle(async () => {
+      const { createAgreements } = await import('../runtime/agreements/agreements.ts');
+      return createAgreements(world, services, pages);
+    }),
   };
   const duties = createDuties(agents, services, world.node.id);
   return { parts: [pages, services, tasks, work, llm.part, agents], handles, duties };

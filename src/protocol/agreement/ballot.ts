@@ -42,7 +42,9 @@ export type BallotInput =
   | { readonly type: 'tick' }
   | { readonly type: 'opened' }
   /** A later vote of the same voter replaces the earlier one while the ballot is open. */
-  | { readonly type: 'cast'; readonly voter: string; readonly choices: readonly string[] };
+  | { readonly type: 'cast'; readonly voter: string; readonly choices: readonly string[] }
+  /** This voter will not vote, or cannot be asked: it is not waited for. */
+  | { readonly type: 'abstained'; readonly voter: string };
 
 /** Orders of the teller. */
 export type BallotEffect =
@@ -113,12 +115,13 @@ export function breakTie(id: string, outcome: Outcome): string | undefined {
   )[0];
 }
 
-/** Builds a ballot that is not open yet. It closes early when everybody has voted. */
+/** Builds a ballot that is not open yet. It closes early when everybody has voted or abstained. */
 export function createBallot(config: BallotConfig): Core<BallotInput, BallotEffect, BallotView> {
   const choices = [...new Set(config.choices)].slice(0, choicesMax);
   const weights = new Map([...config.weights].slice(0, votersMax));
   const lastsMs = Math.max(1, config.lastsMs ?? 1_000);
   const votes = new Map<string, readonly string[]>();
+  const abstained = new Set<string>();
   let phase: BallotView['phase'] = 'new';
   let outcome: Outcome | undefined;
   let closesAt: Millis = Infinity;
@@ -142,7 +145,12 @@ export function createBallot(config: BallotConfig): Core<BallotInput, BallotEffe
       vote.every((choice) => choices.includes(choice));
     if (!isSound) return [{ type: 'refuse', voter, reason: 'bad-vote' }];
     votes.set(voter, [...vote]);
-    return votes.size === weights.size ? close() : [];
+    abstained.delete(voter);
+    return closeEarly();
+  }
+
+  function closeEarly(): BallotEffect[] {
+    return votes.size + abstained.size === weights.size ? close() : [];
   }
 
   return {
@@ -158,6 +166,10 @@ export function createBallot(config: BallotConfig): Core<BallotInput, BallotEffe
           return [{ type: 'call', choices }];
         case 'cast':
           return [...due, ...hear(input.voter, input.choices)];
+        case 'abstained':
+          if (phase !== 'open' || !weights.has(input.voter) || votes.has(input.voter)) return due;
+          abstained.add(input.voter);
+          return [...due, ...closeEarly()];
         default:
           return unreachable(input);
       }

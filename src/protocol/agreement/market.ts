@@ -92,6 +92,8 @@ export interface OrderBook {
   /** A new order replaces the trader's standing one. Returns the trade it made. */
   place(side: 'buy' | 'sell', trader: string, amount: number): Trade | undefined;
   best(side: 'buy' | 'sell'): Bid | undefined;
+  /** Takes a trader's standing order back. */
+  remove(side: 'buy' | 'sell', trader: string): void;
   /** Every standing order is void, as after a trade in Gode and Sunder's market (1993). */
   clear(): void;
 }
@@ -112,6 +114,7 @@ export function createOrderBook(): OrderBook {
 
   return {
     best,
+    remove: (side, trader) => void books[side].delete(trader),
     clear() {
       books.buy.clear();
       books.sell.clear();
