@@ -1,6 +1,7 @@
 /** Messages at work: the router between the local broker, the subscribers of this process and the links. */
 
 import { decodeBroadcast, encodeBroadcast } from '../wire/broadcast-codec.ts';
+import { copied } from '../wire/carve.ts';
 import type { Millis } from '../kernel/core.ts';
 import { createHybridClock } from '../kernel/hlc.ts';
 import type { NodeId } from '../kernel/ids.ts';
@@ -136,7 +137,7 @@ export function createMessaging(world: MessagingWorld): Messaging {
       sendLetter: (peer, letter) => world.sendLetter(peer, letter),
       sendInterest: (peer, message) => world.sendInterest(peer, message),
       announceNeighbours: (neighbours) => world.announceNeighbours(neighbours),
-      parcel: (from, protocol, bytes) => world.parcel(from, protocol, new Uint8Array(bytes)),
+      parcel: (from, protocol, bytes) => world.parcel(from, protocol, copied(bytes)),
       gap(origin, from, to) {
         metrics.drop('router', 'gap', Math.max(1, to - from + 1));
         log.warn({ origin, from, to }, 'events of this origin were given up before they came here');

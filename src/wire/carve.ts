@@ -16,3 +16,10 @@ export function carve(size: number): Uint8Array {
   chunkUsed += size;
   return bytes;
 }
+
+/** A copy of its own: what is kept of a frame must not keep the frame. */
+export function copied(bytes: Uint8Array): Uint8Array {
+  const copy = carve(bytes.byteLength);
+  copy.set(bytes);
+  return copy;
+}

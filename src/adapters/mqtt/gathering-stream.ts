@@ -263,9 +263,10 @@ export class GatheringStream extends Duplex {
 
   #send(plain: Buffer): boolean {
     let hasRoom = true;
-    this.#socket.cork();
-    for (const part of this.#translation.outbound(plain)) hasRoom = this.#socket.write(part);
-    this.#socket.uncork();
+    const parts = this.#translation.outbound(plain);
+    if (parts.length > 1) this.#socket.cork();
+    for (const part of parts) hasRoom = this.#socket.write(part);
+    if (parts.length > 1) this.#socket.uncork();
     return hasRoom || this.#socket.writableLength < this.#socket.writableHighWaterMark;
   }
 

@@ -23,6 +23,9 @@ import type { OfferOf } from './offer.ts';
 /** Breakers kept, one an instance of a service; the one used longest ago starts closed again. */
 export const breakersMax = 1024;
 
+/** Members whose calls are counted although none is open. */
+const idleCountsMax = 64;
+
 /** How long a call may take when nobody says, in ms. */
 export const timeoutMsDefault: Millis = 5_000;
 
@@ -229,7 +232,8 @@ export function createServiceCaller(world: CallerWorld): ServiceCaller {
 
   function released(node: NodeId): void {
     const left = (openCounts.get(node) ?? 1) - 1;
-    if (left > 0) openCounts.set(node, left);
+    // To remove what comes again with the next call costs more than the call.
+    if (left > 0 || openCounts.size <= idleCountsMax) openCounts.set(node, left);
     else openCounts.delete(node);
   }
 
