@@ -3,6 +3,7 @@
  * At-most-once RPC after Birrell and Nelson (1984): the reply is the acknowledgement, a probe asks after a slow call.
  */
 
+import { AscendingMap } from '../../kernel/ascending-map.ts';
 import type { Core, Millis } from '../../kernel/core.ts';
 import type { NodeId } from '../../kernel/ids.ts';
 import { unreachable } from '../../kernel/invariant.ts';
@@ -48,7 +49,7 @@ export function createCaller(
 ): Core<CallerInput, CallerEffect, CallerView> {
   const callerBoot = config.boot;
   const peers = new Map<NodeId, Peer>();
-  const calls = new Map<number, Call>();
+  const calls = new AscendingMap<Call>();
   /** Above every id given to a peer that was forgotten since. */
   let idFloor = 1;
   let nextAt: Millis = Infinity;
@@ -65,7 +66,7 @@ export function createCaller(
     if (peer !== undefined) return peer;
     if (peers.size >= calledPeersMax) forgetOne();
     const fresh = { boot: undefined, askAt: Infinity, askPauseMs: resendMs, confirms: [] };
-    peer = { id, open: new Map(), nextId: idFloor, ...fresh };
+    peer = { id, open: new AscendingMap<Call>(), nextId: idFloor, ...fresh };
     peers.set(id, peer);
     return peer;
   }

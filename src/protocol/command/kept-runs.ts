@@ -1,5 +1,6 @@
 /** What a responder remembers of requests: who asked, what runs, and the results kept for repeats. */
 
+import type { AscendingMap } from '../../kernel/ascending-map.ts';
 import type { Millis } from '../../kernel/core.ts';
 import type { NodeId } from '../../kernel/ids.ts';
 import type { IdWindow } from './id-window.ts';
@@ -20,7 +21,7 @@ export interface Caller {
   readonly id: NodeId;
   boot: number;
   seen: IdWindow;
-  readonly exchanges: Map<number, Exchange>;
+  readonly exchanges: AscendingMap<Exchange>;
 }
 
 /** One handler at work, or its result. */
@@ -28,7 +29,9 @@ export interface Run {
   readonly run: number;
   /** Where it is kept when its caller chose its key. */
   readonly place: string | undefined;
-  readonly waiting: Set<Exchange>;
+  /** Who waits for it: one nearly always, and those that joined it. */
+  first: Exchange | undefined;
+  joined: Set<Exchange> | undefined;
   result: { readonly body: Uint8Array; readonly isError: boolean } | undefined;
   isAborted: boolean;
   keepUntil: Millis;
@@ -47,6 +50,57 @@ export interface Exchange {
   isHeldBack: boolean;
   /** Bytes of the body it came with. */
   bodyBytes: number;
+}
+
+/** A request that has come. */
+export function openExchange(caller: Caller, request: Request, deadlineAt: Millis): Exchange {
+  return {
+    caller,
+    id: request.id,
+    request,
+    deadlineAt,
+    up: undefined,
+    run: undefined,
+    down: undefined,
+    isHeldBack: false,
+    bodyBytes: 0,
+  };
+}
+
+/** A handler that is about to begin, for one request at first. */
+export function openRun(run: number, place: string | undefined, first: Exchange): Run {
+  return {
+    run,
+    place,
+    first,
+    joined: undefined,
+    result: undefined,
+    isAborted: false,
+    keepUntil: Infinity,
+  };
+}
+
+/** Makes a request wait for a run. */
+export function join(run: Run, one: Exchange): void {
+  if (run.first === undefined) run.first = one;
+  else (run.joined ??= new Set()).add(one);
+}
+
+/** A request waits for its run no longer. */
+export function leave(run: Run, one: Exchange): void {
+  if (run.first === one) run.first = undefined;
+  else run.joined?.delete(one);
+}
+
+/** Whether any request waits for a run. */
+export function isAwaited({ first, joined }: Run): boolean {
+  return first !== undefined || (joined?.size ?? 0) > 0;
+}
+
+/** Goes through the requests that wait for a run. */
+export function forWaiting({ first, joined }: Run, act: (one: Exchange) => void): void {
+  if (first !== undefined) act(first);
+  if (joined !== undefined) for (const one of joined) act(one);
 }
 
 /** Whether an answer is repeated unasked: a single piece is not, its caller asks again. */

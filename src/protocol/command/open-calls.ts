@@ -1,5 +1,6 @@
 /** What a caller remembers of its open calls, and of the members that it calls. */
 
+import type { AscendingMap } from '../../kernel/ascending-map.ts';
 import type { Millis } from '../../kernel/core.ts';
 import type { NodeId } from '../../kernel/ids.ts';
 import type { Inflow } from './inflow.ts';
@@ -33,7 +34,7 @@ export interface Call {
 /** A member that was called. */
 export interface Peer {
   readonly id: NodeId;
-  readonly open: Map<number, Call>;
+  readonly open: AscendingMap<Call>;
   boot: number | undefined;
   askAt: Millis;
   askPauseMs: Millis;

@@ -125,22 +125,22 @@ export function createOutflow(upTo: number = pieceWindow): Outflow {
 
 /** An answer of one piece: what nearly all are, without the state of a flow. */
 class SinglePiece implements Outflow {
-  #piece: Piece | undefined;
-  #isSent = false;
-  #isDone = false;
+  private piece: Piece | undefined;
+  private isSent = false;
+  private hasCome = false;
 
   add(bytes: Uint8Array, _isEnd: boolean, isError: boolean): void {
-    this.#piece ??= { seq: 0, bytes, isItemEnd: true, isEnd: true, isError };
+    this.piece ??= { seq: 0, bytes, isItemEnd: true, isEnd: true, isError };
   }
 
   take(): Piece[] {
-    if (this.#isSent || this.#piece === undefined) return [];
-    this.#isSent = true;
-    return [this.#piece];
+    if (this.isSent || this.piece === undefined) return [];
+    this.isSent = true;
+    return [this.piece];
   }
 
   credited(_: Millis, { next }: Credit): void {
-    if (next === 1 && this.#isSent) this.#isDone = true;
+    if (next === 1 && this.isSent) this.hasCome = true;
   }
 
   resend(): Piece[] {
@@ -152,19 +152,19 @@ class SinglePiece implements Outflow {
   }
 
   again(): Piece[] {
-    return this.#piece !== undefined && this.#isSent && !this.#isDone ? [this.#piece] : [];
+    return this.piece !== undefined && this.isSent && !this.hasCome ? [this.piece] : [];
   }
 
   isDone(): boolean {
-    return this.#isDone;
+    return this.hasCome;
   }
 
   heldBytes(): number {
-    return this.#isDone ? 0 : (this.#piece?.bytes.length ?? 0);
+    return this.hasCome ? 0 : (this.piece?.bytes.length ?? 0);
   }
 
   waitingBytes(): number {
-    return this.#isSent ? 0 : (this.#piece?.bytes.length ?? 0);
+    return this.isSent ? 0 : (this.piece?.bytes.length ?? 0);
   }
 }
 

@@ -3,13 +3,24 @@
  * until its caller has it. At-most-once RPC after Birrell and Nelson (1984), with keys chosen by the caller.
  */
 
+import { AscendingMap } from '../../kernel/ascending-map.ts';
 import { BoundedMap } from '../../kernel/bounded-map.ts';
 import type { Core, Millis } from '../../kernel/core.ts';
 import type { NodeId } from '../../kernel/ids.ts';
 import { unreachable } from '../../kernel/invariant.ts';
 import { createIdWindow } from './id-window.ts';
 import { createInflow } from './inflow.ts';
-import { createKeptRuns, isFlow, keptKeysMax } from './kept-runs.ts';
+import {
+  createKeptRuns,
+  forWaiting,
+  isAwaited,
+  isFlow,
+  join,
+  keptKeysMax,
+  leave,
+  openExchange,
+  openRun,
+} from './kept-runs.ts';
 import type { Caller, Exchange, Request, Run } from './kept-runs.ts';
 import { callBodyBytesMax } from '../../kernel/call.ts';
 import type { Credit, Piece, RefusalReason, ToResponder } from './messages.ts';
@@ -47,7 +58,7 @@ export function createResponder(
   const keepMs = config.keepMs ?? 300_000;
   const evicted: Caller[] = [];
   const callers = new BoundedMap<NodeId, Caller>(callersMax, (_, one) => evicted.push(one));
-  const runs = new Map<number, Run>();
+  const runs = new AscendingMap<Run>();
   const kept = createKeptRuns();
   let exchangeCount = 0;
   let nextRun = 1;
@@ -71,7 +82,12 @@ export function createResponder(
   function callerOf(from: NodeId, life: number, effects: ResponderEffect[]): Caller | undefined {
     const known = callers.get(from);
     if (known === undefined) {
-      const caller = { id: from, boot: life, seen: createIdWindow(), exchanges: new Map() };
+      const caller = {
+        id: from,
+        boot: life,
+        seen: createIdWindow(),
+        exchanges: new AscendingMap<Exchange>(),
+      };
       callers.set(from, caller);
       for (const old of evicted.splice(0)) dropAll(old, effects);
       return caller;
@@ -95,8 +111,8 @@ export function createResponder(
     heldBytes -= one.bodyBytes + (one.up?.heldBytes() ?? 0) + (one.down?.heldBytes() ?? 0);
     const { run } = one;
     if (run === undefined) return;
-    run.waiting.delete(one);
-    if (run.waiting.size > 0) return;
+    leave(run, one);
+    if (isAwaited(run)) return;
     if (run.result === undefined) {
       if (!run.isAborted) effects.push({ type: 'abort', run: run.run });
       run.isAborted = true;
@@ -154,18 +170,11 @@ export function createResponder(
       }
       joinedCount += 1;
       one.run = same;
-      same.waiting.add(one);
+      join(same, one);
       if (same.result !== undefined) answer(now, one, { ...same.result, isEnd: true }, effects);
       return;
     }
-    const run: Run = {
-      run: nextRun,
-      place,
-      waiting: new Set([one]),
-      result: undefined,
-      isAborted: false,
-      keepUntil: Infinity,
-    };
+    const run = openRun(nextRun, place, one);
     nextRun += 1;
     one.run = run;
     runs.set(run.run, run);
@@ -205,17 +214,7 @@ export function createResponder(
     if (!caller.seen.admit(request.id)) {
       return void effects.push(refuse(from, request, 'lost'));
     }
-    const one: Exchange = {
-      caller,
-      id: request.id,
-      request,
-      deadlineAt: now + patienceMs,
-      up: undefined,
-      run: undefined,
-      down: undefined,
-      isHeldBack: false,
-      bodyBytes: 0,
-    };
+    const one = openExchange(caller, request, now + patienceMs);
     caller.exchanges.set(one.id, one);
     exchangeCount += 1;
     wake(one.deadlineAt);
@@ -326,16 +325,17 @@ export function createResponder(
       // Cancelled and not carried out: a repeat may try again.
       if (run.isAborted && run.result.isError) kept.forget(run.place, run);
     }
-    for (const one of run.waiting) answer(now, one, { ...result, isEnd: true }, effects);
+    const last = { body: what.body, isError: what.isError, isEnd: true };
+    forWaiting(run, (one) => answer(now, one, last, effects));
   }
 
   function yielded(now: Millis, run: Run, body: Uint8Array, effects: ResponderEffect[]): void {
-    for (const one of run.waiting) {
+    forWaiting(run, (one) => {
       answer(now, one, { body, isEnd: false, isError: false }, effects);
       if ((one.down?.waitingBytes() ?? 0) < streamWaitingBytesMax) {
         effects.push({ type: 'more', run: run.run });
       } else one.isHeldBack = true;
-    }
+    });
   }
 
   function runDue(now: Millis, effects: ResponderEffect[]): void {

@@ -1,5 +1,6 @@
 /** Calls at work: the two cores of `src/protocol/command` between the programs of this node and the mesh. */
 
+import { AscendingMap } from '../../kernel/ascending-map.ts';
 import type { Millis } from '../../kernel/core.ts';
 import { MycelError } from '../../kernel/errors.ts';
 import type { NodeId } from '../../kernel/ids.ts';
@@ -58,7 +59,7 @@ export interface RunningCalls extends Calls {
 /** Builds the calls of one node. */
 export function createCalls(world: CallsWorld): RunningCalls {
   const { mesh, clock, random, metrics } = world;
-  const askers = new Map<number, Asker>();
+  const askers = new AscendingMap<Asker>();
   const up = new Set<NodeId>(mesh.peers());
   let nextCall = 1;
   let caller = createCaller({ boot: mesh.boot() }, random.split());

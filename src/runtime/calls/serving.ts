@@ -1,5 +1,6 @@
 /** The handlers of this node's methods, and their runs. */
 
+import { AscendingMap } from '../../kernel/ascending-map.ts';
 import { MycelError } from '../../kernel/errors.ts';
 import type { CallContext, Calls } from '../../ports/calls.ts';
 import type { Log } from '../../ports/log.ts';
@@ -23,7 +24,7 @@ class Running implements CallContext {
   hasRoom = true;
   /** Lets a stream that waits for room go on. */
   proceed: () => void = nothing;
-  #controller: AbortController | undefined;
+  private controller: AbortController | undefined;
 
   constructor({ from, key, deadlineMs }: Perform) {
     this.from = from;
@@ -33,14 +34,14 @@ class Running implements CallContext {
 
   /** Made when somebody asks for it: most handlers never do. */
   get signal(): AbortSignal {
-    this.#controller ??= new AbortController();
-    if (this.isAborted) this.#controller.abort();
-    return this.#controller.signal;
+    this.controller ??= new AbortController();
+    if (this.isAborted) this.controller.abort();
+    return this.controller.signal;
   }
 
   abort(): void {
     this.isAborted = true;
-    this.#controller?.abort();
+    this.controller?.abort();
     this.proceed();
   }
 }
@@ -63,7 +64,7 @@ export function createServing(world: {
   const { feed, log } = world;
   const unary = new Map<string, Handler>();
   const streams = new Map<string, StreamHandler>();
-  const running = new Map<number, Running>();
+  const running = new AscendingMap<Running>();
 
   function take<Kind>(table: Map<string, Kind>, method: string, handler: Kind): () => void {
     if (unary.has(method) || streams.has(method)) {

@@ -100,7 +100,7 @@ class Entered implements ActionContext, Ambient {
   readonly key: string;
   readonly deadlineMs: Millis;
   readonly endsAt: Millis;
-  readonly #request: Request;
+  private readonly request: Request;
 
   constructor(request: Request, endsAt: Millis) {
     const { trace, correlation, user, depth } = request.context;
@@ -112,12 +112,12 @@ class Entered implements ActionContext, Ambient {
     this.key = request.key;
     this.deadlineMs = request.deadlineMs;
     this.endsAt = endsAt;
-    this.#request = request;
+    this.request = request;
   }
 
   /** Made when somebody asks: most handlers never do. */
   get signal(): AbortSignal {
-    return this.#request.signal();
+    return this.request.signal();
   }
 }
 

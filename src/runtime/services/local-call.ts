@@ -15,8 +15,8 @@ export class LocalRequest implements Request {
   readonly key: string;
   readonly deadlineMs: Millis;
   readonly context: RequestContext;
-  #own: AbortController | undefined;
-  #aborted: { readonly reason: unknown } | undefined;
+  private own: AbortController | undefined;
+  private aborted: { readonly reason: unknown } | undefined;
 
   constructor(self: NodeId, input: unknown, { deadlineMs, context, key }: Ask) {
     this.from = self;
@@ -27,14 +27,14 @@ export class LocalRequest implements Request {
   }
 
   signal(): AbortSignal {
-    this.#own ??= new AbortController();
-    if (this.#aborted !== undefined) this.#own.abort(this.#aborted.reason);
-    return this.#own.signal;
+    this.own ??= new AbortController();
+    if (this.aborted !== undefined) this.own.abort(this.aborted.reason);
+    return this.own.signal;
   }
 
   abort(reason: unknown): void {
-    this.#aborted = { reason };
-    this.#own?.abort(reason);
+    this.aborted = { reason };
+    this.own?.abort(reason);
   }
 }
 

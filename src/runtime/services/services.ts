@@ -5,7 +5,8 @@ import { MycelError } from '../../kernel/errors.ts';
 import type { Millis } from '../../kernel/core.ts';
 import type { NodeId } from '../../kernel/ids.ts';
 import type { CallContext } from '../../ports/calls.ts';
-import { decodeCbor, encodeCbor } from '../../wire/cbor.ts';
+import { encodeCbor } from '../../wire/cbor.ts';
+import { decodeRequest, encodeRequest } from '../../wire/request-body.ts';
 import type { MemberInfo } from '../mesh-node.ts';
 import type { NodePart, PartWorld } from '../parts.ts';
 import { createServiceCaller } from './caller.ts';
@@ -21,7 +22,7 @@ import type { Pages } from './pages.ts';
 import { createDeadlines } from './deadlines.ts';
 import { isLater } from './later.ts';
 import { asFailure, LocalRequest, watched, withDeadline } from './local-call.ts';
-import { bodyLimits, decodeAnswer, readRequest, SentRequest } from './sent-request.ts';
+import { decodeAnswer, SentRequest } from './sent-request.ts';
 import { jsonSchema } from './schema.ts';
 import { version } from '../version.ts';
 
@@ -117,7 +118,7 @@ export function createServices(world: PartWorld, pages: Pages): Services {
   }
 
   function requestOf(body: Uint8Array, context: CallContext): Request {
-    const sent = readRequest(decodeCbor(body, bodyLimits));
+    const sent = decodeRequest(body);
     if (sent === undefined) throw new MycelError('MYCEL_BAD_BYTES');
     return new SentRequest(sent, context);
   }
@@ -142,7 +143,7 @@ export function createServices(world: PartWorld, pages: Pages): Services {
 
   function bodyOf(input: unknown, { context }: Ask): Uint8Array {
     const { trace, correlation, user, depth } = context;
-    return encodeCbor({ i: input, t: trace, c: correlation, u: user, d: depth });
+    return encodeRequest({ i: input, t: trace, c: correlation, u: user, d: depth });
   }
 
   const find = ({ namespace, service }: Target): Hosted | undefined =>
