@@ -31,6 +31,18 @@ export function sealAead(
   return sealed;
 }
 
+/** The same without a header, as ciphertext and tag: what is large is not copied once more. */
+export function sealAeadApart(
+  key: Uint8Array,
+  nonce: Uint8Array,
+  plain: Uint8Array,
+): readonly [ciphertext: Uint8Array, tag: Uint8Array] {
+  const cipher = createCipheriv(algorithm, key, nonce, options);
+  const ciphertext = cipher.update(plain);
+  cipher.final();
+  return [ciphertext, cipher.getAuthTag()];
+}
+
 /** Opens ciphertext ‖ tag. Undefined when anything was changed. */
 export function openAead(
   key: Uint8Array,

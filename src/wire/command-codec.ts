@@ -6,7 +6,7 @@
 import { callNameMax, confirmsMax, pieceBytesMax } from '../kernel/call.ts';
 import type { CommandMessage, Credit, Piece } from '../protocol/command/messages.ts';
 import { plainBytes } from './bytes.ts';
-import { carve } from './carve.ts';
+import { createLender } from './lend.ts';
 
 /** Version in the high half of the first byte. */
 const commandVersion = 1;
@@ -41,7 +41,9 @@ const numberMax = Number.MAX_SAFE_INTEGER;
 const nameBytesMax = callNameMax * 3;
 
 /** Room for the longest head. */
-const scratch = new Uint8Array(4 * 1024);
+const headBytesMax: number = 4 * 1024;
+const scratch = new Uint8Array(headBytesMax);
+const lend = createLender(headBytesMax + pieceBytesMax);
 const utf8Encoder = new TextEncoder();
 const utf8Decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const noBytes = new Uint8Array(0);
@@ -120,12 +122,15 @@ function putMessage(message: CommandMessage): Uint8Array {
   }
 }
 
-/** Encodes a message. Names are within `callNameMax`, a piece within `pieceBytesMax`: else it is a bug of the caller. */
+/**
+ * Encodes a message. Names are within `callNameMax`, a piece within `pieceBytesMax`: else it is a bug of the caller.
+ * More than 4 KiB are good until the next message is encoded.
+ */
 export function encodeCommand(message: CommandMessage): Uint8Array {
   at = 1;
   scratch[0] = (commandVersion << 4) | (kindNumbers.get(message.kind) ?? 0);
   const body = putMessage(message);
-  const bytes = carve(at + body.length);
+  const bytes = lend(at + body.length);
   bytes.set(scratch.subarray(0, at));
   if (body.length > 0) bytes.set(body, at);
   return bytes;

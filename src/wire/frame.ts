@@ -4,6 +4,7 @@
  * Layout: version 1, then for each record its length in 3 bytes (big endian, never 0) and its bytes.
  */
 
+import { Buffer } from 'node:buffer';
 import { plainBytes } from './bytes.ts';
 
 /** The only version there is; a frame with another one is refused whole. */
@@ -21,6 +22,8 @@ const spareMax = 4;
 export interface FrameWriterConfig {
   /** A frame is closed before it would exceed this, in bytes; a larger record gets a frame of its own. @default 16_384 */
   readonly bytesMax?: number;
+  /** What each frame is to have before its own first byte: the head of a special frame. @default nothing */
+  readonly prefix?: Uint8Array;
 }
 
 /** Packs records into frames. */
@@ -42,15 +45,17 @@ export interface FrameWriter {
 /** Builds a frame writer. One per link and lane. */
 export function createFrameWriter(config: FrameWriterConfig = {}): FrameWriter {
   const bytesMax = Math.max(64, config.bytesMax ?? 16 * 1024);
+  const head = Uint8Array.of(...(config.prefix ?? []), frameVersion);
   const spare: Uint8Array[] = [];
   let buffer: Uint8Array | undefined;
   let used = 0;
 
   function open(size: number): Uint8Array {
     const fresh = size > bytesMax ? undefined : spare.pop();
-    const bytes = fresh ?? new Uint8Array(Math.max(size, bytesMax));
-    bytes[0] = frameVersion;
-    used = 1;
+    // Not filled with zeros: no byte behind those that are written leaves here.
+    const bytes = fresh ?? new Uint8Array(Buffer.allocUnsafeSlow(Math.max(size, bytesMax)).buffer);
+    bytes.set(head);
+    used = head.length;
     buffer = bytes;
     return bytes;
   }
@@ -77,7 +82,7 @@ export function createFrameWriter(config: FrameWriterConfig = {}): FrameWriter {
         throw new RangeError('a record of no legal size');
       const needed = length + lengthBytes;
       const full = buffer !== undefined && used + needed > buffer.length ? take() : undefined;
-      const bytes = buffer ?? open(1 + needed);
+      const bytes = buffer ?? open(head.length + needed);
       bytes[used] = length >>> 16;
       bytes[used + 1] = (length >>> 8) & 0xff;
       bytes[used + 2] = length & 0xff;

@@ -6,7 +6,7 @@
 import { hkdfSync } from 'node:crypto';
 import { MycelError } from '../kernel/errors.ts';
 import { invariant } from '../kernel/invariant.ts';
-import { nonceBytes, openAead, sealAead, tagBytes } from './aead.ts';
+import { nonceBytes, openAead, sealAead, sealAeadApart, tagBytes } from './aead.ts';
 import { concatBytes, plainBytes, utf8 } from './bytes.ts';
 import { generateXPair, keyBytes, sha256, xPairOf } from './keys.ts';
 
@@ -57,6 +57,8 @@ export interface NoiseSession {
    * @param headerBytes @default 0
    */
   seal(plain: Uint8Array, headerBytes?: number): Uint8Array;
+  /** The same in two pieces, of which the message is made up. */
+  sealApart(plain: Uint8Array): readonly Uint8Array[];
   /**
    * Opens the next message. The session stays broken after a failure.
    * @throws {MycelError} MYCEL_SEAL_BROKEN when it was changed, replayed, reordered or sealed by someone else.
@@ -72,6 +74,8 @@ const patterns: Readonly<Record<NoisePattern, readonly (readonly Token[])[]>> = 
 };
 
 const empty = new Uint8Array();
+
+const plainTooLong = 'a Noise message holds at most 65 519 bytes';
 
 /** Starts a handshake. */
 export function createNoise(options: NoiseOptions): NoiseHandshake {
@@ -264,10 +268,16 @@ function createSession(state: {
     handshakeHash: state.handshakeHash,
     remoteStatic: state.remoteStatic,
     seal(plain, headerBytes = 0) {
-      invariant(plain.byteLength <= noisePlainMax, 'a Noise message holds at most 65 519 bytes');
+      invariant(plain.byteLength <= noisePlainMax, plainTooLong);
       const sealed = sealAead(state.sealKey, sealNonce, undefined, plain, headerBytes);
       countUp(sealNonce);
       return sealed;
+    },
+    sealApart(plain) {
+      invariant(plain.byteLength <= noisePlainMax, plainTooLong);
+      const pieces = sealAeadApart(state.sealKey, sealNonce, plain);
+      countUp(sealNonce);
+      return pieces;
     },
     open(sealed) {
       const isSized = !isBroken && sealed.byteLength <= noiseMessageMax;

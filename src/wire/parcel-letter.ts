@@ -8,7 +8,7 @@ import type { NodeId } from '../kernel/ids.ts';
 import { parcelBytesMax, protocolNameMax } from '../kernel/parcel.ts';
 import type { Letter } from '../protocol/routing/messages.ts';
 import { byteAt, u48Max } from './big-endian.ts';
-import { carve } from './carve.ts';
+import { createLender } from './lend.ts';
 import { idAt, idBytes } from './node-id.ts';
 
 /** An array of nine items, the first of which is the number of letters among control messages. */
@@ -20,6 +20,7 @@ const doubleHead = 0xfb;
 /** Heads of the numbers, the ids and the name are never longer than this together. */
 const headBytesMax = 128;
 
+const lend = createLender(headBytesMax + parcelBytesMax);
 const head = new Uint8Array(headBytesMax);
 const headView = new DataView(head.buffer);
 let at = 0;
@@ -60,7 +61,10 @@ function putId(node: NodeId): void {
   at += idBytesLength;
 }
 
-/** Encodes one; undefined when it carries no parcel, or one whose protocol is not in ASCII. */
+/**
+ * Encodes one; undefined when it carries no parcel, or one whose protocol is not in ASCII. More than 4 KiB are good until the
+ * next letter is encoded.
+ */
 export function encodeParcelLetter(tag: number, letter: Letter): Uint8Array | undefined {
   const { from, fromBoot, ttl, passage, body } = letter;
   if (body.kind !== 'parcel') return undefined;
@@ -81,7 +85,7 @@ export function encodeParcelLetter(tag: number, letter: Letter): Uint8Array | un
     putByte(code);
   }
   putHead(0x40, bytes.length);
-  const record = carve(at + bytes.length);
+  const record = lend(at + bytes.length);
   record.set(head.subarray(0, at));
   record.set(bytes, at);
   return record;

@@ -30,10 +30,8 @@ export function deflateFrame(frame: Uint8Array): Uint8Array | undefined {
   return withHead(kinds.deflated, packed);
 }
 
-/** Marks a plain frame whose records are control messages. */
-export function controlFrame(frame: Uint8Array): Uint8Array {
-  return withHead(kinds.control, frame);
-}
+/** Before a plain frame it marks its records as control messages. */
+export const controlPrefix: Uint8Array = Uint8Array.of(specialVersion, kinds.control);
 
 /** Builds a barrier. */
 export function barrierFrame(token: number): Uint8Array {

@@ -217,7 +217,7 @@ export class CallsWorld {
   #send(from: Host, to: NodeId, message: CommandMessage): void {
     this.messageCount += 1;
     const { loss, duplication, delayMsMax, parted } = this.#faults;
-    const bytes = encodeCommand(message);
+    const bytes = encodeCommand(message).slice();
     const copies = this.#random.unit() < duplication ? 2 : 1;
     for (let copy = 0; copy < copies; copy += 1) {
       if (this.#random.unit() < loss) continue;

@@ -584,7 +584,7 @@ export class RoutingMesh {
     if (found === undefined || !found.link.isOpen) return;
     const { link, to } = found;
     const { session } = link;
-    const bytes = encodeControl(message);
+    const bytes = encodeControl(message).slice();
     this.at(this.now + this.#latency(), () => {
       if (link.session !== session) return;
       const said = decodeControl(bytes);

@@ -4,7 +4,7 @@ import { deflateRawSync } from 'node:zlib';
 import { createFrameWriter, readFrame } from '../../src/wire/frame.ts';
 import {
   barrierFrame,
-  controlFrame,
+  controlPrefix,
   deflateFrame,
   isSpecialFrame,
   readSpecialFrame,
@@ -41,8 +41,15 @@ test('a frame that would inflate to more than a frame is refused', () => {
 });
 
 test('control frames and barriers are read as they were written', () => {
-  const plain = frameOf(Uint8Array.of(9));
-  expect(readSpecialFrame(controlFrame(plain))).toEqual({ kind: 'control', frame: plain });
+  const large = new Uint8Array(500).fill(3);
+  const writer = createFrameWriter({ prefix: controlPrefix, bytesMax: 100 });
+  const frames = [Uint8Array.of(9), large, Uint8Array.of(8)].map((record) => writer.add(record));
+  expect([...frames, writer.take()].map((frame) => frame && readSpecialFrame(frame))).toEqual([
+    undefined,
+    { kind: 'control', frame: frameOf(Uint8Array.of(9)) },
+    { kind: 'control', frame: frameOf(large) },
+    { kind: 'control', frame: frameOf(Uint8Array.of(8)) },
+  ]);
   expect(readSpecialFrame(barrierFrame(-12))).toEqual({ kind: 'barrier', token: -12 });
   expect(readSpecialFrame(barrierFrame(Number.NaN))).toBeUndefined();
 });

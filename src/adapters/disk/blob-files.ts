@@ -37,7 +37,7 @@ export function createBlobFiles(directory: string): BlobFiles {
       guarded(async () => {
         const file = await open(pathOf(name), 'r');
         try {
-          const bytes = new Uint8Array(length);
+          const bytes = new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
           const { bytesRead } = await file.read(bytes, 0, length, at);
           return bytes.subarray(0, bytesRead);
         } finally {

@@ -3,8 +3,14 @@
 import { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 
-/** Bytes handed to the socket at once; its 'drain' after each slice is what shows that a slow reader still reads. */
-export const sliceBytes: number = 64 * 1024;
+/**
+ * Bytes handed to the socket at once; its 'drain' after each slice is what shows that a slow reader still reads. Less than
+ * 64 KiB, so that a slice is one sealed record.
+ */
+export const sliceBytes: number = 60 * 1024;
+
+/** Where slices are gathered for those who are done with them at once. */
+let gathered: Buffer | undefined;
 
 /**
  * Bytes taken from the socket in one turn of the loop; the rest waits for the next one. The event loop reads up to 32 times 64
@@ -19,6 +25,8 @@ const farewellMs = 2000;
 export interface Translation {
   /** Bytes for the wire. */
   outbound(plain: Buffer): readonly Uint8Array[];
+  /** Whether `outbound` has read the bytes when it returns, and its answer holds none of them. @default false */
+  readonly isDoneAtOnce?: boolean;
   /** Bytes from the wire. @throws {Error} when they are not acceptable: the stream is destroyed with it. */
   inbound(chunk: Buffer): readonly Uint8Array[];
 }
@@ -235,15 +243,14 @@ export class GatheringStream extends Duplex {
     while (this.#head < this.#outbox.length && !this.#isSocketFull && !this.destroyed) {
       const from = this.#head;
       let bytes = 0;
-      while (this.#head < this.#outbox.length && bytes < sliceBytes) {
-        bytes += (this.#outbox[this.#head] as Buffer).length;
+      while (this.#head < this.#outbox.length) {
+        const { length } = this.#outbox[this.#head] as Buffer;
+        if (bytes > 0 && bytes + length > sliceBytes) break;
+        bytes += length;
         this.#head += 1;
       }
-      const slice = this.#outbox.slice(from, this.#head);
       this.#progressAt = performance.now();
-      this.#isSocketFull = !this.#send(
-        slice.length === 1 ? (slice[0] as Buffer) : Buffer.concat(slice, bytes),
-      );
+      this.#isSocketFull = !this.#send(this.#joined(from, bytes));
       this.#wayFlushedBytes += bytes;
       this.#socketBytes = this.#isSocketFull ? bytes : 0;
     }
@@ -259,6 +266,22 @@ export class GatheringStream extends Duplex {
     if (this.writableLength === 0) this.#largestBytes = 0;
     if (!this.isCongested()) this.#relieve();
     this.emit('progress');
+  }
+
+  /** What stands in the outbox from there to its head, in one piece. */
+  #joined(from: number, bytes: number): Buffer {
+    if (this.#head - from === 1) return this.#outbox[from] as Buffer;
+    if (this.#translation.isDoneAtOnce !== true) {
+      return Buffer.concat(this.#outbox.slice(from, this.#head), bytes);
+    }
+    gathered ??= Buffer.allocUnsafeSlow(sliceBytes);
+    let at = 0;
+    for (let index = from; index < this.#head; index += 1) {
+      const chunk = this.#outbox[index] as Buffer;
+      gathered.set(chunk, at);
+      at += chunk.length;
+    }
+    return gathered.subarray(0, bytes);
   }
 
   #send(plain: Buffer): boolean {

@@ -9,7 +9,7 @@ import { createLaneQueue } from '../../protocol/channels/lane-queue.ts';
 import type { LaneQueue } from '../../protocol/channels/lane-queue.ts';
 import { createFrameWriter } from '../../wire/frame.ts';
 import type { FrameWriter } from '../../wire/frame.ts';
-import { barrierFrame, controlFrame } from '../../wire/special-frame.ts';
+import { barrierFrame, controlPrefix } from '../../wire/special-frame.ts';
 import { createDeflater } from './deflater.ts';
 import type { Deflater } from './deflater.ts';
 import type { ChannelLane, ChannelMeter } from './channel-meter.ts';
@@ -118,7 +118,7 @@ export function createLanes(world: LanesWorld): Lanes {
           if (!key.startsWith(controlMark)) world.lost(peer, channel, bytes);
         }),
         records: createFrameWriter(),
-        controls: createFrameWriter(),
+        controls: createFrameWriter({ prefix: controlPrefix }),
         deflater: undefined,
         deflatesAbove: undefined,
         own: undefined,
@@ -153,7 +153,7 @@ export function createLanes(world: LanesWorld): Lanes {
     const { peer } = lane;
     const session = lane.phase === 'own' ? lane.own : world.main(peer);
     if (session === undefined) return;
-    const bytes = isControl ? controlFrame(frame) : deflated(lane, frame);
+    const bytes = isControl ? frame : deflated(lane, frame);
     meter.sent(lane.channel, bytes.length);
     const hasRoom = world.send(session, bytes);
     if (lane.phase === 'own') {
