@@ -38,14 +38,23 @@ export function runEpidemics(
   const random = createRandom(options.seed);
   const ids = Array.from({ length: siteCount }, (_, at) => `site-${at}` as NodeId);
   const indexOf = new Map(ids.map((id, at) => [id, at]));
-  const sites: Site[] = ids.map((self) => {
-    const site = createRumours<null>({ ...config, ...small }, random.split());
-    site.step(0, { type: 'peers', ids: ids.filter((id) => id !== self) });
-    return site;
-  });
-  const siteOf = (id: NodeId): Site => sites[indexOf.get(id) ?? -1] as Site;
-
+  /** 1: the site has a deadline. In most cycles most sites sleep, and asking each of them is what would take the time. */
+  const isAwake = new Uint8Array(siteCount);
+  const sites: Site[] = ids.map(() => createRumours<null>({ ...config, ...small }, random.split()));
   let now = 0;
+
+  function step(at: number, input: RumourInput<null>): readonly RumourEffect<null>[] {
+    const site = sites[at] as Site;
+    const effects = site.step(now, input);
+    isAwake[at] = site.deadline() < Infinity ? 1 : 0;
+    return effects;
+  }
+  const stepOf = (id: NodeId, input: RumourInput<null>): readonly RumourEffect<null>[] =>
+    step(indexOf.get(id) ?? -1, input);
+
+  for (const [at, self] of ids.entries()) {
+    step(at, { type: 'peers', ids: ids.filter((id) => id !== self) });
+  }
   let heardTotal = 0;
   let sentTotal = 0;
   let lastCycleTotal = 0;
@@ -53,10 +62,10 @@ export function runEpidemics(
 
   function deliver(from: NodeId, to: NodeId, id: string): void {
     sentTotal += 1;
-    for (const effect of siteOf(to).step(now, { type: 'received', from, id, item: null })) {
+    for (const effect of stepOf(to, { type: 'received', from, id, item: null })) {
       if (effect.type === 'deliver') heardInCycle += 1;
       else if (effect.type === 'answer') {
-        siteOf(from).step(now, { type: 'answered', from: to, id, wasNew: effect.wasNew });
+        stepOf(from, { type: 'answered', from: to, id, wasNew: effect.wasNew });
       }
     }
   }
@@ -65,25 +74,26 @@ export function runEpidemics(
   function cycle(): number {
     const outbox: { from: NodeId; effect: RumourEffect<null> }[] = [];
     now += periodMs;
-    for (const [at, site] of sites.entries()) {
-      if (site.deadline() > now) continue;
+    for (let at = 0; at < siteCount; at += 1) {
+      if (isAwake[at] === 0 || (sites[at] as Site).deadline() > now) continue;
       const from = ids[at] as NodeId;
-      for (const effect of site.step(now, tick)) outbox.push({ from, effect });
+      for (const effect of step(at, tick)) outbox.push({ from, effect });
     }
     const sentBefore = sentTotal;
     for (const { from, effect } of outbox) {
       if (effect.type === 'push') deliver(from, effect.to, effect.id);
       if (effect.type !== 'ask') continue;
-      for (const reply of siteOf(effect.to).step(now, { type: 'asked', from })) {
+      for (const reply of stepOf(effect.to, { type: 'asked', from })) {
         if (reply.type === 'push') deliver(effect.to, from, reply.id);
       }
     }
     return sentTotal - sentBefore;
   }
 
-  const isHot = (): boolean => sites.some((site) => site.view().hot.length > 0);
+  const isHot = (): boolean =>
+    sites.some((site, at) => isAwake[at] === 1 && site.view().hot.length > 0);
   for (let run = 0; run < runs; run += 1) {
-    sites[random.below(siteCount)]?.step(now, { type: 'learned', id: `rumour-${run}`, item: null });
+    step(random.below(siteCount), { type: 'learned', id: `rumour-${run}`, item: null });
     heardTotal += 1;
     let lastCycle = 0;
     for (let at = 1; ; at += 1) {
