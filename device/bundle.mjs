@@ -41,6 +41,8 @@ const { outputFiles } = await build({
     // A text: of an object every part of the program would be given a copy to read.
     MYCEL_FIRMWARE: JSON.stringify(JSON.stringify(firmware)),
   },
+  // mqtt.js, mqtt-packet and bl bring a copy of Node's own streams: 80 kB to read at every start (docs/decisions/0052).
+  alias: { 'readable-stream': 'node:stream' },
   // An optional native part of cbor-x; it is looked for inside a try.
   external: ['cbor-extract'],
   legalComments: 'none',
