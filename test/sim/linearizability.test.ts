@@ -2,8 +2,9 @@
 
 import { expect, test } from 'vitest';
 import { createRandom } from '../../src/kernel/random.ts';
-import { isLinearizable } from './linearizability.ts';
-import type { HistoryEvent, SequentialModel } from './linearizability.ts';
+import type { Random } from '../../src/kernel/random.ts';
+import { isLinearizable, registerModel } from './linearizability.ts';
+import type { HistoryEvent, RegisterOp, SequentialModel } from './linearizability.ts';
 
 /** What is asked of a register, and, in a return, what was answered. */
 type Value =
@@ -147,4 +148,84 @@ test('in 3 000 histories drawn at random it says what trying every order says', 
   }
   // Both kinds were there in numbers.
   expect(Math.min(verdicts.yes, verdicts.no)).toBeGreaterThan(300);
+});
+
+interface Done {
+  readonly call: RegisterOp;
+  readonly result: RegisterOp;
+  readonly calledAt: number;
+  readonly returnedAt: number;
+}
+
+/** Five clients of one register that does each operation at one instant; of some nobody hears what came of them. */
+function play(random: Random): Done[] {
+  const done: Done[] = [];
+  const clients = Array.from({ length: 5 }, () => 0);
+  let value = '';
+  let now = 0;
+  for (let written = 0; done.length < 85;) {
+    const who = random.below(clients.length);
+    // The register does one thing after the other: the effect of this operation is now.
+    now += 1 + random.below(10);
+    const calledAt = Math.max(clients[who] as number, now - random.below(40));
+    if (calledAt >= now) continue;
+    const call = ((): RegisterOp => {
+      const kind = random.below(3);
+      if (kind === 0) return { op: 'get' };
+      written += 1;
+      if (kind === 1) return { op: 'put', value: String(written) };
+      const from = random.below(2) === 0 ? value : String(1 + random.below(written));
+      return { op: 'cas', from, to: String(written) };
+    })();
+    const isLost = call.op !== 'get' && random.below(10) === 0;
+    const isDone = !isLost || random.below(2) === 0;
+    const answer = ((): RegisterOp => {
+      if (call.op === 'get') return { op: 'value', value };
+      if (call.op === 'cas' && call.from !== value) return { op: 'conflict' };
+      if (isDone) value = call.op === 'put' ? call.value : call.op === 'cas' ? call.to : value;
+      return { op: 'ok' };
+    })();
+    const returnedAt = now + 0.5 + random.below(40);
+    clients[who] = returnedAt;
+    done.push({ call, result: isLost ? { op: 'unknown' } : answer, calledAt, returnedAt });
+  }
+  return done;
+}
+
+/** Has one read return what had been overwritten for certain before it was asked; undefined when there is no such read. */
+function stale(done: readonly Done[], random: Random): Done[] | undefined {
+  const puts = done.filter(({ call, result }) => call.op === 'put' && result.op === 'ok');
+  const choices = done.flatMap((read, at) => {
+    const over = puts.filter(({ returnedAt }) => returnedAt < read.calledAt);
+    const old = puts.find((put) => over.some((next) => put.returnedAt < next.calledAt));
+    return read.call.op === 'get' && old?.call.op === 'put' ? [{ at, value: old.call.value }] : [];
+  });
+  const chosen = choices[random.below(Math.max(1, choices.length))];
+  if (chosen === undefined) return undefined;
+  const result: RegisterOp = { op: 'value', value: chosen.value };
+  return done.map((one, at) => (at === chosen.at ? { ...one, result } : one));
+}
+
+function eventsOf(done: readonly Done[]): HistoryEvent<RegisterOp>[] {
+  const events = done.flatMap(({ call, result, calledAt, returnedAt }, id) => [
+    { at: calledAt, event: { kind: 'call', id, value: call } as const },
+    {
+      at: result.op === 'unknown' ? Infinity : returnedAt,
+      event: { kind: 'return', id, value: result } as const,
+    },
+  ]);
+  return events.sort((left, right) => left.at - right.at).map(({ event }) => event);
+}
+
+/** Of the shape of the logs that Jepsen wrote of etcd; those themselves: test/sim/jepsen.ts. */
+test('V-L1: 102 histories of five clients, of which half have one stale read, are told apart', () => {
+  const random = createRandom(102);
+  const verdicts = { fine: 0, stale: 0 };
+  while (verdicts.fine + verdicts.stale < 102) {
+    const done = play(random);
+    const wrong = verdicts.stale < verdicts.fine ? stale(done, random) : undefined;
+    expect(isLinearizable(eventsOf(wrong ?? done), registerModel)).toBe(wrong === undefined);
+    verdicts[wrong === undefined ? 'fine' : 'stale'] += 1;
+  }
+  expect(verdicts.stale).toBeGreaterThan(45);
 });

@@ -12,7 +12,7 @@ import { assign, clear } from '../../../src/protocol/replication/writes.ts';
 const owners = (...names: readonly string[]): NodeId[] => names as NodeId[];
 const never = (): boolean => false;
 
-test('retired: nothing is live, and the node is gone or has a later life; never the own name, nor anybody before members are known', () => {
+test('retired: nothing is live, and the node is gone or has a later life; never the newest own name, nor anybody before members are known', () => {
   const replicas = ['ann:1.x', 'ann:a.y', 'ann:10.z', 'bob:1.x', 'eve:1.x', 'me:1.x', 'me:2.x'];
   const retirement = new Retirement();
   expect(retirement.among(replicas, 'me:2.x', never)).toEqual(new Set());
