@@ -48,7 +48,10 @@ const roomBytesMin: number = 32 * 1024;
 /** Largest batch that the loop may write itself, in bytes: a larger one comes of many who ask at once. */
 const directBytesMax: number = 2 * 1024;
 
-/** A slot says how far the log is durable so long after a write to it, in ms, unless a vote is written anyway. */
+/**
+ * A slot says that a write to the log is durable when it is at least so old, in ms: by then no cache holds it back, also
+ * where a disk calls durable what is not.
+ */
 const markMs = 5_000;
 
 /** Syncs whose duration is remembered. */
@@ -143,8 +146,9 @@ interface Piece {
 }
 
 interface Waiting {
-  /** Undefined: nothing is to be kept, only that the log is durable up to here. */
-  readonly write: ReplicaWrite | undefined;
+  readonly write: ReplicaWrite;
+  /** How far this log is durable. */
+  readonly mark?: { readonly end: number; readonly of: FileHandle };
   resolve(): void;
   reject(error: unknown): void;
 }
@@ -211,22 +215,27 @@ class DiskReplicaLog implements ReplicaLog {
     this.#isClosed = true;
     clearTimeout(this.#marking);
     await this.#running;
-    if (this.#failure === undefined && this.#marked !== this.#end) await this.#mark();
+    if (this.#failure === undefined && this.#marked !== this.#end) {
+      await this.#tell({ end: this.#end, of: this.#log });
+    }
     await this.#log.close();
     await this.#slots.close();
   }
 
-  /** Once nobody has written for a while. */
+  /** What is durable now is told by a slot some seconds later. */
   #markSoon(): void {
     if (this.#marked === this.#end || this.#marking !== undefined || this.#isClosed) return;
-    this.#marking = setTimeout(() => void this.#mark(), markMs).unref();
+    const mark = { end: this.#end, of: this.#log };
+    this.#marking = setTimeout(() => {
+      this.#marking = undefined;
+      void this.#tell(mark);
+    }, markMs).unref();
   }
 
-  /** Says in a slot how far the log is durable. A failure shows with the next write. */
-  #mark(): Promise<void> {
-    this.#marking = undefined;
+  /** A failure shows with the next write. */
+  #tell(mark: NonNullable<Waiting['mark']>): Promise<void> {
     return new Promise((resolve) => {
-      this.#queue.push({ write: undefined, resolve, reject: () => resolve() });
+      this.#queue.push({ write: { records: [] }, mark, resolve, reject: () => resolve() });
       this.#running ??= this.#run();
     });
   }
@@ -236,27 +245,21 @@ class DiskReplicaLog implements ReplicaLog {
     // What is asked for in the same turn of the loop belongs together.
     await Promise.resolve();
     while (this.#queue.length > 0) {
-      const snapshotAt = this.#queue.findIndex(({ write }) => write?.snapshot !== undefined);
+      const snapshotAt = this.#queue.findIndex(({ write }) => write.snapshot !== undefined);
       const count = snapshotAt < 0 ? this.#queue.length : Math.max(1, snapshotAt);
       const group = this.#queue.splice(0, count);
       try {
         // A failed sync says that pages are lost, and forgets it: the next one would succeed (fsyncgate). Never again, then.
         if (this.#failure !== undefined) throw this.#failure;
-        const snapshot = group[0]?.write?.snapshot;
-        const writes = group.map(({ write }) => write).filter((write) => write !== undefined);
-        const isMark = writes.length < group.length;
+        const snapshot = group[0]?.write.snapshot;
+        const writes = group.map(({ write }) => write);
+        const mark = group.findLast((one) => one.mark !== undefined)?.mark;
         if (snapshot !== undefined) {
-          await this.#append(
-            writes.map(({ hard }) => ({ hard, records: [] })),
-            isMark,
-          );
+          await this.#append(writes.map(({ hard }) => ({ hard, records: [] })));
           await this.#compact(snapshot);
         }
         const isHardDone = snapshot !== undefined;
-        await this.#append(
-          isHardDone ? writes.map(({ records }) => ({ records })) : writes,
-          isMark,
-        );
+        await this.#append(isHardDone ? writes.map(({ records }) => ({ records })) : writes, mark);
         for (const { resolve } of group) resolve();
         await this.#makeRoom();
         this.#markSoon();
@@ -268,20 +271,20 @@ class DiskReplicaLog implements ReplicaLog {
     this.#running = undefined;
   }
 
-  async #append(writes: readonly ReplicaWrite[], isMark: boolean): Promise<void> {
+  async #append(writes: readonly ReplicaWrite[], marked?: Waiting['mark']): Promise<void> {
     const records = writes.flatMap((write) => write.records);
     const hard = writes.findLast((write) => write.hard !== undefined)?.hard;
     const pieces: Piece[] = [];
-    const durable = this.#end;
+    // Of a log that a snapshot has replaced meanwhile there is nothing to tell.
+    const markEnd = marked?.of === this.#log ? marked.end : undefined;
     if (records.length > 0) {
       const bytes = encodeBatch(records, this.#end);
       pieces.push({ file: this.#log, bytes, at: this.#end });
       this.#end += bytes.length;
     }
-    const isSlot = hard !== undefined || (isMark && this.#marked !== durable);
-    if (isSlot) {
+    if (hard !== undefined || markEnd !== undefined) {
       const { seq, term, vote } = this.#slot;
-      const mark = { end: durable, snapshot: this.#sum };
+      const mark = markEnd === undefined ? this.#slot.mark : { end: markEnd, snapshot: this.#sum };
       this.#slot = { seq: seq + 1, term, vote, ...hard, mark };
       const at = (this.#slot.seq % 2) * slotBytes;
       pieces.push({ file: this.#slots, bytes: encodeSlot(this.#slot), at });
@@ -292,7 +295,7 @@ class DiskReplicaLog implements ReplicaLog {
     const isWaited = isSmall && this.#direct.mayWait(began);
     if (isWaited) for (const { file, bytes, at } of pieces) writeNow(file, bytes, at);
     else await Promise.all(pieces.map(({ file, bytes, at }) => writeAll(file, bytes, at)));
-    if (isSlot) this.#marked = durable;
+    if (markEnd !== undefined) this.#marked = markEnd;
     const tookMs = performance.now() - began;
     if (isSmall) this.#direct.took(tookMs, isWaited);
     this.#syncs.push(tookMs);
@@ -310,9 +313,16 @@ class DiskReplicaLog implements ReplicaLog {
   async #compact(snapshot: NonNullable<ReplicaWrite['snapshot']>): Promise<void> {
     const snapshotFile = encodeRecord(snapshot.bytes);
     await this.#replace('snapshot', snapshotFile);
-    // From here on no mark speaks of this log.
-    this.#sum = snapshotSum(snapshotFile);
+    // From here on no mark speaks of this log; not even if it is the same snapshot once more.
+    const sum = snapshotSum(snapshotFile);
+    if (sum === this.#sum) {
+      this.#slot = { ...this.#slot, seq: this.#slot.seq + 1, mark: undefined };
+      await writeAll(this.#slots, encodeSlot(this.#slot), (this.#slot.seq % 2) * slotBytes);
+    }
+    this.#sum = sum;
     this.#marked = -1;
+    clearTimeout(this.#marking);
+    this.#marking = undefined;
     const file = snapshot.isForeign
       ? new Uint8Array()
       : plainBytes(await readFile(join(this.#root, 'log')));
