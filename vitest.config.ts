@@ -17,6 +17,13 @@ const timed = [
   'sim/world',
 ].map((name) => `test/${name}.test.ts`);
 
+// Half of them wait for sockets and processes: with one worker a core, a core is idle.
+const maxWorkers = Math.max(2, Math.ceil(availableParallelism() * 1.5));
+
+// They touch nothing of the computer and share no state: loading the same modules anew for each file took longer than
+// most of them.
+const pure = ['kernel', 'protocol', 'wire'].map((name) => `test/${name}/**/*.test.ts`);
+
 // They need what only a root file system made for them holds (test/firmware/debian-root.sh); CI names one.
 const otherRoot =
   process.env['MYCEL_BOARD_ROOT'] === undefined ? ['test/firmware/other-init.test.ts'] : [];
@@ -41,9 +48,19 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/mesh/**', 'test/bench/**', ...timed, ...otherRoot],
-          // Half of them wait for sockets and processes: with one worker a core, a core is idle.
-          maxWorkers: Math.max(2, Math.ceil(availableParallelism() * 1.5)),
+          exclude: ['test/mesh/**', 'test/bench/**', ...timed, ...pure, ...otherRoot],
+          maxWorkers,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'pure',
+          include: pure,
+          exclude: timed,
+          isolate: false,
+          maxWorkers,
           sequence: { groupOrder: 0 },
         },
       },
