@@ -4,7 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 
 import type { LlmEvent } from '../../src/ports/language-model.ts';
-import { frameMsMax, frames } from '../../src/runtime/llm/serving.ts';
+import { frameGaps, frameGrowth, frames } from '../../src/runtime/llm/serving.ts';
+import type { FrameGaps } from '../../src/runtime/llm/serving.ts';
 import { decodeLlmFrame } from '../../src/wire/llm-codec.ts';
 
 /** A model that says who it is, and then so many words, one after the other. */
@@ -20,17 +21,17 @@ async function* words(
   yield { events: [{ type: 'finish', reason: 'stop' }], next: count + 2 };
 }
 
-async function carried(count: number, ms: number, gapMsMax: number) {
+async function carried(count: number, ms: number, gaps: FrameGaps) {
   const got: { at: number; next: number; events: readonly LlmEvent[] }[] = [];
   const from = performance.now();
-  for await (const bytes of frames({ run: 'r', batches: words(count, ms) }, gapMsMax)) {
+  for await (const bytes of frames({ run: 'r', batches: words(count, ms) }, gaps)) {
     got.push({ at: performance.now() - from, ...decodeLlmFrame<LlmEvent>(bytes) });
   }
   return got;
 }
 
 test('the first word comes with who says it, and a hundred in half a second come in a handful of frames', async () => {
-  const got = await carried(100, 5, frameMsMax[1]);
+  const got = await carried(100, 5, frameGaps[1]);
   expect(got[0]?.events).toEqual([
     { type: 'start', target: 't', model: 'm' },
     { type: 'text', text: '0 ' },
@@ -43,18 +44,19 @@ test('the first word comes with who says it, and a hundred in half a second come
     next: 102,
     events: expect.arrayContaining([{ type: 'finish', reason: 'stop' }]),
   });
-  // As many as fit into the time that it took: 40 ms, then half as long again each time, up to a quarter of a second.
-  let gap = 40;
+  // As many as fit into the time that it took.
+  const { first, most: longest } = frameGaps[1];
+  let gap = first;
   let most = 2;
   for (let at = gap; at < (got.at(-1)?.at ?? 0); at += gap) {
     most += 1;
-    gap = Math.min(frameMsMax[1], gap * 1.5);
+    gap = Math.min(longest, gap * frameGrowth);
   }
   expect(got.length).toBeLessThanOrEqual(most);
 });
 
 test('a slow model is not held back: what comes after the gap leaves at once', async () => {
-  const got = await carried(3, 150, frameMsMax[0]);
+  const got = await carried(3, 150, frameGaps[0]);
   expect(got.filter(({ events }) => events.some(({ type }) => type === 'text'))).toHaveLength(3);
 });
 
@@ -65,7 +67,8 @@ test('what came before a failure is told before it', async () => {
   }
   const got: unknown[] = [];
   await expect(async () => {
-    for await (const bytes of frames({ run: 'r', batches: broken() }, 100)) got.push(bytes);
+    for await (const bytes of frames({ run: 'r', batches: broken() }, frameGaps[0]))
+      got.push(bytes);
   }).rejects.toThrow('gone');
   expect(got).toHaveLength(1);
 });

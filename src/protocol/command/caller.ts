@@ -19,7 +19,7 @@ import { createInflow } from './inflow.ts';
 import type { Call, Peer } from './open-calls.ts';
 import { callBodyBytesMax, confirmsMax, pieceBytesMax, pieceWindow } from '../../kernel/call.ts';
 import type { Piece, ToCaller, ToResponder } from './messages.ts';
-import { createOutflow, resendMs, resendMsMax } from './outflow.ts';
+import { createOutflow, flowResendMs, resendMs, resendMsMax } from './outflow.ts';
 import type { Outflow } from './outflow.ts';
 
 /** Calls open at once, all peers together. */
@@ -37,8 +37,8 @@ const tickMsMin: Millis = 10;
 /** How long a call that is known to run is left alone before it is asked after, in ms. */
 const probeMs: Millis = 2_000;
 
-/** How long pieces of an answer may stay unacknowledged, in ms: less than `resendMs`. */
-const tellMs: Millis = 100;
+/** How long pieces of an answer may stay unacknowledged, in ms: half of what the other end waits before it repeats them. */
+const tellMs: Millis = flowResendMs / 2;
 
 const noIds: readonly number[] = [];
 

@@ -7,9 +7,16 @@ import type { Credit, Piece } from './messages.ts';
 /** Body bytes on their way at once, whatever credit allows: a link's queue is not the place for more. */
 export const inFlightBytesMax: number = 256 * 1024;
 
-/** First pause before what got no answer is sent again, in ms, and the longest. */
+/** First pause before a request that got no answer is sent again, in ms, and the longest. */
 export const resendMs: Millis = 250;
 export const resendMsMax: Millis = 5_000;
+
+/**
+ * First pause before pieces are sent again, in ms. A gap is asked for at once; this is for what was lost with a link, and
+ * twice the time in which a slow stream is acknowledged: every acknowledgement costs the device that reads it as much as a
+ * piece does.
+ */
+export const flowResendMs: Millis = 500;
 
 interface Item {
   readonly bytes: Uint8Array;
@@ -51,7 +58,7 @@ export function createOutflow(upTo: number = pieceWindow): Outflow {
   let isEnded = false;
   let limit = upTo;
   let due: Millis = Infinity;
-  let pauseMs = resendMs;
+  let pauseMs = flowResendMs;
 
   function cut(item: Item): Piece {
     const from = item.cut;
@@ -108,7 +115,7 @@ export function createOutflow(upTo: number = pieceWindow): Outflow {
       const count = next - first.seq;
       for (const piece of sent.slice(0, count)) sentBytes -= piece.bytes.length;
       sent = sent.slice(count);
-      pauseMs = resendMs;
+      pauseMs = flowResendMs;
       due = sent.length === 0 ? Infinity : now + pauseMs;
     },
     resend(now) {

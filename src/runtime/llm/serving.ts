@@ -16,14 +16,23 @@ import {
 } from '../../wire/llm-codec.ts';
 import { advertMethod, askMethod, claimMethod, lendMethod, usageMethod } from './methods.ts';
 
-/** Time between the first frame and the second, in ms; between later ones it grows. */
-export const frameMs = 40;
+/** Time between frames, in ms. */
+export interface FrameGaps {
+  /** Between the first frame and the second. */
+  readonly first: number;
+  /** The most it becomes. */
+  readonly most: number;
+}
+
+/** By the class of the request: interactive, normal, batch. Somebody watches the first kind. */
+export const frameGaps: readonly [FrameGaps, FrameGaps, FrameGaps] = [
+  { first: 40, most: 100 },
+  { first: 100, most: 250 },
+  { first: 100, most: 1_000 },
+];
 
 /** How much it grows with each frame. */
-const frameGrowth = 1.5;
-
-/** The most it becomes, in ms, by the class of the request: interactive, normal, batch. */
-export const frameMsMax: readonly [number, number, number] = [100, 250, 1_000];
+export const frameGrowth = 2.5;
 
 /** Frames of several answers to one member go at the same instants, in ms: it wakes once for all of them. */
 const frameGridMs = 20;
@@ -36,7 +45,7 @@ export function serveLlm(calls: Calls, provider: LlmProvider): () => void {
   const stops = [
     calls.serveStream(askMethod, (bytes, { from, deadlineMs, signal }) => {
       const ask = decodeLlmAsk(bytes);
-      return answering(provider.ask(ask, from, deadlineMs, signal), frameMsMax[ask.class]);
+      return answering(provider.ask(ask, from, deadlineMs, signal), frameGaps[ask.class]);
     }),
     calls.serve(advertMethod, async () => encodeLlmFacts(provider.advert())),
     calls.serve(usageMethod, async () => encodeLlmFacts(provider.usage())),
@@ -59,24 +68,24 @@ export function serveLlm(calls: Calls, provider: LlmProvider): () => void {
 
 async function* answering(
   reading: Promise<LlmReading>,
-  gapMsMax: number,
+  gaps: FrameGaps,
 ): AsyncGenerator<Uint8Array> {
-  yield* frames(await reading, gapMsMax);
+  yield* frames(await reading, gaps);
 }
 
 /**
  * Packs the pieces of an answer into frames: the first at once, later ones when there is enough or it is time. A radio
- * and a small processor pay by the frame, not by the byte, so the time between two grows up to `gapMsMax`: whoever reads
+ * and a small processor pay by the frame, not by the byte, so the time between two grows: whoever reads
  * along sees a short answer word by word, and a long one in lines.
  */
 export async function* frames(
   { run, batches }: LlmReading,
-  gapMsMax: number,
+  gaps: FrameGaps,
 ): AsyncGenerator<Uint8Array> {
   const source = batches[Symbol.asyncIterator]();
   const pieces: Pieces = { source, pending: source.next() };
   let isFirst = true;
-  let gapMs = frameMs;
+  let gapMs = gaps.first;
   let sentAt = 0;
   try {
     for (;;) {
@@ -88,7 +97,7 @@ export async function* frames(
       else {
         const dueAt = Math.ceil((sentAt + gapMs) / frameGridMs) * frameGridMs;
         await gather(pieces, frame, dueAt - performance.now());
-        gapMs = Math.min(gapMsMax, gapMs * frameGrowth);
+        gapMs = Math.min(gaps.most, gapMs * frameGrowth);
       }
       // Somebody waits on it only at the next turn.
       pieces.pending.catch(() => undefined);
