@@ -65,8 +65,8 @@ if (wants('gateway')) {
             requests: 25,
             streams: 20,
             flightMs: 900,
-            deviceStreams: 10,
-            deviceWarmUp: 10,
+            deviceStreams: 40,
+            deviceWarmUp: 100,
           }
         : {
             warmUp: 4_000,
@@ -74,7 +74,7 @@ if (wants('gateway')) {
             streams: 200,
             flightMs: 10_000,
             deviceStreams: 300,
-            deviceWarmUp: 600,
+            deviceWarmUp: 3_000,
           },
     )),
   );

@@ -34,8 +34,10 @@ const parts = [
       'gateway-ready',
       'llm-cached-p50',
       'llm-cached-p95',
-      'device-stream-cpu',
-      'device-stream-frames',
+      'device-stream-cpu-at-once',
+      'device-stream-frames-at-once',
+      'device-stream-cpu-paced',
+      'device-stream-frames-paced',
     ],
   },
 ];
