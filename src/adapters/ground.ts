@@ -33,6 +33,8 @@ export interface GroundOptions {
   readonly port: number;
   /** Fall back to a free port when `port` is taken. */
   readonly mayMove: boolean;
+  /** Where any free port would do, this one first: the others look for the node there. */
+  readonly keptPort?: number | undefined;
   /** Unique per broker start; never reused. */
   readonly brokerId: string;
   readonly credentials: LinkCredentials;
@@ -176,14 +178,17 @@ async function openDesk(options: GroundOptions, handlers: FrontDeskHandlers): Pr
     const free = await findFreePort({ host, port: wanted });
     return createFrontDesk({ hosts: [loopback], port: free, handlers, log, metrics });
   };
-  try {
-    return await open(port);
-  } catch (error) {
-    const isTaken = MycelError.is(error) && error.code === 'MYCEL_PORT_TAKEN';
-    if (!isTaken || !options.mayMove) throw error;
-    log.info({ port }, 'the port is taken; this node takes a free one');
-    return open(0);
+  const kept = options.keptPort ?? 0;
+  const wishes = port === 0 ? [kept, 0] : options.mayMove ? [port, kept, 0] : [port];
+  for (const wish of wishes.slice(0, -1)) {
+    try {
+      return await open(wish);
+    } catch (error) {
+      if (!MycelError.is(error) || error.code !== 'MYCEL_PORT_TAKEN') throw error;
+      log.info({ port: wish }, 'the port is taken; this node takes another one');
+    }
   }
+  return open(wishes.at(-1) ?? 0);
 }
 
 /** An IPv4 address that arrived on a dual-stack socket, without its IPv6 wrapping. */

@@ -67,6 +67,8 @@ export interface GroundOptions {
   readonly port: number;
   /** Fall back to a free port when `port` is taken. */
   readonly mayMove: boolean;
+  /** Where any free port would do, this one first: the others look for the node there. */
+  readonly keptPort?: number | undefined;
   /** Unique per broker start; never reused. */
   readonly brokerId: string;
   readonly credentials: LinkCredentials;

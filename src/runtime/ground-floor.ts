@@ -6,6 +6,7 @@ import type { Identity } from './identity.ts';
 import type { Life } from './life-world.ts';
 import { MycelError } from '../kernel/errors.ts';
 import type { NodeOptions } from './mesh-node.ts';
+import type { Store } from '../ports/store.ts';
 import { portDefault } from './options.ts';
 import { isLoopbackOnly, loopbackHost } from './reach.ts';
 import type { Groups } from './routing/groups.ts';
@@ -18,6 +19,7 @@ const tooFast = 'too-fast';
 export interface GroundFloorWorld {
   readonly options: NodeOptions;
   readonly adapters: NodeAdapters;
+  readonly store: Store;
   readonly identity: Identity;
   readonly interest: LocalInterest;
   readonly groups: Groups;
@@ -26,13 +28,39 @@ export interface GroundFloorWorld {
   life(): Life | undefined;
 }
 
-/** Opens it. @throws {MycelError} MYCEL_PORT_TAKEN */
-export function openGroundFloor(world: GroundFloorWorld): Promise<Ground> {
+/** The port that a node had when any free one would do, as text. */
+const portRecord = 'port';
+
+async function keptPort(store: Store): Promise<number | undefined> {
+  const bytes = await store.read(portRecord);
+  const port = bytes === undefined ? 0 : Number(new TextDecoder().decode(bytes));
+  return Number.isInteger(port) && port > 0 && port <= 65_535 ? port : undefined;
+}
+
+/** Opens it; a port that was found is taken again after a restart. @throws {MycelError} MYCEL_PORT_TAKEN */
+export async function openGroundFloor(world: GroundFloorWorld): Promise<Ground> {
+  const { options, adapters, store } = world;
+  const kept = await keptPort(store);
+  const ground = await openAt(world, kept);
+  if (ground.port !== (options.port ?? portDefault) && ground.port !== kept) {
+    try {
+      await store.write(portRecord, new TextEncoder().encode(String(ground.port)));
+    } catch (error) {
+      // Without it the node takes any port the next time: no reason not to run.
+      const { code } = MycelError.is(error) ? error : { code: String(error) };
+      adapters.log.warn({ port: ground.port, reason: code }, 'the port is not remembered');
+    }
+  }
+  return ground;
+}
+
+function openAt(world: GroundFloorWorld, kept: number | undefined): Promise<Ground> {
   const { options, adapters, identity, life } = world;
   return adapters.openGround({
     host: isLoopbackOnly(options) ? loopbackHost : '0.0.0.0',
     port: options.port ?? portDefault,
     mayMove: options.port === undefined,
+    keptPort: kept,
     // Unique per start: aedes numbers what it holds per broker id, from 1 each time.
     brokerId: `${identity.node}:${identity.instance}`,
     credentials: {

@@ -296,15 +296,7 @@ export async function openHousehold(world: HouseholdWorld): Promise<Household> {
     const record = isDev
       ? devRecord(identity.keys)
       : await loadRecord(store, identity.keys, options.mesh, log);
-    rooms.ground = await openGroundFloor({
-      options,
-      adapters,
-      identity,
-      interest: world.interest,
-      groups: world.groups,
-      evictions,
-      life: () => rooms.life,
-    });
+    rooms.ground = await openGroundFloor({ ...world, evictions, life: () => rooms.life });
     const joining = createJoining({
       identity,
       name,

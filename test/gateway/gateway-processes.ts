@@ -60,8 +60,8 @@ targets: [{ name: of-${name}, kind: openai, url: "${provider.url}", apiKeyEnv: L
 ${more}`,
     );
     let live: Live;
-    /** Its own, and the same when it starts again: as that is how others find it. */
-    let port = 0;
+    /** Found free at its first start, and taken again: that is how others find it. */
+    let port: number | undefined;
     const gateway: GatewayProcess = {
       name,
       target: `of-${name}`,
@@ -75,7 +75,7 @@ ${more}`,
         const args = ['gateway', 'up', '--json', '--name', name, '--config', config];
         const join = invite === undefined || gateway.url !== '' ? [] : ['--join', invite];
         const dir = ['--data-dir', gateway.dataDir];
-        live = mycel.start([...args, ...dir, ...network, '--port', String(port), ...join], {
+        live = mycel.start([...args, ...dir, ...network, '--port', '0', ...join], {
           LAB_KEY: plantedKey,
         });
         const ready = await Promise.race([
@@ -86,7 +86,10 @@ ${more}`,
         ]);
         const http = ready['http'] as { host: string; port: number };
         gateway.url = `http://${http.host}:${http.port}`;
-        port = ready['mqttPort'] as number;
+        const now = ready['mqttPort'] as number;
+        if (port !== undefined && port !== now)
+          throw new Error(`${name} was at ${port} and is at ${now}`);
+        port = now;
       },
     };
     await gateway.start();
