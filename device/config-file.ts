@@ -27,7 +27,7 @@ export async function readConfigFile(
   named: string | undefined,
   dataDir: string,
 ): Promise<NodeOptions> {
-  const path = named ?? join(dataDir, configFileName);
+  const path = configPath(named, dataDir);
   let text: string;
   try {
     const bytes = await readFile(path);
@@ -46,6 +46,30 @@ export async function readConfigFile(
     if (field in value) throw refusal(path, `'${field}' does not belong there.`, fix);
   }
   return value as NodeOptions;
+}
+
+/** Where it is. */
+function configPath(named: string | undefined, dataDir: string): string {
+  return named ?? join(dataDir, configFileName);
+}
+
+/** What the library says about an option, with the file that the option is from; any other error as it is. */
+export function nameConfigFile(
+  error: unknown,
+  configured: NodeOptions,
+  [named, dataDir]: readonly [string | undefined, string],
+): unknown {
+  const { code, details } = error as {
+    code?: unknown;
+    details?: Readonly<Record<string, unknown>>;
+  };
+  const { field, reason } = details ?? {};
+  const isFromFile =
+    code === 'MYCEL_BAD_OPTION' &&
+    typeof field === 'string' &&
+    Object.hasOwn(configured, field.split('.', 1)[0] ?? '');
+  if (!isFromFile) return error;
+  return refusal(configPath(named, dataDir), String(reason), 'Correct it there.');
 }
 
 function parse(path: string, text: string): Record<string, unknown> {

@@ -3,7 +3,7 @@
 import type { AgentHandles, MeshNode, NodeOptions, NodeStatus } from 'mycel';
 
 import type { Context } from '../context.ts';
-import { readConfigFile } from '../config-file.ts';
+import { nameConfigFile, readConfigFile } from '../config-file.ts';
 import { assertNoLiveNode } from '../control-server.ts';
 import { runDaemon, type Attendant, type DaemonReport } from '../daemon.ts';
 import { growWithWork } from '../engine.ts';
@@ -56,6 +56,8 @@ export async function runNode(
     ...(launch === undefined ? {} : { launch }),
     ...(url === undefined ? {} : { backbone: url }),
     ...(capabilities === undefined ? {} : { capabilities }),
+  }).catch((error: unknown) => {
+    throw nameConfigFile(error, configured, [configFile, dataDir]);
   });
   const manager = findServiceManager(process.env, {
     describe: () => summarise(node.status()),

@@ -4,8 +4,9 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { configFileBytesMax, readConfigFile } from '../../device/config-file.ts';
+import { configFileBytesMax, nameConfigFile, readConfigFile } from '../../device/config-file.ts';
 import { linesOf } from '../../device/commands/channels.ts';
+import { toFailure } from '../../device/failure.ts';
 import { createNode } from '../../src/index.ts';
 import type { NodeId, NodeOptions } from '../../src/index.ts';
 import { startNode } from '../runtime/loopback.ts';
@@ -56,6 +57,24 @@ describe('the configuration file', () => {
       exitCode: 2,
       message: expect.stringContaining(words) as string,
     });
+  });
+
+  it.each([
+    ['{"nmae":"shed"}', "There is no option 'nmae'. Did you mean 'name'?"],
+    ['{"port":"x"}', "'port'"],
+    ['{"channels":{"a":{"clas":"signal"}}}', "'clas'"],
+  ])('is named when the library takes nothing of it: %s', async (text, words) => {
+    const path = await written('config.json', text);
+    const configured = await readConfigFile(undefined, home);
+    const flags = { dataDir: join(home, 'node'), logLevel: 'silent' } as const;
+    const refused = await createNode({ ...configured, ...flags }).catch((error: unknown) => error);
+    const told = toFailure(nameConfigFile(refused, configured, [undefined, home]));
+    expect(told.exitCode).toBe(2);
+    expect(told.message).toContain(`The configuration in '${path}' cannot be used.`);
+    expect(told.message).toContain(words);
+    // What a flag said is not the file's fault.
+    const flagged = await createNode({ name: '', ...flags }).catch((error: unknown) => error);
+    expect(nameConfigFile(flagged, configured, [undefined, home])).toBe(flagged);
   });
 
   it('with a contradiction opens nothing: the data directory stays free', async () => {

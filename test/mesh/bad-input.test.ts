@@ -8,6 +8,7 @@ import type { Host } from './lab-host.ts';
 import { createMesh, mintInvite, startMesh, startNode } from './lab-mesh.ts';
 import { shareLab } from './share-lab.ts';
 import { linkedAs } from './traffic.ts';
+import { heals } from './views.ts';
 
 const flags = ['--profile', 'fast'];
 const mounts: string[] = [];
@@ -252,6 +253,22 @@ describe('a network interface', () => {
     const heard = await node.host.mosquittoSub(['-t', 'a']);
     await node.host.mosquittoPub(['-t', 'a', '-m', 'b']);
     await heard.waitForCount(1, 5_000);
+  });
+
+  test('that is down at boot keeps nobody from serving, and the mesh is found when it comes up', async () => {
+    const mesh = await startMesh(lab, 2, { flags });
+    await mesh.viewsComplete();
+    const host = lab.host(1);
+    expect((await host.cli('down')).code).toBe(0);
+    expect(await mesh.node(1).process.ended).toBe(0);
+    host.linkDown('interface');
+    const node = await startNode(host, flags);
+    const heard = await host.mosquittoSub(['-t', 'a']);
+    await host.mosquittoPub(['-t', 'a', '-m', 'b']);
+    await heard.waitForCount(1, 5_000);
+    const since = performance.now();
+    host.linkUp('interface');
+    console.info(`no network at boot: ${await heals([mesh.node(0), node], since)}`);
   });
 });
 
