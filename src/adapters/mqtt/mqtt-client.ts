@@ -14,14 +14,19 @@ export interface MqttLogin {
   readonly connectMs: number;
 }
 
-/** Builds a client that sends its CONNECT at once and never comes back by itself. */
+/** Builds a client that sends its CONNECT at once and never comes back by itself. @throws {Error} the stream broke meanwhile */
 export async function createMqttClient(
   stream: GatheringStream,
   login: MqttLogin,
 ): Promise<MqttClient> {
   const { clientId, username, password, keepaliveSeconds, connectMs } = login;
   // The client alone: the front door of mqtt.js also loads WebSockets, SOCKS and TLS.
+  // Loading it the first time takes seconds on a busy board, in which the peer may lose patience.
+  let broken: Error | undefined;
+  stream.on('error', (error: Error) => (broken = error));
   const { default: Class } = (await import('mqtt/lib/client')).default;
+  if (stream.destroyed)
+    throw broken ?? new Error('the peer closed the connection before the login');
   const client = new Class(() => stream as unknown as ReturnType<MqttClient['streamBuilder']>, {
     clientId,
     ...(username === undefined ? {} : { username }),
@@ -42,7 +47,6 @@ export async function createMqttClient(
     log: () => {},
   });
   client.on('error', () => {});
-  stream.on('error', () => {});
   guardWrites(client, stream);
   return client;
 }
