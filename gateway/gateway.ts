@@ -23,7 +23,7 @@ import type { Engine } from './policy/engine.ts';
 import { openEscrowLog } from './policy/escrow-log.ts';
 import type { EscrowLog } from './policy/escrow-log.ts';
 import { openSpendLog } from './policy/spend-log.ts';
-import type { SpendLog } from './policy/spend-log.ts';
+import type { SpendLog, SpendTrouble } from './policy/spend-log.ts';
 import { takeUp } from './policy/take-up.ts';
 import { openWaitingLog } from './policy/waiting-log.ts';
 import { openTarget } from './targets/open.ts';
@@ -78,7 +78,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
       : await openWaitingLog(join(dataDir, 'gateway', 'waiting'), Date.now);
   const engine = createEngine(config, desks, waiting);
   const word = node === undefined ? undefined : createWord(engine, node.id, node.llm);
-  const spend = dataDir === undefined ? undefined : remember(engine, dataDir);
+  const spend = dataDir === undefined ? undefined : remember(engine, dataDir, report);
   const transfers = dataDir === undefined ? undefined : await rememberParts(engine, dataDir);
   const controller = new AbortController();
   const looks = desks.flatMap((desk) =>
@@ -93,6 +93,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     const http = await openHttpServer({
       config,
       tools,
+      trouble: () => troubleOf(spend),
       engine: word === undefined || node === undefined ? engine : withRelay(engine, word, node.llm),
       report: (error) =>
         report(
@@ -102,7 +103,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     const stopMesh =
       node === undefined || word === undefined
         ? undefined
-        : await serveMesh({ node, config, engine, word, transfers });
+        : await serveMesh({ node, config, engine, word, transfers, spend });
     if (waiting !== undefined) {
       const doubtful = takeUp({
         engine,
@@ -123,15 +124,17 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
         stopMesh?.();
         for (const stop of looks) stop();
         await http.close();
-        engine.close();
-        await spend?.close();
+        await engine.close();
+        const lost = await spend?.close();
+        if (lost !== undefined)
+          report(`${textOf(lost)} They are lost: after a restart the budgets count without them.`);
         await transfers?.close();
         await waiting?.close();
       },
     };
   } catch (error) {
     for (const stop of looks) stop();
-    engine.close();
+    await engine.close();
     throw error;
   }
 }
@@ -154,13 +157,28 @@ function principalNamed(config: GatewayConfig, name: string): PrincipalConfig | 
 }
 
 /** Books what was spent before, and writes down what is spent from now on. Accounts without a limit need no memory. */
-function remember({ accounts }: Engine, dataDir: string): SpendLog {
-  const log = openSpendLog(join(dataDir, 'gateway', 'spend'), accounts.stamp());
+function remember({ accounts }: Engine, dataDir: string, report: (text: string) => void): SpendLog {
+  const log = openSpendLog(join(dataDir, 'gateway', 'spend'), accounts.stamp(), (trouble) =>
+    report(
+      trouble === undefined
+        ? 'The disk has taken all that was spent.'
+        : `${textOf(trouble)} Make room: a restart before that forgets them.`,
+    ),
+  );
   for (const { account, amounts, stamp } of log.before) accounts.restore(account, amounts, stamp);
   accounts.onSettled((account, amounts, stamp) => {
     if (accounts.isBounded(account)) log.append({ account, amounts, stamp });
   });
   return log;
+}
+
+function textOf({ reason, waiting }: SpendTrouble): string {
+  return `The disk does not take what was spent (${reason}); ${waiting} settlements wait in memory.`;
+}
+
+function troubleOf(spend: SpendLog | undefined): string | undefined {
+  const trouble = spend?.trouble();
+  return trouble === undefined ? undefined : textOf(trouble);
 }
 
 /** Books the parts of budgets that went to and came from other gateways before. */
@@ -181,12 +199,14 @@ async function serveMesh({
   engine,
   word,
   transfers,
+  spend,
 }: {
   readonly node: MeshNode & AgentHandles;
   readonly config: GatewayConfig;
   readonly engine: Engine;
   readonly word: Word;
   readonly transfers: EscrowLog | undefined;
+  readonly spend: SpendLog | undefined;
 }): Promise<() => void> {
   const { accounts } = engine;
   const { llm } = node;
@@ -199,6 +219,7 @@ async function serveMesh({
     engine,
     word,
     escrow,
+    trouble: () => troubleOf(spend),
     nameOf: (id) => member(id)?.name,
     isGateway: (id) => member(id)?.capabilities.includes('llm-gateway') === true,
   });

@@ -124,10 +124,15 @@ export async function llmTargets(context: Context): Promise<void> {
     );
     if (rows.length === 0)
       return ['No gateway is in the mesh. Run "mycel gateway up" on one of its nodes.'];
+    const troubles = told.flatMap(({ name, advert: { trouble } }) =>
+      trouble === undefined
+        ? []
+        : [`${context.terminal.style('red', '✗')} ${name}: ${harmless(trouble)}`],
+    );
     return formatTable(
       ['GATEWAY', 'TARGET', 'KIND', 'MODELS', 'ASKED', 'WAITING', 'FIRST TOKEN', 'STATE'],
       rows,
-    );
+    ).concat(troubles);
   });
 }
 

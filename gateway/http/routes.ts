@@ -23,6 +23,8 @@ import { serveResponses } from './serve-responses.ts';
 export interface RouteCall {
   readonly engine: Engine;
   readonly tools: Toolbox | undefined;
+  /** What the owner should know of. */
+  readonly trouble: (() => string | undefined) | undefined;
   readonly config: GatewayConfig;
   /** Undefined for what everybody may see. */
   readonly principal: PrincipalConfig | undefined;

@@ -11,7 +11,7 @@ import type { RouteCall } from './routes.ts';
 type Known = RouteCall & { readonly principal: PrincipalConfig };
 
 /** 200 while some target can be asked, else 503. Says nothing that a stranger may not know. */
-export function serveHealth({ engine, response }: RouteCall): void {
+export function serveHealth({ engine, trouble, response }: RouteCall): void {
   const now = performance.now();
   const isAble = engine.desks.some(
     (desk) =>
@@ -22,6 +22,7 @@ export function serveHealth({ engine, response }: RouteCall): void {
     status: isAble ? 'ok' : 'no target can be asked',
     targets: engine.desks.length,
     inflight: engine.inflight(),
+    trouble: trouble?.(),
   });
 }
 
@@ -56,7 +57,7 @@ export function encodeBudget(line: BudgetLine): object {
 }
 
 /** The text format of Prometheus, version 0.0.4. */
-export function serveMetrics({ engine, response }: Known): void {
+export function serveMetrics({ engine, trouble, response }: Known): void {
   const lines: string[] = [];
   const add = (
     name: string,
@@ -154,6 +155,9 @@ export function serveMetrics({ engine, response }: Known): void {
     'Models of a target that are not asked now.',
     views.map((view) => [{ target: view.target }, view.open.length]),
   );
+  add('trouble', 'gauge', 'Something that the owner should know of: see /health.', [
+    [{}, trouble?.() === undefined ? 0 : 1],
+  ]);
   add('cache_bytes', 'gauge', 'Memory of kept answers.', [[{}, engine.cache.bytes]]);
   add('process_resident_memory_bytes', 'gauge', 'Resident memory.', [
     [{}, process.memoryUsage.rss()],

@@ -31,6 +31,8 @@ export interface HttpOptions {
   readonly engine: Engine;
   /** What MCP clients may call; undefined: nothing. */
   readonly tools?: Toolbox | undefined;
+  /** What the owner should know of; undefined: nothing. */
+  readonly trouble?: () => string | undefined;
   /** Tells of a bug: never of what a client or a target did. */
   report(error: unknown): void;
 }
@@ -40,7 +42,7 @@ const closeMs = 2_000;
 
 /** Listens. @throws the system's error when it cannot. */
 export async function openHttpServer(options: HttpOptions): Promise<HttpServer> {
-  const { config, engine, tools, report } = options;
+  const { config, engine, tools, trouble, report } = options;
   const identify = createIdentify(config);
 
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -48,7 +50,7 @@ export async function openHttpServer(options: HttpOptions): Promise<HttpServer> 
     try {
       route = find(request);
       const principal = route.isOpen ? undefined : identify(request);
-      await route.serve({ engine, tools, config, principal, request, response });
+      await route.serve({ engine, tools, trouble, config, principal, request, response });
     } catch (error) {
       const failure = toLlmFailure(error);
       if (failure.kind === 'internal') report(error);

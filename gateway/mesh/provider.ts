@@ -24,6 +24,8 @@ export interface ProviderWorld {
   readonly engine: Engine;
   readonly word: Word;
   readonly escrow: Escrow;
+  /** What the owner should know of; undefined: nothing. */
+  trouble(): string | undefined;
   nameOf(node: NodeId): string | undefined;
   /** Whether a member is a gateway that may ask for others. */
   isGateway(node: NodeId): boolean;
@@ -43,6 +45,7 @@ export function createMeshProvider({
   engine,
   word,
   escrow,
+  trouble,
   nameOf,
   isGateway,
 }: ProviderWorld): LlmProvider {
@@ -110,11 +113,16 @@ export function createMeshProvider({
       inflight: engine.inflight(),
       targets: engine.desks.map((desk) => ({ ...desk.view() })),
       possibleDoubleBills: word.possibleDoubleBills(),
+      ...withTrouble(trouble()),
     }),
     usage: () => engine.usage.lines().map((line) => ({ ...line })),
     claimed: (claim, by) => word.heard(claim, by),
     lend: async (wish, to) => (isGateway(to) ? escrow.lend(wish, to) : undefined),
   };
+}
+
+function withTrouble(trouble: string | undefined): { readonly trouble?: string } {
+  return trouble === undefined ? {} : { trouble };
 }
 
 async function* numbered(

@@ -39,6 +39,9 @@ const keptFlightsMax = 1024;
 /** How long they are kept, in ms, and no shorter than their asker waits. */
 const keptFlightMs = 120_000;
 
+/** How long answers that are ended at a close may take to be settled, in ms. */
+const landMs = 1_000;
+
 /** A place in an answer. */
 interface Place {
   readonly run: string;
@@ -84,8 +87,8 @@ export interface Engine {
   beforeDispatch(claim: (flight: Flight) => Promise<void>): void;
   /** Called with every answer that ended. */
   onLanded(listener: (flight: Flight) => void): void;
-  /** Ends every answer under way. */
-  close(): void;
+  /** Ends every answer under way; resolves when all of them are settled, or a second is over. */
+  close(): Promise<void>;
 }
 
 /** Builds it over targets that are already open. */
@@ -107,6 +110,7 @@ export function createEngine(
   const byId = new LRUCache<string, Flight>({ max: keptFlightsMax, ttl: keptFlightMs });
   const listeners: ((flight: Flight) => void)[] = [];
   let claim: (flight: Flight) => Promise<void> = async () => undefined;
+  let emptied = (): void => undefined;
 
   const world: FlightWorld = {
     accounts,
@@ -128,6 +132,7 @@ export function createEngine(
         cache.keep(key, tape.batches, performance.now() + (ask.cacheMs ?? Infinity));
       }
       for (const listener of listeners) listener(flight);
+      if (flights.size === 0) emptied();
     },
   };
 
@@ -255,7 +260,7 @@ export function createEngine(
       claim = next;
     },
     onLanded: (listener) => void listeners.push(listener),
-    close() {
+    async close() {
       for (const flight of flights.keys()) {
         flight.cancel(
           new LlmFailure('overload', 'The gateway stops. Ask another one.', {
@@ -264,6 +269,12 @@ export function createEngine(
         );
       }
       queue.close();
+      if (flights.size > 0) {
+        await new Promise<void>((resolve) => {
+          emptied = resolve;
+          setTimeout(resolve, landMs).unref();
+        });
+      }
       for (const desk of desks) desk.close();
     },
   };

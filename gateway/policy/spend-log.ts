@@ -1,11 +1,16 @@
 /** What was spent, on disk: a budget does not start anew because the gateway did. */
 
-import { createWriteStream } from 'node:fs';
-import type { WriteStream } from 'node:fs';
+import { closeSync, openSync, write } from 'node:fs';
 
 import type { Amounts, PeriodStamp } from 'mycel/flow';
 
 import { encodeRow, readRows, replaceRows } from './row-file.ts';
+
+/** Settlements that wait for the disk line by line; from there on those of one account and day are added together. */
+export const spendWaitingMax = 4096;
+
+/** Between two tries to write what the disk did not take, in ms. */
+const againMs = 1_000;
 
 /** One settlement of one account, or several of one day together. */
 export interface SpendLine {
@@ -14,29 +19,114 @@ export interface SpendLine {
   readonly stamp: PeriodStamp;
 }
 
+/** What the disk does not take. */
+export interface SpendTrouble {
+  /** The operating system's word for it: `ENOSPC`, `EIO`… */
+  readonly reason: string;
+  /** Lines that wait in memory; a restart would forget them. */
+  readonly waiting: number;
+}
+
 /** An open file. */
 export interface SpendLog {
   /** What it held when it was opened, oldest first. */
   readonly before: readonly SpendLine[];
   append(line: SpendLine): void;
-  close(): Promise<void>;
+  /** Undefined while the disk takes what it is given. */
+  trouble(): SpendTrouble | undefined;
+  /** Tries once more to write what waits. Gives what the disk did not take to the end. */
+  close(): Promise<SpendTrouble | undefined>;
 }
 
 /**
- * Reads the file, joins what belongs together, and opens it for more. Every line is one write: a killed process loses
- * none that it settled, a power cut at most what the disk had not taken.
+ * Reads the file, joins what belongs together, and opens it for more. A killed process loses none that the system was
+ * given, a power cut at most what the disk had not taken. A disk that takes nothing costs no request: what was spent waits
+ * in memory, is told of, and is written where it broke off as soon as there is room.
+ * @param told called when the disk stops taking it, and with undefined when it has everything again.
  * @throws the system's error when the directory cannot be written.
  */
-export function openSpendLog(file: string, now: PeriodStamp): SpendLog {
+export function openSpendLog(
+  file: string,
+  now: PeriodStamp,
+  told: (trouble: SpendTrouble | undefined) => void = () => undefined,
+): SpendLog {
   const before = joined(readRows(file, decode), now);
   replaceRows(file, before.map(rowOf));
-  const out: WriteStream = createWriteStream(file, { flags: 'a', mode: 0o600 });
-  // A full disk costs the memory of what was spent, never the gateway.
-  out.on('error', () => undefined);
+  const disk = openSync(file, 'a', 0o600);
+  let waiting: SpendLine[] = [];
+  let joinAt = spendWaitingMax;
+  /** What is being written, from where the disk broke off, and the lines that it came from. */
+  let rest: Buffer = Buffer.alloc(0);
+  let restLines = 0;
+  let isWriting = false;
+  let timer: NodeJS.Timeout | undefined;
+  let reason: string | undefined;
+  let idle: (() => void) | undefined;
+  let isClosed = false;
+
+  const trouble = (): SpendTrouble | undefined =>
+    reason === undefined ? undefined : { reason, waiting: restLines + waiting.length };
+
+  function pump(): void {
+    if (isWriting || timer !== undefined) return;
+    if (rest.length === 0) {
+      rest = Buffer.from(waiting.map((line) => encodeRow(rowOf(line))).join(''));
+      restLines = waiting.length;
+      waiting = [];
+      joinAt = spendWaitingMax;
+    }
+    if (rest.length === 0) return idle?.();
+    isWriting = true;
+    write(disk, rest, 0, rest.length, null, (error, count) => {
+      isWriting = false;
+      if (error !== null) return failed(error.code ?? error.message);
+      rest = rest.subarray(count);
+      if (rest.length === 0) {
+        restLines = 0;
+        if (reason !== undefined) {
+          reason = undefined;
+          told(undefined);
+        }
+      }
+      pump();
+    });
+  }
+
+  function failed(why: string): void {
+    const isNew = reason === undefined;
+    reason = why;
+    if (isNew) told(trouble());
+    if (idle !== undefined) return idle();
+    timer = setTimeout(again, againMs).unref();
+  }
+
+  function again(): void {
+    clearTimeout(timer);
+    timer = undefined;
+    pump();
+  }
+
   return {
     before,
-    append: (line) => void out.write(encodeRow(rowOf(line))),
-    close: () => new Promise((resolve) => out.end(() => resolve())),
+    trouble,
+    append(line) {
+      if (isClosed) return;
+      waiting.push(line);
+      if (waiting.length >= joinAt) {
+        waiting = [...joined(waiting, line.stamp)];
+        joinAt = Math.max(spendWaitingMax, 2 * waiting.length);
+      }
+      pump();
+    },
+    async close() {
+      await new Promise<void>((resolve) => {
+        idle = resolve;
+        again();
+      });
+      isClosed = true;
+      closeSync(disk);
+      return trouble();
+    },
   };
 }
 

@@ -88,6 +88,8 @@ export interface LlmAdvert {
   readonly targets: readonly Readonly<Record<string, unknown>>[];
   /** Requests since its start that another gateway may have been billed for, too. */
   readonly possibleDoubleBills?: number;
+  /** What its owner should know of, in one sentence. */
+  readonly trouble?: string;
 }
 
 /**

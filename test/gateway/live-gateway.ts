@@ -31,6 +31,7 @@ export async function startGateway(
   target: Partial<ConfigFile['targets'][number]> = {},
   environment: NodeJS.ProcessEnv = {},
   others: ConfigFile['targets'] = [],
+  more: { readonly dataDir?: string } = {},
 ): Promise<LiveGateway> {
   const providers = await Promise.all(Array.from({ length: count }, () => startProvider()));
   const reports: string[] = [];
@@ -55,6 +56,7 @@ export async function startGateway(
       { PLANTED_KEY: plantedKey, ...environment },
     ),
     report: (text) => void reports.push(text),
+    ...more,
   });
   const url = `http://127.0.0.1:${gateway.http.port}`;
   return {
