@@ -69,9 +69,11 @@ function runUnder(
     const env = { ...process.env, MYCEL_FENCE: String(token) };
     const child: ChildProcess = spawn(program, args, { stdio: 'inherit', env });
     let killer: NodeJS.Timeout | undefined;
+    let isOver = false;
     const forward = (signal: NodeJS.Signals): void => void child.kill(signal);
     process.on('SIGINT', forward).on('SIGTERM', forward);
     const finish = (): void => {
+      isOver = true;
       clearTimeout(killer);
       process.off('SIGINT', forward).off('SIGTERM', forward);
     };
@@ -86,6 +88,8 @@ function runUnder(
       resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal]));
     });
     onLost(() => {
+      // Given back is lost as well: then there is nothing to end, and nothing to stay for.
+      if (isOver) return;
       child.kill('SIGTERM');
       killer ??= setTimeout(() => child.kill('SIGKILL'), graceMs);
     });
