@@ -22,6 +22,8 @@ export async function gatewayUp(context: Context, flags: GatewayUpFlags): Promis
   // A collection of two megabytes is done before a helper thread is awake (docs/decisions/0066).
   setFlagsFromString('--no-parallel-scavenge');
   const config = await findConfig(context, flags.config);
+  const { forgetKeys } = await import('mycel/gateway');
+  forgetKeys(config, process.env);
   await runNode(context, flags, {
     capabilities: ['llm-gateway'],
     attend: (node) => attend(context, node, config),

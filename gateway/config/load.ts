@@ -170,6 +170,18 @@ export function parseConfig(value: unknown, file: string): ConfigFile {
   );
 }
 
+/** Takes the keys out of the environment: Node's report of a crash shows all of it, and every program that is started gets it. */
+export function forgetKeys(config: GatewayConfig, environment: NodeJS.ProcessEnv): void {
+  const keys = [
+    ...config.targets.map(({ key }) => key),
+    ...config.principals.map(({ token }) => token),
+  ];
+  const known = new Set(keys.flatMap((key) => (key === undefined ? [] : [key.reveal()])));
+  for (const [name, text] of Object.entries(environment)) {
+    if (text !== undefined && known.has(text.trim())) delete environment[name];
+  }
+}
+
 /**
  * Fills in defaults and fetches the keys.
  * @throws {MycelError} MYCEL_BAD_OPTION when a key is missing or names collide.

@@ -32,7 +32,11 @@ afterAll(async () => {
 const token = 'tk-planted-8812b3';
 const env = { LAB_KEY: plantedKey, BENCH_TOKEN: token, GUEST_TOKEN: 'gt-1' };
 
-async function up(config: string, name: string): Promise<{ live: Live; url: string }> {
+async function up(
+  config: string,
+  name: string,
+  more: Readonly<Record<string, string>> = {},
+): Promise<{ live: Live; url: string }> {
   const live = mycel.start(
     [
       'gateway',
@@ -51,7 +55,7 @@ async function up(config: string, name: string): Promise<{ live: Live; url: stri
       '--profile',
       'loopback',
     ],
-    env,
+    { ...env, ...more },
   );
   const ready = await Promise.race([
     live.line({ event: 'ready' }),
@@ -107,22 +111,40 @@ principals:
   // No goodbye: what was settled is remembered all the same.
   first.live.child.kill('SIGKILL');
   const killed = await first.live.ended;
-  const second = await up(config, 'g');
+  // Node's own report of a crash, as the owner may have asked for it.
+  const reports = mycel.dir('g');
+  const flags = `--report-on-signal --report-signal=SIGUSR2 --report-directory=${reports}`;
+  const second = await up(config, 'g', { NODE_OPTIONS: flags });
   const statuses = [
     (await ask(second.url)).status,
     (await ask(second.url)).status,
     (await ask(second.url)).status,
   ];
   expect(statuses.at(-1)).toBe(402);
+  second.live.child.kill('SIGUSR2');
+  await expect
+    .poll(async () => (await readdir(reports)).some((name) => name.endsWith('.json')), {
+      timeout: 20_000,
+    })
+    .toBe(true);
+  const shown = await Promise.all(
+    [['status'], ['members'], ['state', 'ls'], ['llm', 'targets']].map((command) =>
+      mycel.run([...command, '--json', '--data-dir', mycel.dir('g')]),
+    ),
+  );
+  expect(shown.map(({ code }) => code)).toEqual([0, 0, 0, 0]);
   second.live.child.kill('SIGTERM');
   const stopped = await second.live.ended;
   expect(stopped.code).toBe(0);
 
-  const texts = [asked, targets, usage, refused, killed, stopped].map(({ out, err }) => out + err);
+  const texts = [asked, targets, usage, refused, killed, stopped, ...shown].map(
+    ({ out, err }) => out + err,
+  );
   for (const entry of await readdir(mycel.dir('g'), { recursive: true, withFileTypes: true })) {
     if (entry.isFile()) texts.push(await readFile(join(entry.parentPath, entry.name), 'latin1'));
   }
   const everything = texts.join('\n');
+  expect(everything).toContain('environmentVariables');
   expect(everything).not.toContain(plantedKey);
   expect(everything).not.toContain(token);
 }, 120_000);
