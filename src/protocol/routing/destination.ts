@@ -23,8 +23,6 @@ export interface Destination {
   /** The last event up to `sentTo` that it is owed, and how many of those it is owed are under way. */
   sentLast: number;
   underWay: number;
-  /** Floods would bring it more than may be under way: it gets each event by itself until it has come up to them. */
-  isBehind: boolean;
   isLinked: boolean;
   /** Since when membership says it is dead; undefined while it is alive. */
   goneAt: Millis | undefined;
@@ -62,7 +60,6 @@ export function openDestination(
     sentTo: acked,
     sentLast: acked,
     underWay: 0,
-    isBehind: false,
     isLinked: false,
     goneAt: undefined,
     isTold: false,
@@ -96,16 +93,6 @@ export function sampleRtt(now: Millis, to: Destination, upTo: number): void {
 export function isOwedTo(ring: MessageRing, to: Destination, seq: number): boolean {
   const excluded = ring.excludedAt(seq);
   return excluded === undefined || !excluded.has(to.node);
-}
-
-/** Whether so much is under way to the member that no flood may add to it: it comes late, or it does not acknowledge. */
-export function isLagging(ring: MessageRing, to: Destination, most: number): boolean {
-  const last = ring.last();
-  if (to.isLinked || to.goneAt !== undefined) to.isBehind = false;
-  else if (last - to.acked >= most) to.isBehind = true;
-  // A flood that overtakes what is still to be sent one by one would only be refused.
-  else if (to.sentTo >= last) to.isBehind = false;
-  return to.isBehind;
 }
 
 /** Moves past what the member is not owed. */

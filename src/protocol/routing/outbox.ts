@@ -12,7 +12,6 @@ import type { NodeId } from '../../kernel/ids.ts';
 import type { Random } from '../../kernel/random.ts';
 import {
   holds,
-  isLagging,
   isOwedTo,
   moveTo,
   openDestination,
@@ -219,12 +218,6 @@ export function createOutbox(config: OutboxConfig, random: Random, outputs: Outb
     brought(now, events) {
       overflow.brought(events);
       goOn(now);
-    },
-    hasLaggard() {
-      const most = windowMax - resendWindowMax;
-      let isAny = false;
-      for (const to of destinations.values()) isAny = isLagging(ring, to, most) || isAny;
-      return isAny;
     },
     isOwed(excluded) {
       for (const node of destinations.keys()) if (!excluded.has(node)) return true;
