@@ -1,5 +1,7 @@
 /** Plain MQTT clients on the hosts of a mesh: numbered messages in, and what came out of them where. */
 
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LabMesh, MeshHost } from './lab-mesh.ts';
 
@@ -16,6 +18,40 @@ export interface NodeReport {
 /** Subscribes with mosquitto_sub on a node. */
 export function listen(node: MeshHost, ...args: readonly string[]): Promise<Listener> {
   return node.host.mosquittoSub(['-p', `${node.mqttPort}`, ...args]);
+}
+
+/** A subscriber whose messages go to a file: a client that waits for its reader is evicted, and the reader is a test. */
+export interface FileListener {
+  /** Bytes so far. */
+  size(): Promise<number>;
+  /** The payloads that begin like this. */
+  heard(publisher: string): Promise<string[]>;
+  stop(): Promise<void>;
+}
+
+/** Subscribes with mosquitto_sub on a node, for more than a test could read along. */
+export async function listenToFile(
+  node: MeshHost,
+  name: string,
+  ...args: readonly string[]
+): Promise<FileListener> {
+  const file = join(node.host.dataDir, name);
+  const own = ['mosquitto_sub', '-h', '127.0.0.1', '-p', `${node.mqttPort}`, '-d', ...args];
+  const client = node.host.start(['sh', '-c', 'exec stdbuf -oL "$@" > "$0"', file, ...own]);
+  const lines = async (): Promise<string[]> =>
+    (await readFile(file, 'utf8').catch(() => '')).split('\n');
+  for (let waits = 0; !(await lines()).some((line) => line.startsWith('Subscribed')); waits += 1) {
+    if (waits > 100) throw new Error('the subscription was not acknowledged within 10 s');
+    await sleep(100);
+  }
+  return {
+    size: async () => (await stat(file)).size,
+    heard: async (publisher) => (await lines()).filter((line) => line.startsWith(`${publisher}:`)),
+    async stop() {
+      client.child.kill('SIGTERM');
+      await client.ended;
+    },
+  };
 }
 
 /** Publishes lines with one mosquitto_pub on a node. */
