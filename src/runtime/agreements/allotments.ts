@@ -25,9 +25,9 @@ const taskLengthMax = 64;
 export interface AllotmentOptions {
   /** What there is to do: the same names at every node that takes part, up to 512. */
   readonly tasks: readonly string[];
-  /** Tasks this node takes at most. */
+  /** Tasks this node takes at most, 0 or more. */
   readonly bundleMax: number;
-  /** What this task adds to those this node has already, in the order they were added; 0 or less: not wanted. */
+  /** What this task adds to those this node has already, in the order they were added; 0 or less, or a throw: not wanted. */
   readonly worth: (bundle: readonly string[], task: string) => number;
   /** What this node holds has changed. */
   readonly changed?: (tasks: readonly string[]) => void;
@@ -84,10 +84,21 @@ export function takePart(
   options: AllotmentOptions,
 ): Allotment {
   check(options.tasks);
+  if (!(options.bundleMax >= 0)) {
+    throw new MycelError('MYCEL_BAD_OPTION', { reason: "'bundleMax' is a number of tasks." });
+  }
   const core = createBundles({
     self: mesh.self,
     bundleMax: options.bundleMax,
-    worth: options.worth,
+    worth(bundle, task) {
+      try {
+        return options.worth(bundle, task);
+      } catch (error) {
+        // A step of the core that is broken off would never end.
+        log.warn({ error, allotment: name, task }, 'the worth of a task could not be told');
+        return 0;
+      }
+    },
   });
   let peers: readonly NodeId[] = [];
   let isStopped = false;

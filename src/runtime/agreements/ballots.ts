@@ -37,7 +37,7 @@ export interface BallotRequest {
   readonly question?: unknown;
   /** @default majority */
   readonly rule?: BallotRule;
-  /** What the votes of single nodes weigh; those of this list that cannot be asked count for a quorum all the same. @default 1 */
+  /** What the votes of single nodes weigh. @default 1 */
   readonly weights?: Readonly<Record<NodeId, number>>;
   /** Fewest votes for a result. @default 1 */
   readonly turnoutMin?: number;

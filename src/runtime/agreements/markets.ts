@@ -86,7 +86,7 @@ export interface Markets {
 }
 
 /** Builds them. */
-export function createMarkets({ clock }: PartWorld, services: Services): Markets {
+export function createMarkets({ clock, log }: PartWorld, services: Services): Markets {
   function open(name: string, options: MarketOptions): Market {
     const { rule = 'uniform', periodMs = periodMsDefault, traded } = options;
     if (!(periodMs >= 10 && periodMs <= 86_400_000)) {
@@ -119,7 +119,12 @@ export function createMarkets({ clock }: PartWorld, services: Services): Markets
       totals.surplus += pays - gets;
       buys?.settle(told);
       sells?.settle(told);
-      traded?.(told);
+      try {
+        traded?.(told);
+      } catch (error) {
+        // It was called by a clearing, which is nobody's call: the trades after this one go on.
+        log.warn({ error, market: name }, 'a listener to trades threw');
+      }
     }
 
     function clear(): void {

@@ -255,3 +255,27 @@ test('nodes allot tasks without an auctioneer: each has one holder, the nearest,
   for (const index of [0, 1]) at(allotments, index).retask(['t5']);
   await until(() => at(allotments, 0).held().length + at(allotments, 1).held().length === 1);
 });
+
+test('what programs throw in the middle of a clearing or an allotment ends neither', async () => {
+  const { members } = await assemble(2);
+  const [anna, ben] = members as [Member, Member];
+  const broken = (): never => {
+    throw new Error('broken');
+  };
+  anna.open('power', { periodMs: 50, traded: broken });
+  const tasks = ['north', 'south'];
+  const worth = (_: readonly string[], task: string): number => (task === 'south' ? broken() : 1);
+  const first = anna.takePart('field', { tasks, bundleMax: 2, worth });
+  const other = ben.takePart('field', { tasks, bundleMax: 2, worth: () => 0.5 });
+  await known(members, 3);
+  const waitMs = 20_000;
+  for (let turn = 0; turn < 2; turn += 1) {
+    const trades = await Promise.all([
+      anna.order('power', { side: 'buy', amount: 3, waitMs }),
+      ben.order('power', { side: 'sell', amount: 1, waitMs }),
+    ]);
+    expect(trades.map((trade) => trade?.pays)).toEqual([2, 2]);
+  }
+  await until(() => first.held().join() === 'north' && other.held().join() === 'south');
+  expect(() => anna.takePart('x', { tasks, bundleMax: NaN, worth })).toThrow(/bundleMax/);
+});
