@@ -23,7 +23,8 @@ import type { Engine } from './policy/engine.ts';
 import { openEscrowLog } from './policy/escrow-log.ts';
 import type { EscrowLog } from './policy/escrow-log.ts';
 import { openSpendLog } from './policy/spend-log.ts';
-import type { SpendLog, SpendTrouble } from './policy/spend-log.ts';
+import type { DiskTrouble } from './policy/row-file.ts';
+import type { SpendLog } from './policy/spend-log.ts';
 import { takeUp } from './policy/take-up.ts';
 import { openWaitingLog } from './policy/waiting-log.ts';
 import { openTarget } from './targets/open.ts';
@@ -75,11 +76,18 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   const waiting =
     dataDir === undefined || !mayQueue(config)
       ? undefined
-      : await openWaitingLog(join(dataDir, 'gateway', 'waiting'), Date.now);
+      : await openWaitingLog(join(dataDir, 'gateway', 'waiting'), Date.now, (trouble) =>
+          report(
+            trouble === undefined
+              ? 'The disk has taken all that waits.'
+              : `${waitingText(trouble)} Make room: a restart before that forgets them.`,
+          ),
+        );
   const engine = createEngine(config, desks, waiting);
   const word = node === undefined ? undefined : createWord(engine, node.id, node.llm);
   const spend = dataDir === undefined ? undefined : remember(engine, dataDir, report);
   const transfers = dataDir === undefined ? undefined : await rememberParts(engine, dataDir);
+  const trouble = (): string | undefined => troubleOf(spend?.trouble(), waiting?.trouble());
   const controller = new AbortController();
   const looks = desks.flatMap((desk) =>
     desk.config.models === undefined ? [watchModels(desk, controller.signal, report)] : [],
@@ -93,7 +101,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     const http = await openHttpServer({
       config,
       tools,
-      trouble: () => troubleOf(spend),
+      trouble,
       engine: word === undefined || node === undefined ? engine : withRelay(engine, word, node.llm),
       report: (error) =>
         report(
@@ -103,7 +111,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     const stopMesh =
       node === undefined || word === undefined
         ? undefined
-        : await serveMesh({ node, config, engine, word, transfers, spend });
+        : await serveMesh({ node, config, engine, word, transfers, trouble });
     if (waiting !== undefined) {
       const doubtful = takeUp({
         engine,
@@ -127,9 +135,13 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
         await engine.close();
         const lost = await spend?.close();
         if (lost !== undefined)
-          report(`${textOf(lost)} They are lost: after a restart the budgets count without them.`);
+          report(
+            `${spentText(lost)} They are lost: after a restart the budgets count without them.`,
+          );
         await transfers?.close();
-        await waiting?.close();
+        const forgotten = await waiting?.close();
+        if (forgotten !== undefined)
+          report(`${waitingText(forgotten)} Those that came since are forgotten.`);
       },
     };
   } catch (error) {
@@ -162,7 +174,7 @@ function remember({ accounts }: Engine, dataDir: string, report: (text: string) 
     report(
       trouble === undefined
         ? 'The disk has taken all that was spent.'
-        : `${textOf(trouble)} Make room: a restart before that forgets them.`,
+        : `${spentText(trouble)} Make room: a restart before that forgets them.`,
     ),
   );
   for (const { account, amounts, stamp } of log.before) accounts.restore(account, amounts, stamp);
@@ -172,13 +184,23 @@ function remember({ accounts }: Engine, dataDir: string, report: (text: string) 
   return log;
 }
 
-function textOf({ reason, waiting }: SpendTrouble): string {
+function spentText({ reason, waiting }: DiskTrouble): string {
   return `The disk does not take what was spent (${reason}); ${waiting} settlements wait in memory.`;
 }
 
-function troubleOf(spend: SpendLog | undefined): string | undefined {
-  const trouble = spend?.trouble();
-  return trouble === undefined ? undefined : textOf(trouble);
+function waitingText({ reason, waiting }: DiskTrouble): string {
+  return `The disk does not take which requests wait for a target (${reason}); ${waiting} wait in memory.`;
+}
+
+function troubleOf(
+  spent: DiskTrouble | undefined,
+  waiting: DiskTrouble | undefined,
+): string | undefined {
+  const texts = [
+    ...(spent === undefined ? [] : [spentText(spent)]),
+    ...(waiting === undefined ? [] : [waitingText(waiting)]),
+  ];
+  return texts.length === 0 ? undefined : texts.join(' ');
 }
 
 /** Books the parts of budgets that went to and came from other gateways before. */
@@ -199,14 +221,14 @@ async function serveMesh({
   engine,
   word,
   transfers,
-  spend,
+  trouble,
 }: {
   readonly node: MeshNode & AgentHandles;
   readonly config: GatewayConfig;
   readonly engine: Engine;
   readonly word: Word;
   readonly transfers: EscrowLog | undefined;
-  readonly spend: SpendLog | undefined;
+  readonly trouble: () => string | undefined;
 }): Promise<() => void> {
   const { accounts } = engine;
   const { llm } = node;
@@ -219,7 +241,7 @@ async function serveMesh({
     engine,
     word,
     escrow,
-    trouble: () => troubleOf(spend),
+    trouble,
     nameOf: (id) => member(id)?.name,
     isGateway: (id) => member(id)?.capabilities.includes('llm-gateway') === true,
   });

@@ -1,10 +1,11 @@
 /** Parts of budgets that were given to and got from other gateways, on disk: what was given is never spent after a restart. */
 
 import { open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 
 import type { BudgetPeriod, BudgetUnit, PeriodStamp } from 'mycel/flow';
 
-import { encodeRow, readRows, replaceRows } from './row-file.ts';
+import { encodeRow, isFull, readRows, startRows } from './row-file.ts';
 
 /** The sum of all that went one way between two gateways, for one limit in one period. */
 export interface Transfer {
@@ -27,7 +28,10 @@ export interface EscrowLog {
   close(): Promise<void>;
 }
 
-/** Reads the file, keeps what is of a running period, and opens it for more. @throws the system's error. */
+/**
+ * Reads the file, keeps what is of a running period, and opens it for more. On a full disk nothing is given away until it
+ * has room. @throws the system's error.
+ */
 export async function openEscrowLog(file: string, now: PeriodStamp): Promise<EscrowLog> {
   const last = new Map<string, Transfer>();
   for (const transfer of readRows(file, decode)) {
@@ -37,22 +41,36 @@ export async function openEscrowLog(file: string, now: PeriodStamp): Promise<Esc
     if ((last.get(key)?.sum ?? 0) < transfer.sum) last.set(key, transfer);
   }
   const before = [...last.values()];
-  replaceRows(file, before.map(rowOf));
-  const handle = await open(file, 'a', 0o600);
+  let handle: FileHandle | undefined;
+  /** Ends a line that the disk took only half of, so that the next one is not lost with it. */
+  let lineEnd = '';
+  const openFile = async (): Promise<FileHandle> => {
+    lineEnd = startRows(file, before.map(rowOf));
+    return open(file, 'a', 0o600);
+  };
+  try {
+    handle = await openFile();
+  } catch (error) {
+    if (!isFull(error)) throw error;
+  }
   let writing: Promise<void> = Promise.resolve();
   return {
     before,
     append(transfer) {
       const done = writing.then(async () => {
-        await handle.appendFile(encodeRow(rowOf(transfer)));
+        handle ??= await openFile();
+        const text = lineEnd + encodeRow(rowOf(transfer));
+        lineEnd = '\n';
+        await handle.appendFile(text);
         await handle.datasync();
+        lineEnd = '';
       });
       writing = done.catch(() => undefined);
       return done;
     },
     async close() {
       await writing;
-      await handle.close();
+      await handle?.close();
     },
   };
 }

@@ -4,7 +4,8 @@ import { closeSync, openSync, write } from 'node:fs';
 
 import type { Amounts, PeriodStamp } from 'mycel/flow';
 
-import { encodeRow, readRows, replaceRows } from './row-file.ts';
+import { encodeRow, isFull, readRows, startRows } from './row-file.ts';
+import type { DiskTrouble } from './row-file.ts';
 
 /** Settlements that wait for the disk line by line; from there on those of one account and day are added together. */
 export const spendWaitingMax = 4096;
@@ -19,40 +20,33 @@ export interface SpendLine {
   readonly stamp: PeriodStamp;
 }
 
-/** What the disk does not take. */
-export interface SpendTrouble {
-  /** The operating system's word for it: `ENOSPC`, `EIO`… */
-  readonly reason: string;
-  /** Lines that wait in memory; a restart would forget them. */
-  readonly waiting: number;
-}
-
 /** An open file. */
 export interface SpendLog {
   /** What it held when it was opened, oldest first. */
   readonly before: readonly SpendLine[];
   append(line: SpendLine): void;
   /** Undefined while the disk takes what it is given. */
-  trouble(): SpendTrouble | undefined;
+  trouble(): DiskTrouble | undefined;
   /** Tries once more to write what waits. Gives what the disk did not take to the end. */
-  close(): Promise<SpendTrouble | undefined>;
+  close(): Promise<DiskTrouble | undefined>;
 }
 
 /**
  * Reads the file, joins what belongs together, and opens it for more. A killed process loses none that the system was
  * given, a power cut at most what the disk had not taken. A disk that takes nothing costs no request: what was spent waits
- * in memory, is told of, and is written where it broke off as soon as there is room.
+ * in memory, is told of, and is written where it broke off as soon as there is room. That holds from the start: what was
+ * spent before is read all the same.
  * @param told called when the disk stops taking it, and with undefined when it has everything again.
- * @throws the system's error when the directory cannot be written.
+ * @throws the system's error when the file cannot be read, or not be written for another reason than a full disk.
  */
 export function openSpendLog(
   file: string,
   now: PeriodStamp,
-  told: (trouble: SpendTrouble | undefined) => void = () => undefined,
+  told: (trouble: DiskTrouble | undefined) => void = () => undefined,
 ): SpendLog {
   const before = joined(readRows(file, decode), now);
-  replaceRows(file, before.map(rowOf));
-  const disk = openSync(file, 'a', 0o600);
+  /** Undefined while a full disk has no room for the file itself. */
+  let disk: number | undefined;
   let waiting: SpendLine[] = [];
   let joinAt = spendWaitingMax;
   /** What is being written, from where the disk broke off, and the lines that it came from. */
@@ -64,32 +58,49 @@ export function openSpendLog(
   let idle: (() => void) | undefined;
   let isClosed = false;
 
-  const trouble = (): SpendTrouble | undefined =>
+  const trouble = (): DiskTrouble | undefined =>
     reason === undefined ? undefined : { reason, waiting: restLines + waiting.length };
+
+  /** @throws the system's error. */
+  function openDisk(): void {
+    rest = Buffer.from(startRows(file, before.map(rowOf)));
+    disk = openSync(file, 'a', 0o600);
+  }
 
   function pump(): void {
     if (isWriting || timer !== undefined) return;
+    if (disk === undefined) {
+      try {
+        openDisk();
+      } catch (error) {
+        return failed((error as NodeJS.ErrnoException).code ?? String(error));
+      }
+      return pump();
+    }
     if (rest.length === 0) {
       rest = Buffer.from(waiting.map((line) => encodeRow(rowOf(line))).join(''));
       restLines = waiting.length;
       waiting = [];
       joinAt = spendWaitingMax;
     }
-    if (rest.length === 0) return idle?.();
+    if (rest.length === 0) return taken();
     isWriting = true;
     write(disk, rest, 0, rest.length, null, (error, count) => {
       isWriting = false;
       if (error !== null) return failed(error.code ?? error.message);
       rest = rest.subarray(count);
-      if (rest.length === 0) {
-        restLines = 0;
-        if (reason !== undefined) {
-          reason = undefined;
-          told(undefined);
-        }
-      }
+      if (rest.length === 0) restLines = 0;
       pump();
     });
+  }
+
+  /** The disk has everything. */
+  function taken(): void {
+    if (reason !== undefined) {
+      reason = undefined;
+      told(undefined);
+    }
+    idle?.();
   }
 
   function failed(why: string): void {
@@ -104,6 +115,14 @@ export function openSpendLog(
     clearTimeout(timer);
     timer = undefined;
     pump();
+  }
+
+  try {
+    openDisk();
+    pump();
+  } catch (error) {
+    if (!isFull(error)) throw error;
+    failed((error as NodeJS.ErrnoException).code ?? String(error));
   }
 
   return {
@@ -124,7 +143,7 @@ export function openSpendLog(
         again();
       });
       isClosed = true;
-      closeSync(disk);
+      if (disk !== undefined) closeSync(disk);
       return trouble();
     },
   };

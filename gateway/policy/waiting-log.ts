@@ -1,14 +1,19 @@
 /** Requests that wait for a target to come back, on disk: they wait on when the gateway starts again. */
 
 import { open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 
 import type { JsonObject } from '../events.ts';
 import type { Ask } from './ask.ts';
 import { idOf } from './ask.ts';
-import { encodeRow, readRows, replaceRows } from './row-file.ts';
+import { encodeRow, isFull, readRows, replaceRows } from './row-file.ts';
+import type { DiskTrouble } from './row-file.ts';
 
 /** All that is written down at once, in bytes; what comes on top waits in memory alone. */
 export const waitingBytesMax: number = 8 * 1024 * 1024;
+
+/** Between two tries to write what the disk did not take, in ms. */
+const againMs = 1_000;
 
 /** A request that waited when the gateway ended, with the name of its principal. */
 export interface WaitingAsk extends Omit<Ask, 'principal' | 'isIdGiven' | 'isPatient'> {
@@ -29,11 +34,24 @@ export interface WaitingLog {
   drop(ask: Ask): void;
   /** From here on what ends, ends because the gateway does, and waits on. */
   freeze(): void;
-  close(): Promise<void>;
+  /** Undefined while the disk takes what it is given. */
+  trouble(): DiskTrouble | undefined;
+  /** Tries once more to write what the disk did not take. Gives what it did not take to the end. */
+  close(): Promise<DiskTrouble | undefined>;
 }
 
-/** Reads the file and opens it for more. @param now wall time, in ms. @throws the system's error. */
-export async function openWaitingLog(file: string, now: () => number): Promise<WaitingLog> {
+/**
+ * Reads the file and opens it for more. A full disk costs the memory of what waits, never the gateway, from its start on:
+ * it is told of, and once there is room again, everything is written down.
+ * @param now wall time, in ms.
+ * @param told called when the disk stops taking it, and with undefined when it has everything again.
+ * @throws the system's error when it cannot be read, or not be written for another reason than a full disk.
+ */
+export async function openWaitingLog(
+  file: string,
+  now: () => number,
+  told: (trouble: DiskTrouble | undefined) => void = () => undefined,
+): Promise<WaitingLog> {
   const live = new Map<string, Line>();
   const before: WaitingAsk[] = [];
   for (const row of lastRows(readRows(file, decode))) {
@@ -49,44 +67,75 @@ export async function openWaitingLog(file: string, now: () => number): Promise<W
       file,
       [...live].flatMap(([key, line]) => linesOf(key, line)),
     );
-  replace();
-  let handle = await open(file, 'a', 0o600);
+  let handle: FileHandle | undefined;
   let bytes = sizeOf(live);
   let fileBytes = bytes;
   let pending = '';
   /** The disk took something not, or half of it: the next write is the whole file. */
-  let isBehind = false;
+  let isBehind = true;
   let isFrozen = false;
   let writing: Promise<void> | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  let reason: string | undefined;
 
-  /** A full disk costs the memory of what waits, never the gateway; once it has room again, everything is written down. */
+  const trouble = (): DiskTrouble | undefined =>
+    reason === undefined ? undefined : { reason, waiting: live.size };
+
+  /** @throws the system's error. */
   async function write(): Promise<void> {
-    while (pending !== '') {
+    while (pending !== '' || isBehind) {
       const text = pending;
       pending = '';
       fileBytes += text.length;
-      if (isBehind || fileBytes > 2 * waitingBytesMax) {
-        await handle.close();
+      if (isBehind || handle === undefined || fileBytes > 2 * waitingBytesMax) {
+        isBehind = true;
+        await handle?.close();
+        handle = undefined;
         replace();
         handle = await open(file, 'a', 0o600);
         fileBytes = bytes;
         isBehind = false;
       } else {
+        isBehind = true;
         await handle.appendFile(text);
         await handle.datasync();
+        isBehind = false;
       }
     }
+    if (reason === undefined) return;
+    reason = undefined;
+    told(undefined);
+  }
+
+  function failed(error: unknown): void {
+    const isNew = reason === undefined;
+    reason = (error as NodeJS.ErrnoException).code ?? String(error);
+    if (isNew) told(trouble());
+    timer = setTimeout(start, againMs).unref();
+  }
+
+  function start(): void {
+    clearTimeout(timer);
+    writing ??= write()
+      .catch(failed)
+      .finally(() => {
+        writing = undefined;
+        if (pending !== '' && reason === undefined) start();
+      });
   }
 
   function append(text: string): void {
+    // While the disk takes nothing, it is tried again in a second, with the whole file.
+    if (reason !== undefined && writing === undefined) return;
     pending += text;
-    writing ??= write()
-      .catch(() => {
-        isBehind = true;
-      })
-      .finally(() => {
-        writing = undefined;
-      });
+    if (reason === undefined) start();
+  }
+
+  try {
+    await write();
+  } catch (error) {
+    if (!isFull(error)) throw error;
+    failed(error);
   }
 
   return {
@@ -125,9 +174,13 @@ export async function openWaitingLog(file: string, now: () => number): Promise<W
     freeze() {
       isFrozen = true;
     },
+    trouble,
     async close() {
+      if (reason !== undefined) start();
       await writing;
-      await handle.close();
+      clearTimeout(timer);
+      await handle?.close();
+      return trouble();
     },
   };
 }

@@ -1,4 +1,4 @@
-/** What was spent outlives a full disk: it waits in memory, is told of, and is on disk once there is room. */
+/** What was spent, given away and is waiting outlives a full disk: it is kept in memory, told of, and on disk once there is room. */
 
 import { execFileSync } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -8,8 +8,12 @@ import { join } from 'node:path';
 import { afterEach, expect, test, vi } from 'vitest';
 
 import { openSpendLog, spendWaitingMax } from '../../gateway/policy/spend-log.ts';
-import type { SpendLine, SpendLog, SpendTrouble } from '../../gateway/policy/spend-log.ts';
+import type { DiskTrouble } from '../../gateway/policy/row-file.ts';
+import type { SpendLine, SpendLog } from '../../gateway/policy/spend-log.ts';
+import { openEscrowLog } from '../../gateway/policy/escrow-log.ts';
+import type { Transfer } from '../../gateway/policy/escrow-log.ts';
 import { chatOf, startGateway } from './live-gateway.ts';
+import type { LiveGateway } from './live-gateway.ts';
 
 const stamp = { minute: 30_000_000, day: 20_833, month: 24_323, total: 0 };
 
@@ -56,7 +60,7 @@ function sumOf(lines: readonly SpendLine[], account: string): readonly number[] 
 test('a full disk is told of once, and takes where it broke off what waited, in order', async () => {
   const disk = await smallDisk();
   const file = join(disk.dir, 'gateway', 'spend');
-  const told: (SpendTrouble | undefined)[] = [];
+  const told: (DiskTrouble | undefined)[] = [];
   const log: SpendLog = openSpendLog(file, stamp, (trouble) => told.push(trouble));
   log.append(lineOf('a', 1));
   await vi.waitFor(async () => expect(await readFile(file, 'utf8')).not.toBe(''));
@@ -150,4 +154,76 @@ test('a gateway on a full disk answers, says what is wrong, and its budget holds
   await live.close();
   live = await start();
   expect(await spent()).toBe(before);
+});
+
+test('a gateway starts on a disk that is full already, with what it knew, and says what it cannot write', async () => {
+  const disk = await smallDisk();
+  const config = {
+    gateways: 2,
+    offline: ['queue' as const],
+    principals: [{ name: 'p', tokenEnv: 'TOKEN', budget: { tokens: { day: 10_000 } } }],
+  };
+  const headers = { authorization: 'Bearer secret-token' };
+  let live: LiveGateway | undefined;
+  ends.push(async () => live?.close());
+  const startIn = async (dataDir: string): Promise<LiveGateway> => {
+    await live?.close();
+    live = undefined;
+    live = await startGateway(1, config, {}, { TOKEN: 'secret-token' }, [], { dataDir });
+    return live;
+  };
+  const ask = async ({ post }: LiveGateway, prompt: string): Promise<number> => {
+    const response = await post('/v1/chat/completions', chatOf(prompt), headers);
+    await response.text();
+    return response.status;
+  };
+  const spentAt = async ({ url }: LiveGateway): Promise<unknown> => {
+    const response = await fetch(`${url}/mycel/usage`, { headers });
+    return ((await response.json()) as { budgets: { spent: number }[] }).budgets[0]?.spent;
+  };
+  const troubleAt = async ({ url }: LiveGateway): Promise<string | undefined> =>
+    ((await (await fetch(`${url}/health`)).json()) as { trouble?: string }).trouble;
+
+  const known = join(disk.dir, 'known');
+  const before = await startIn(known);
+  expect(await ask(before, 'one')).toBe(200);
+  const spent = await spentAt(before);
+  await disk.fill();
+  expect(await spentAt(await startIn(known))).toBe(spent);
+  const fresh = join(disk.dir, 'fresh');
+  const first = await startIn(fresh);
+  for (let at = 0; at < 3; at += 1) expect(await ask(first, `more ${at}`)).toBe(200);
+  await vi.waitFor(async () => expect(await troubleAt(first)).toMatch(/what was spent.*ENOSPC/));
+  const now = await spentAt(first);
+  await disk.free();
+  await vi.waitFor(async () => expect(await troubleAt(first)).toBeUndefined(), 10_000);
+  expect(await spentAt(await startIn(fresh))).toBe(now);
+});
+
+test('what was given away is not forgotten with a line that a full disk took half of', async () => {
+  const disk = await smallDisk();
+  const file = join(disk.dir, 'gateway', 'escrow');
+  const given = (holder: string, sum: number): Transfer => ({
+    account: 'principal/p',
+    unit: 'tokens',
+    period: 'day',
+    stamp: stamp.day,
+    way: 'given',
+    holder,
+    sum,
+  });
+  const log = await openEscrowLog(file, stamp);
+  await log.append(given('a', 1));
+  await disk.fill();
+  await expect(log.append(given('x'.repeat(8_000), 2))).rejects.toMatchObject({ code: 'ENOSPC' });
+  expect(await readFile(file, 'utf8')).toMatch(/x$/);
+  await disk.free();
+  await log.append(given('b', 3));
+  await log.close();
+  await disk.fill();
+  // A full disk does not keep it from being opened and read, and is not told that it gave what it did not.
+  const next = await openEscrowLog(file, stamp);
+  const sums = new Map(next.before.map(({ holder, sum }) => [holder, sum]));
+  expect([sums.get('a'), sums.get('b')]).toEqual([1, 3]);
+  await next.close();
 });
