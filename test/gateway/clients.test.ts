@@ -4,6 +4,9 @@
  */
 
 import { execFile } from 'node:child_process';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { promisify } from 'node:util';
 
 import { createOpenAI } from '@ai-sdk/openai';
@@ -16,12 +19,12 @@ import { embedMany, generateText, jsonSchema, streamText } from 'ai';
 import type { ToolSet } from 'ai';
 import { Ollama } from 'ollama';
 import OpenAI from 'openai';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 
-import { startGateway } from './live-gateway.ts';
+import { chatOf, startGateway } from './live-gateway.ts';
 import type { LiveGateway } from './live-gateway.ts';
 import { hugeLength, startProvider } from './provider.ts';
-import type { Fault } from './provider.ts';
+import type { Fault, Provider } from './provider.ts';
 
 /** Patient, for what ends well; the other one gives up soon, for what does not. */
 let patient: LiveGateway;
@@ -500,4 +503,156 @@ test.concurrent.each(ways)('$name: an error when the answer is not whole', async
   );
   const names = [...fatal.map(described), 'a refused connection'];
   expect(told).toEqual(names.map((name) => [name, 'error']));
+});
+
+describe('clients as they come, with their own idea of when to try again', () => {
+  const bad = { messages: [{ role: 'user' as const, content: prompt }] };
+  const budget = { tokens: { total: 1 } };
+  let strict: LiveGateway;
+  let requests = 0;
+  const count = (message: unknown): void => {
+    const { server } = message as { server: Server };
+    const { port } = server.address() as AddressInfo;
+    if (port === strict.gateway.http.port) requests += 1;
+  };
+  beforeAll(async () => {
+    strict = await startGateway(
+      1,
+      {
+        queue: { max: 1 },
+        principals: [
+          { name: 'poor', tokenEnv: 'POOR', budget },
+          { name: 'rich', tokenEnv: 'RICH' },
+        ],
+      },
+      { models: [{ name: 'small', context: 200 }, 'embed'], maxInflight: 1 },
+      { POOR: 'poor', RICH: 'rich' },
+    );
+    subscribe('http.server.request.start', count);
+  });
+  afterAll(async () => {
+    unsubscribe('http.server.request.start', count);
+    await strict.close();
+  });
+
+  /** Each client of the same version as everybody's, told nothing of retries. */
+  const clients = {
+    openai: (apiKey: string) => (model: string, content: string) =>
+      new OpenAI({ baseURL: `${strict.url}/v1`, apiKey }).chat.completions.create({
+        model,
+        messages: [{ role: 'user', content }],
+      }),
+    ai: (apiKey: string) => (model: string, content: string) =>
+      generateText({
+        model: createOpenAICompatible({ name: 'mycel', baseURL: `${strict.url}/v1`, apiKey })(
+          model,
+        ),
+        prompt: content,
+      }),
+    langchain: (apiKey: string) => (model: string, content: string) =>
+      new ChatOpenAI({ model, apiKey, configuration: { baseURL: `${strict.url}/v1` } }).invoke(
+        content,
+      ),
+    ollama: (apiKey: string) => (model: string, content: string) =>
+      new Ollama({ host: strict.url, headers: { authorization: `Bearer ${apiKey}` } }).chat({
+        model,
+        messages: [{ role: 'user', content }],
+      }),
+  };
+  const names = Object.keys(clients) as (keyof typeof clients)[];
+
+  const hopeless: readonly (readonly [string, string, string, string])[] = [
+    ['an unknown model', 'rich', 'nope', prompt],
+    ['a missing model', 'rich', '', prompt],
+    ['a context that is too long', 'rich', 'small', 'word '.repeat(2_000)],
+    ['an unknown principal', 'stranger', 'small', prompt],
+    ['an exhausted budget', 'poor', 'small', prompt],
+  ];
+  test.each(names.flatMap((name) => hopeless.map((one) => [name, ...one] as const)))(
+    '%s asks once for %s',
+    async (name, _, key, model, content) => {
+      const before = requests;
+      await expect(clients[name](key)(model, content)).rejects.toThrow();
+      expect(requests - before).toBe(1);
+    },
+  );
+
+  const tools = [{ type: 'function', function: { name: 'a b', parameters: { type: 'text' } } }];
+  const refused: readonly (readonly [string, () => Promise<unknown>])[] = [
+    [
+      'openai, of a tool that is none',
+      () => openaiAs('rich').chat.completions.create({ model: 'small', ...bad, tools } as never),
+    ],
+    [
+      'langchain, of a tool that is none',
+      () =>
+        new ChatOpenAI({
+          model: 'small',
+          apiKey: 'rich',
+          configuration: { baseURL: `${strict.url}/v1` },
+        })
+          .bindTools(tools as never)
+          .invoke(prompt),
+    ],
+    [
+      'openai, of what would have to be kept',
+      () =>
+        openaiAs('rich').responses.create({
+          model: 'small',
+          input: prompt,
+          previous_response_id: 'resp_1',
+        }),
+    ],
+    [
+      'ai, of what would have to be kept',
+      () =>
+        generateText({
+          model: createOpenAI({ baseURL: `${strict.url}/v1`, apiKey: 'rich' })('small'),
+          prompt,
+          providerOptions: { openai: { previousResponseId: 'resp_1' } },
+        }),
+    ],
+  ];
+  const openaiAs = (apiKey: string): OpenAI => new OpenAI({ baseURL: `${strict.url}/v1`, apiKey });
+  test.each(refused)('%s: once', async (_, ask) => {
+    const before = requests;
+    await expect(ask()).rejects.toThrow();
+    expect(requests - before).toBe(1);
+  });
+
+  test('a full queue is come back to, no sooner than it says', async () => {
+    const provider = strict.providers[0] as Provider;
+    const release = provider.hold();
+    const headers = { authorization: 'Bearer rich' };
+    const filling = ['first', 'second'].map((text) =>
+      strict.post('/v1/chat/completions', chatOf(text), headers),
+    );
+    await vi.waitFor(() => expect(strict.gateway.engine.inflight()).toBe(2), 20_000);
+    const refusal = await strict.post('/v1/chat/completions', chatOf('third'), headers);
+    expect(refusal.status).toBe(429);
+    const waitMs = Number(refusal.headers.get('retry-after-ms'));
+    const before = requests;
+    const askedAt = performance.now();
+    const settled = Promise.allSettled(
+      names.map(async (name) => {
+        await clients[name]('rich')('small', `${name} asks`);
+        return performance.now() - askedAt;
+      }),
+    );
+    await vi.waitFor(() => expect(requests - before).toBe(names.length), 20_000);
+    release();
+    await Promise.all(filling);
+    const told = await settled;
+    // Ollama's client never tries again, the others once.
+    expect(told.map(({ status }) => status)).toEqual([
+      'fulfilled',
+      'fulfilled',
+      'fulfilled',
+      'rejected',
+    ]);
+    expect(waitMs).toBeGreaterThan(0);
+    for (const one of told.slice(0, 2)) {
+      expect((one as PromiseFulfilledResult<number>).value).toBeGreaterThanOrEqual(waitMs);
+    }
+  });
 });

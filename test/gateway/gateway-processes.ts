@@ -1,6 +1,6 @@
 /** Gateways as real processes on loopback, each with a target of its own at one stand-in, and a device to ask them with. */
 
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { vi } from 'vitest';
@@ -14,6 +14,33 @@ import type { Provider } from './provider.ts';
 
 /** Longest wait for a mesh to be whole, in ms. */
 const meshMs = 30_000;
+
+/**
+ * Loaded into a gateway before its own code: writes down everything that it seals, as it is before that, and every datagram
+ * as it is after.
+ */
+const tap = `
+const crypto = require('node:crypto');
+const { Socket } = require('node:dgram');
+const { appendFileSync } = require('node:fs');
+const keep = (bytes) => appendFileSync(process.env.TAP, bytes);
+const { createCipheriv } = crypto;
+crypto.createCipheriv = (...args) => {
+  const cipher = createCipheriv(...args);
+  const { update } = cipher;
+  cipher.update = (bytes, ...rest) => {
+    keep(bytes);
+    return update.call(cipher, bytes, ...rest);
+  };
+  return cipher;
+};
+const { send } = Socket.prototype;
+Socket.prototype.send = function (bytes, ...rest) {
+  for (const part of [bytes].flat()) keep(part);
+  return send.call(this, bytes, ...rest);
+};
+require('node:module').syncBuiltinESMExports();
+`;
 
 /** One gateway, which can be killed and started again. */
 export interface GatewayProcess {
@@ -36,6 +63,8 @@ export interface GatewayProcesses {
   whole(): Promise<void>;
   /** Requests that each living gateway says may have been billed twice, since it started, by name. */
   possibleDoubleBills(): Promise<ReadonlyMap<string, number>>;
+  /** All that the gateways have said to other members so far, before it was sealed, and their datagrams. */
+  said(): Promise<Buffer>;
   stop(): Promise<void>;
 }
 
@@ -49,6 +78,9 @@ export async function startGateways(count: number, more = ''): Promise<GatewayPr
   };
   const network = ['--interface', 'lo', '--profile', 'loopback'];
   let invite: string | undefined;
+  const tapScript = join(mycel.home, 'tap.cjs');
+  const tapped = join(mycel.home, 'tapped');
+  await writeFile(tapScript, tap);
 
   async function gatewayAt(at: number): Promise<GatewayProcess> {
     const name = `g${at}`;
@@ -77,6 +109,8 @@ ${more}`,
         const dir = ['--data-dir', gateway.dataDir];
         live = mycel.start([...args, ...dir, ...network, '--port', '0', ...join], {
           LAB_KEY: plantedKey,
+          NODE_OPTIONS: `--require ${tapScript}`,
+          TAP: tapped,
         });
         const ready = await Promise.race([
           live.line({ event: 'ready' }),
@@ -132,6 +166,7 @@ ${more}`,
         ),
       possibleDoubleBills: async () =>
         new Map((await told()).map(({ name, advert }) => [name, advert.possibleDoubleBills ?? 0])),
+      said: () => readFile(tapped),
     };
     await processes.whole();
     return processes;

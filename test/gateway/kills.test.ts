@@ -1,9 +1,10 @@
-/** One of two gateways is killed while it answers: every stream ends whole, and nobody pays twice without its being counted. */
+/** One of two gateways is killed while it answers: every stream ends whole, nobody pays twice without its being counted, and no key is told. */
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
 import type { LlmEvent } from '../../src/ports/language-model.ts';
 import { createRandom } from '../../src/kernel/random.ts';
+import { plantedKey } from './live-gateway.ts';
 import { startGateways } from './gateway-processes.ts';
 import type { GatewayProcess, GatewayProcesses } from './gateway-processes.ts';
 
@@ -101,3 +102,30 @@ test(
   },
   60_000 + kills * 20_000,
 );
+
+test('the planted key is in nothing that the gateways told anybody', async () => {
+  // The worst that a provider can do.
+  const { provider, device } = stage;
+  const body = { error: { message: `Incorrect API key provided: ${plantedKey}.` } };
+  provider.always({ kind: 'status', status: 400, body });
+  await expect(device.llm.chat('refused', { ttlMs: 20_000 })).rejects.toMatchObject({
+    code: 'MYCEL_LLM_FAILED',
+  });
+  await device.llm.usage();
+  const said = await stage.said();
+  // Adverts, claims, answers, errors and gossip went this way.
+  const words = [
+    'of-g0',
+    'of-g1',
+    'possibleDoubleBills',
+    'llm.claim',
+    'run-0',
+    '***',
+    'llm-gateway',
+  ];
+  expect(words.filter((word) => !said.includes(word))).toEqual([]);
+  const shown = (['utf8', 'base64', 'base64url', 'hex'] as const).filter((form) =>
+    said.includes(Buffer.from(plantedKey).toString(form).slice(0, 24)),
+  );
+  expect(shown).toEqual([]);
+}, 60_000);
