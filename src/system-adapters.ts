@@ -66,7 +66,10 @@ export function createSystemAdapters(options: NodeOptions): NodeAdapters {
     loadDocuments: () => loadYjs(),
     nextBoot,
     raiseBoot,
-    openGround: (ground) => openGround({ ...ground, backbone }),
+    openGround(ground) {
+      const backlogDirectory = join(options.dataDir ?? dataDirDefault(), 'backlog');
+      return openGround({ ...ground, backbone, backlogDirectory });
+    },
     datagrams: backbone?.datagrams(udp) ?? udp,
     backbone,
     watchInterfaces(names, changed) {

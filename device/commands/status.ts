@@ -132,12 +132,13 @@ function clientTable({ clients }: NodeStatus): string[] {
   return [
     '',
     ...formatTable(
-      ['MQTT CLIENT', 'ZONE', 'ADDRESS', 'QUEUED'],
+      ['MQTT CLIENT', 'ZONE', 'ADDRESS', 'QUEUED', 'ON DISK'],
       clients.map((client) => [
         client.clientId,
         client.zone,
         client.remote,
         formatBytes(client.queuedBytes),
+        formatBytes(client.diskBytes),
       ]),
     ),
   ];

@@ -37,6 +37,8 @@ export interface GroundOptions {
   readonly keptPort?: number | undefined;
   /** Unique per broker start; never reused. */
   readonly brokerId: string;
+  /** Where what slow clients have not read waits. */
+  readonly backlogDirectory: string;
   readonly credentials: LinkCredentials;
   readonly handlers: BrokerHandlers &
     LinkHandlers & {
@@ -82,7 +84,13 @@ export async function openGround(options: GroundOptions): Promise<SocketGround> 
     backbone !== undefined && isBackboneHost(address.host)
       ? backbone.connect(address, signal)
       : connectSocket(address, signal);
-  const broker = await createLocalBroker({ brokerId: options.brokerId, handlers, log, metrics });
+  const broker = await createLocalBroker({
+    brokerId: options.brokerId,
+    backlogDirectory: options.backlogDirectory,
+    handlers,
+    log,
+    metrics,
+  });
   const links = createLinkTransport({
     credentials: options.credentials,
     handlers,

@@ -39,7 +39,10 @@ export interface BrokerClient {
   readonly zone: 'local' | 'guest';
   readonly guest?: string;
   readonly remote: string;
+  /** Bytes that wait for it in memory. */
   readonly queuedBytes: number;
+  /** Bytes that wait for it on the disk. */
+  readonly diskBytes: number;
 }
 
 /** What the broker reports to the node. */

@@ -48,7 +48,8 @@ export function createEvictions(clock: Clock, log: Log): Evictions {
   }
 
   return {
-    client({ clientId, zone, guest, remote, queuedBytes }, reason) {
+    client({ clientId, zone, guest, remote, queuedBytes: inMemory, diskBytes }, reason) {
+      const queuedBytes = inMemory + diskBytes;
       add({ kind: zone, who: clientId, guest, remote, reason, queuedBytes });
     },
     link(session, reason) {

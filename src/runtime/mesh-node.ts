@@ -121,7 +121,9 @@ export interface NodeStatus {
     readonly clientId: string;
     readonly zone: 'local' | 'guest';
     readonly remote: string;
+    /** Bytes that wait for it, in memory and on the disk. */
     readonly queuedBytes: number;
+    readonly diskBytes: number;
   }[];
   /** Clients and links that were let go by a bound, the latest first, and how many there were since the start. */
   readonly evictions: readonly Eviction[];

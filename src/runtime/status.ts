@@ -67,11 +67,12 @@ export function statusOf(world: StatusWorld): NodeStatus {
       unackedCount: unacked.get(session.peer) ?? 0,
     })),
     channels: peering.links.channels(),
-    clients: ground.broker.clients().map(({ clientId, zone, remote, queuedBytes }) => ({
+    clients: ground.broker.clients().map(({ clientId, zone, remote, queuedBytes, diskBytes }) => ({
       clientId,
       zone,
       remote,
       queuedBytes,
+      diskBytes,
     })),
     evictions: household.evictions.recent(),
     evictionCount: household.evictions.count(),

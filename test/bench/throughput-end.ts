@@ -9,8 +9,9 @@ import { connectAsync } from 'mqtt';
 import { createNode, type MeshNode } from 'mycel';
 import type { Count, RunPlan } from './throughput.ts';
 
-/** Messages handed over and not yet taken, at most. */
+/** Messages handed over and not yet taken, at most, and their bytes: a node refuses what waits for its outbox beyond 16 MiB. */
 const windowMax = 512;
+const windowBytesMax: number = 8 * 1024 * 1024;
 
 /** Delays kept; a run at half load has fewer. */
 const delaysMax = 1_000_000;
@@ -232,13 +233,14 @@ function send(publish: (done: () => void) => void): void {
   else sendPaced(publish, plan.rate);
 }
 
-/** Keeps `windowMax` messages on their way for ever. */
+/** Keeps as many messages as the window allows on their way for ever. */
 function sendFlood(publish: (done: () => void) => void): void {
+  const window = Math.min(windowMax, Math.max(2, Math.floor(windowBytesMax / payload.length)));
   let underWay = 0;
   let isPumping = false;
   const pump = (): void => {
     isPumping = true;
-    while (underWay < windowMax) {
+    while (underWay < window) {
       underWay += 1;
       publish(done);
     }
@@ -247,7 +249,7 @@ function sendFlood(publish: (done: () => void) => void): void {
   const done = (): void => {
     underWay -= 1;
     // In batches, so that neither side pays for a turn of the loop per message.
-    if (!isPumping && underWay === windowMax / 2) setImmediate(pump);
+    if (!isPumping && underWay === window >> 1) setImmediate(pump);
   };
   pump();
 }

@@ -12,6 +12,7 @@ export type Listener = Awaited<ReturnType<MeshHost['host']['mosquittoSub']>>;
 export interface NodeReport {
   readonly links: readonly { readonly peer: string; readonly unackedCount: number }[];
   readonly rssBytes: number;
+  readonly clients: readonly { readonly queuedBytes: number; readonly diskBytes: number }[];
   readonly metrics: { readonly drops: Readonly<Record<string, number>> };
 }
 
@@ -26,6 +27,9 @@ export interface FileListener {
   size(): Promise<number>;
   /** The payloads that begin like this. */
   heard(publisher: string): Promise<string[]>;
+  /** It reads nothing until it goes on. */
+  pause(): void;
+  goOn(): void;
   stop(): Promise<void>;
 }
 
@@ -47,6 +51,8 @@ export async function listenToFile(
   return {
     size: async () => (await stat(file)).size,
     heard: async (publisher) => (await lines()).filter((line) => line.startsWith(`${publisher}:`)),
+    pause: () => void client.child.kill('SIGSTOP'),
+    goOn: () => void client.child.kill('SIGCONT'),
     async stop() {
       client.child.kill('SIGTERM');
       await client.ended;

@@ -12,12 +12,20 @@ import { createGuestPace } from './guest-pace.ts';
 import type { GuestPace } from './guest-pace.ts';
 import { createPublishGate } from './publish-gate.ts';
 import type { PublishGate } from './publish-gate.ts';
-import type { AedesClient } from './aedes-types.ts';
+import type { AedesClient, BrokerPacket } from './aedes-types.ts';
+import { createBacklog } from './backlog.ts';
+import type { Backlog } from './backlog.ts';
+import type { BacklogFiles } from './backlog-files.ts';
 import type { GuestCredential } from './guest-rules.ts';
 import type { ZoneLimits } from './broker-limits.ts';
 
+const fullText = 'it reads too slowly: its queue is full';
+
 /** Deliveries that may wait for one congested client before it is disconnected. */
 const waitersMax = 20_000;
+
+/** Deliveries that wait for one client beyond which the next ones wait in its backlog. */
+const backlogWaiters = 5_000;
 
 /** A connection and everything the broker remembers about it. */
 export interface Connection {
@@ -30,6 +38,8 @@ export interface Connection {
   readonly gate: PublishGate;
   readonly pace: GuestPace;
   client: AedesClient;
+  /** What waits for it beyond its stream. */
+  backlog: Backlog | undefined;
   /** Known once a guest has logged in. */
   guest: GuestCredential | undefined;
   /** Why the login is refused before the password is even looked at. */
@@ -72,6 +82,7 @@ export function createConnection(
     remote: isNet ? `${host}:${socket.remotePort ?? 0}` : host,
     gate: createPublishGate(),
     pace: createGuestPace(limits.publishesPerSecond),
+    backlog: undefined,
     guest: undefined,
     refusal: undefined,
     willTopic: undefined,
@@ -82,18 +93,68 @@ export function createConnection(
   };
 }
 
-/** Replaces the parts of an aedes client that do not hold under load. */
-export function adopt(connection: Connection): void {
-  const { client, stream } = connection;
+/**
+ * Replaces the parts of an aedes client that do not hold under load.
+ * @param files where what it is too slow for waits; undefined: nowhere, and it is disconnected at its bound.
+ */
+export function adopt(
+  connection: Connection,
+  files: BacklogFiles | undefined,
+  world: {
+    readonly brokerId: string;
+    readonly evict: Evict;
+  },
+): void {
+  const { client, stream, limits } = connection;
   // aedes waits for an empty buffer; a slow reader under steady load never gets there and is killed.
   client.waitForDrain = (callback) => stream.whenRelieved(() => callback(null));
 
-  const deliver0 = client.deliver0;
+  const { deliver0, deliverQoS } = client;
+  let isGiving = false;
+  if (files !== undefined && limits.backlogBytes > 0) {
+    connection.backlog = createBacklog({
+      files,
+      brokerId: world.brokerId,
+      bytesMax: limits.backlogBytes,
+      memoryBytesMax: limits.queuedBytes - 2 * limits.congestedBytes,
+      whenRelieved: (callback) => stream.whenRelieved(callback),
+      give({ packet, isPlain }) {
+        isGiving = true;
+        if (isPlain) deliver0(packet, nothing);
+        else deliverQoS(packet, nothing);
+        isGiving = false;
+      },
+      failed: (reason) =>
+        world.evict(connection, `what waited for it on the disk is lost: ${reason}`, 'slow-reader'),
+    });
+  }
+
+  /** Whether the message waits for the ones before it. */
+  function waits(packet: BrokerPacket, isPlain: boolean, done: () => void): boolean {
+    const { backlog } = connection;
+    // What has its number already (a group's, a session's) has bounds of its own.
+    if (backlog === undefined || isGiving || packet.messageId !== undefined) return false;
+    if (!backlog.isUsed() && !isBehind(connection)) return false;
+    if (!backlog.put({ packet, isPlain })) world.evict(connection, fullText, 'slow-reader');
+    // A client of this node that publishes faster than this one reads is slowed down.
+    if (packet.clientId === undefined) setImmediate(done);
+    else stream.whenRelieved(done);
+    return true;
+  }
+
+  client.deliverQoS = (packet, done) => {
+    if (!waits(packet, false, done)) deliverQoS(packet, done);
+  };
   client.deliver0 = (packet, done) => {
     // Another filter of this client grants more: let that one deliver ([MQTT-3.3.5-1]).
     if (packet.qos > 0 && grantedQos(connection, packet.topic) > 0) setImmediate(done);
-    else deliver0(packet, done);
+    else if (!waits(packet, true, done)) deliver0(packet, done);
   };
+}
+
+/** Whether so much waits for a client that what comes now belongs into its backlog. */
+function isBehind({ stream, limits }: Connection): boolean {
+  return stream.queuedBytes() >= 2 * limits.congestedBytes || stream.waiterCount > backlogWaiters;
 }
 
 /** Notes what a filter was granted; undefined: it is gone. */
@@ -126,22 +187,25 @@ export function grantedQos(connection: Connection, topic: string): 0 | 1 | 2 {
 export function slownessOf(connection: Connection, frozenMs: number): string | undefined {
   const { stream, limits } = connection;
   // One message alone may be larger than the bound.
-  if (stream.queuedBytes() > limits.queuedBytes + stream.largestBytes())
-    return 'it reads too slowly: its queue is full';
+  if (stream.queuedBytes() > limits.queuedBytes + stream.largestBytes()) return fullText;
   if (stream.waiterCount > waitersMax) return 'it reads too slowly: too many messages wait for it';
   return stream.isFrozen(frozenMs) ? 'it is frozen: it took nothing for too long' : undefined;
 }
 
 /** The connection as the port shows it. */
 export function describeClient(connection: Connection): BrokerClient {
+  const { backlog } = connection;
   return {
     clientId: connection.client.id,
     zone: connection.zone,
     ...(connection.guest === undefined ? {} : { guest: connection.guest.name }),
     remote: connection.remote,
-    queuedBytes: connection.stream.queuedBytes(),
+    queuedBytes: connection.stream.queuedBytes() + (backlog?.memoryBytes() ?? 0),
+    diskBytes: backlog?.diskBytes() ?? 0,
   };
 }
+
+function nothing(): void {}
 
 function commonQosOf(granted: ReadonlyMap<string, 0 | 1 | 2>): 0 | 1 | 2 | 'mixed' {
   const kinds = new Set(granted.values());

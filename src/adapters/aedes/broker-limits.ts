@@ -14,8 +14,10 @@ export interface ZoneLimits {
   readonly retained: number;
   /** Bytes waiting for one client before its publishers are slowed down. */
   readonly congestedBytes: number;
-  /** Bytes waiting for one client before it is disconnected. */
+  /** Bytes waiting for one client in memory before it is disconnected. */
   readonly queuedBytes: number;
+  /** Bytes that wait on the disk for one client that reads slowly; 0: none do. */
+  readonly backlogBytes: number;
   /** Publishes a second of one client; 0 = as many as it likes. */
   readonly publishesPerSecond: number;
 }
@@ -28,6 +30,8 @@ export interface BrokerLimits {
   readonly largeAboveBytes: number;
   /** Bytes of the large packets that are being received from all clients together; one more closes its connection. */
   readonly largeBytes: number;
+  /** Bytes that wait on the disk for all clients together. */
+  readonly backlogBytes: number;
   /** Bytes of all retained payloads and topics together. */
   readonly retainedBytes: number;
   /** Sessions that outlive their connection (clean session = 0). The oldest absent one makes room. */
@@ -53,6 +57,7 @@ export const brokerLimits: BrokerLimits = {
     retained: 1000,
     congestedBytes: 512 * 1024,
     queuedBytes: 8 * 1024 * 1024,
+    backlogBytes: 96 * 1024 * 1024,
     publishesPerSecond: 0,
   },
   guest: {
@@ -62,10 +67,12 @@ export const brokerLimits: BrokerLimits = {
     retained: 100,
     congestedBytes: 128 * 1024,
     queuedBytes: 1024 * 1024,
+    backlogBytes: 0,
     publishesPerSecond: 50,
   },
   largeAboveBytes: 132 * 1024,
   largeBytes: 64 * 1024 * 1024,
+  backlogBytes: 192 * 1024 * 1024,
   retainedBytes: 16 * 1024 * 1024,
   sessions: 100,
   sessionMessages: 1000,

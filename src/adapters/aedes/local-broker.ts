@@ -8,6 +8,7 @@ import type { Log } from '../../ports/log.ts';
 import type { Metrics } from '../../ports/metrics.ts';
 import { createPacketBudget } from '../mqtt/frame-guard.ts';
 import { writeNumbersLightly } from '../mqtt/packet-numbers.ts';
+import { createBacklogFiles } from './backlog-files.ts';
 import { adopt, createConnection, describeClient, slownessOf } from './broker-client.ts';
 import type { Connection } from './broker-client.ts';
 import { brokerLimits } from './broker-limits.ts';
@@ -35,6 +36,8 @@ export interface LocalBrokerConfig {
   readonly handlers: BrokerHandlers;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** Where what slow clients have not read waits; undefined: they are disconnected when memory holds no more. */
+  readonly backlogDirectory?: string;
   /** @default `brokerLimits` */
   readonly limits?: BrokerLimits;
 }
@@ -54,6 +57,10 @@ export async function createLocalBroker(config: LocalBrokerConfig): Promise<Loca
   const { handlers, log, metrics } = config;
   const limits = config.limits ?? brokerLimits;
   const budget = createPacketBudget(limits.largeBytes);
+  const backlogs =
+    config.backlogDirectory === undefined
+      ? undefined
+      : createBacklogFiles(config.backlogDirectory, limits.backlogBytes);
   const large = { aboveBytes: limits.largeAboveBytes, budget };
   const connections = new Map<AedesClient, Connection>();
   const interest = createInterest((filter, isWanted) => handlers.interest(filter, isWanted));
@@ -154,9 +161,10 @@ export async function createLocalBroker(config: LocalBrokerConfig): Promise<Loca
     const client = aedes.handle(partial.stream) as unknown as AedesClient;
     const connection: Connection = Object.assign(partial, { client });
     connections.set(client, connection);
-    adopt(connection);
+    adopt(connection, backlogs, { brokerId: config.brokerId, evict });
     partial.stream.once('close', () => {
       connection.pace.stop();
+      connection.backlog?.close();
       // aedes asks about the will a few turns after the stream has closed.
       setTimeout(() => connections.delete(client), afterlifeMs).unref();
     });
@@ -203,9 +211,11 @@ export async function createLocalBroker(config: LocalBrokerConfig): Promise<Loca
     },
     acceptLocal: (socket) => accept(socket, 'local'),
     acceptGuest: (socket) => accept(socket, 'guest'),
-    stop() {
+    async stop() {
       clearInterval(sweeper);
-      return new Promise((resolve) => aedes.close(resolve));
+      await new Promise<void>((resolve) => aedes.close(() => resolve()));
+      for (const { backlog } of connections.values()) backlog?.close();
+      await backlogs?.stop();
     },
   };
 }

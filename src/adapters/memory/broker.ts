@@ -168,6 +168,7 @@ export function createMemoryBroker(handlers: BrokerHandlers): MemoryBroker {
         ...(guest === undefined ? {} : { guest }),
         remote: 'in-process',
         queuedBytes: 0,
+        diskBytes: 0,
       };
       const one: Connected = { options, about, filters: new Map(), shares: new Map() };
       connected.add(one);

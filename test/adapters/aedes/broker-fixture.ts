@@ -38,7 +38,11 @@ export interface BrokerFixture {
 
 /** Starts one. `hold: true` leaves every `taken` to the test. */
 export async function startBroker(
-  options: { readonly hold?: boolean; readonly limits?: Partial<BrokerLimits> } = {},
+  options: {
+    readonly hold?: boolean;
+    readonly limits?: Partial<BrokerLimits>;
+    readonly backlogDirectory?: string;
+  } = {},
 ): Promise<BrokerFixture> {
   const published: Published[] = [];
   const interest: [string, boolean][] = [];
@@ -52,6 +56,9 @@ export async function startBroker(
     log,
     metrics,
     limits: { ...brokerLimits, ...options.limits },
+    ...(options.backlogDirectory === undefined
+      ? {}
+      : { backlogDirectory: options.backlogDirectory }),
     handlers: {
       published(message, client, taken) {
         published.push({ message, client, taken });
