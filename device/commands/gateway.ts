@@ -2,7 +2,6 @@
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { setFlagsFromString } from 'node:v8';
 
 import type { AgentHandles, MeshNode } from 'mycel';
 import type { GatewayConfig } from 'mycel/gateway';
@@ -10,6 +9,7 @@ import type { GatewayConfig } from 'mycel/gateway';
 import { print, type Context } from '../context.ts';
 import type { Attendant } from '../daemon.ts';
 import { Failure } from '../failure.ts';
+import { keepHeapSmall } from '../heap.ts';
 import type { GatewayUpFlags } from '../program-gateway.ts';
 import { formatTable } from '../table.ts';
 import { harmless } from '../terminal.ts';
@@ -18,9 +18,7 @@ import { runNode } from './up.ts';
 /** Runs until a signal or `mycel down`. */
 export async function gatewayUp(context: Context, flags: GatewayUpFlags): Promise<void> {
   // Two hundred streams leave 60 MB of garbage that V8 would otherwise keep (docs/decisions/0043).
-  setFlagsFromString('--optimize-for-size');
-  // A collection of two megabytes is done before a helper thread is awake (docs/decisions/0066).
-  setFlagsFromString('--no-parallel-scavenge');
+  keepHeapSmall();
   const config = await findConfig(context, flags.config);
   const { forgetKeys } = await import('mycel/gateway');
   forgetKeys(config, process.env);

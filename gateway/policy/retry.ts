@@ -62,10 +62,13 @@ export async function choose(frame: ChoiceFrame): Promise<Candidate> {
   for (;;) {
     const now = performance.now();
     let soonest = Infinity;
-    const fresh = ranked(candidates).toSorted(
-      (left, right) =>
-        (tried.get(left.desk.config.name) ?? 0) - (tried.get(right.desk.config.name) ?? 0),
-    );
+    const fresh =
+      candidates.length === 1
+        ? candidates
+        : ranked(candidates).toSorted(
+            (left, right) =>
+              (tried.get(left.desk.config.name) ?? 0) - (tried.get(right.desk.config.name) ?? 0),
+          );
     for (const candidate of fresh) {
       const breaker = candidate.desk.breaker(candidate.model.as);
       if (!breaker.isReady(now)) {

@@ -74,7 +74,7 @@ if (wants('gateway')) {
             streams: 200,
             flightMs: 10_000,
             deviceStreams: 300,
-            deviceWarmUp: 3_000,
+            deviceWarmUp: 4_000,
           },
     )),
   );
