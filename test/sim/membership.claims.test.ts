@@ -5,7 +5,7 @@ import type { NodeId } from '../../src/kernel/ids.ts';
 import { swimProfiles } from '../../src/protocol/membership/profiles.ts';
 import type { SwimProfile } from '../../src/protocol/membership/profiles.ts';
 import type { Lifeguard, SwimEffect } from '../../src/protocol/membership/swim-types.ts';
-import { addSwimHost, seesAlive, simNodeId, stateIn } from './membership.ts';
+import { addSwimHost, seesAlive, simMeta, simNodeId, stateIn } from './membership.ts';
 import type { SwimHost, SwimLetter, SwimNodeOptions } from './membership.ts';
 import { conditions, createWorld } from './world.ts';
 import type { Conditions, HostOptions, World } from './world.ts';
@@ -260,6 +260,21 @@ describe('how soon a frozen member is out', () => {
     const alls = Array.from({ length: 150 }, (_, at) => freeze(10, 1_000 + at, {})[1]);
     expect(quantile(alls, 0.5)).toBeLessThan(7_000);
     expect(Math.max(...alls)).toBeLessThan(10_000);
+  });
+
+  // Who is heard first would otherwise be the only voice but their own that anybody hears: two of the three it takes.
+  test('killed, and its links closed: out of every view in the shortest time, whatever else is told just then', () => {
+    for (let seed = 1; seed <= 120; seed += 1) {
+      const { world, ids, hosts } = mesh(8, 5_000 + seed);
+      const killed = ids[7] as NodeId;
+      const others = hosts.filter(({ id }) => id !== killed);
+      world.inject({ type: 'crash', host: killed });
+      for (const host of others) host.feed({ type: 'linkClosed', node: killed });
+      world.runFor(960);
+      hosts[0]?.feed({ type: 'metaChanged', meta: { ...simMeta, labels: { rack: 'one' } } });
+      const isGone = (): boolean => others.every((host) => stateIn(host, killed) === 'dead');
+      expect(world.waitFor(isGone, 30_000)).toBeLessThan(4_800);
+    }
   });
 
   test('who comes back is alive to everybody within a second', () => {

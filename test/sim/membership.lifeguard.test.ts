@@ -104,7 +104,7 @@ const paper = { kind: 'muffle', forMs: 40_000, calmMs: 0 } as const;
 test.each([
   { ...paper, members: 64, distressed: 4, blockMs: 32_768, gapMs: 64 },
   { ...paper, members: 64, distressed: 8, blockMs: 16_384, gapMs: 1 },
-  { ...paper, members: 64, distressed: 8, blockMs: 16_384, gapMs: 1_024 },
+  { ...paper, members: 64, distressed: 8, blockMs: 32_768, gapMs: 1_024 },
 ])(
   'sockets that starve: $distressed of $members, $blockMs ms at a time, $gapMs ms between',
   (distress) => {

@@ -89,6 +89,17 @@ export class News {
     if (life !== undefined) this.#checkLife(record, life);
   }
 
+  /**
+   * Tells a member that asks for help with a suspect what was said of it here. Gossip is sent only so often and may have
+   * missed just the asker, whose wait would then be many times that of the others.
+   */
+  tellAccusations(record: MemberRecord, asker: NodeId, to: Address): void {
+    const { state, suspicion, verdict } = record;
+    if (verdict === undefined || (state !== 'suspect' && state !== 'dead')) return;
+    const updates = suspicion?.accusations ?? [verdict];
+    this.#state.send(to, { kind: 'gossip', from: this.#state.config.self, updates }, asker);
+  }
+
   /** Tells a member that speaks although it is thought dead, so that it can object without waiting for gossip. */
   tell(record: MemberRecord, from: Address): void {
     if (record.state !== 'dead' || record.verdict === undefined) return;
@@ -172,12 +183,12 @@ export class News {
       const terms = suspicionTerms(config.profile, meshSize, this.#state.lifeguard.lhaSuspicion);
       table.place(record, 'suspect', now);
       record.verdict = update;
-      table.openSuspicion(record, new Suspicion(terms, now, update.from));
+      table.openSuspicion(record, new Suspicion(terms, now, update));
       this.#state.broadcast(update);
       this.#state.note('suspected', record.node);
       this.#state.announce(record);
       this.#seekSecondOpinion(record, update.from, terms);
-    } else if (record.suspicion.confirm(update.from)) {
+    } else if (record.suspicion.confirm(update)) {
       this.#state.broadcast(update);
     }
     invariant(record.suspicion !== undefined, 'an accused member has an open suspicion');
@@ -223,7 +234,8 @@ function asKnown(
 /** A member's state changed for good: what was planned about the former one is off. */
 export function stopTimersOf(state: SwimState, node: NodeId): void {
   state.verdicts.stop(`suspicion:${node}`);
-  for (const chore of ['wake', 'second', 'last'] as const) state.chores.stop(`${chore}:${node}`);
+  for (const chore of ['wake', 'second', 'ask', 'last'] as const)
+    state.chores.stop(`${chore}:${node}`);
 }
 
 /** Moves the end of every open suspicion by `lagMs`, or starts them anew: what could not be heard must not count. */
@@ -238,9 +250,14 @@ export function postponeSuspicions(state: SwimState, lagMs: Millis | 'restart'):
 
 /** The verdict at the end, and before it the accused's last word: a ping that says what it is accused of. */
 function armSuspicion(state: SwimState, record: MemberRecord, suspicion: Suspicion): void {
-  const { endsAt } = suspicion;
+  const { endsAt, endsAtEarliest } = suspicion;
   state.verdicts.set(`suspicion:${record.node}`, endsAt);
   if (!state.lifeguard.lhaSuspicion) return;
-  const lastAt = endsAt - state.config.profile.probeTimeoutMs;
+  const { probeTimeoutMs, probeIntervalMs } = state.config.profile;
+  const lastAt = endsAt - probeTimeoutMs;
   if (lastAt > state.now) state.chores.set(`last:${record.node}`, lastAt);
+  // A voice that is missing may only have missed us: those asked for help say what they know, in time for the others' verdict.
+  const askAt = endsAtEarliest - probeIntervalMs;
+  if (endsAt === endsAtEarliest) state.chores.stop(`ask:${record.node}`);
+  else if (askAt > state.now) state.chores.set(`ask:${record.node}`, askAt);
 }

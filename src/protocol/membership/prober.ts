@@ -214,6 +214,7 @@ export class Prober {
   hearPingReq(from: Address, message: PingReqMessage): void {
     const { config, table, chores, now } = this.#state;
     const record = table.get(message.target);
+    if (record !== undefined) this.#news.tellAccusations(record, message.from, from);
     if (record === undefined || this.#relays.size >= relaysMax) {
       this.#state.send(from, { kind: 'nack', from: config.self, seq: message.seq }, message.from);
       return;

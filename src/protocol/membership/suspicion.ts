@@ -2,6 +2,7 @@
 
 import type { Millis } from '../../kernel/core.ts';
 import type { NodeId } from '../../kernel/ids.ts';
+import type { VerdictUpdate } from './messages.ts';
 import type { SwimProfile } from './profiles.ts';
 
 /** Bounds of one suspicion, fixed when it is opened. */
@@ -48,36 +49,43 @@ export function suspicionMs(terms: SuspicionTerms, confirmations: number): Milli
 export class Suspicion {
   readonly terms: SuspicionTerms;
   #since: Millis;
-  /** The first is whoever opened it: never a confirmer of its own accusation. */
-  readonly #accusers: Set<NodeId>;
+  /** By accuser. The first is whoever opened it: never a confirmer of its own accusation. */
+  readonly #accusations: Map<NodeId, VerdictUpdate>;
 
-  constructor(terms: SuspicionTerms, since: Millis, accuser: NodeId) {
+  constructor(terms: SuspicionTerms, since: Millis, accusation: VerdictUpdate) {
     this.terms = terms;
     this.#since = since;
-    this.#accusers = new Set([accuser]);
+    this.#accusations = new Map([[accusation.from, accusation]]);
   }
 
-  get accusers(): ReadonlySet<NodeId> {
-    return this.#accusers;
+  /** What was said, one of each accuser, in the order of arrival. */
+  get accusations(): readonly VerdictUpdate[] {
+    return [...this.#accusations.values()];
   }
 
   /** When it ends in a verdict unless refuted. */
   get endsAt(): Millis {
-    return this.#since + suspicionMs(this.terms, this.#accusers.size - 1);
+    return this.#since + suspicionMs(this.terms, this.#accusations.size - 1);
+  }
+
+  /** The earliest instant at which it could end, however many accuse. */
+  get endsAtEarliest(): Millis {
+    return this.#since + this.terms.minMs;
   }
 
   /** Whether somebody other than `accuser` accuses too. */
   isSharedWith(accuser: NodeId): boolean {
-    return this.#accusers.size > 1 || !this.#accusers.has(accuser);
+    return this.#accusations.size > 1 || !this.#accusations.has(accuser);
   }
 
   /** Adds a voice. True when it was new and still counted: only then is it worth passing on. */
-  confirm(accuser: NodeId): boolean {
-    if (this.#accusers.has(accuser)) return false;
+  confirm(accusation: VerdictUpdate): boolean {
+    const { confirmationsWanted } = this.terms;
+    if (this.#accusations.has(accusation.from)) return false;
     // One distinct second voice is kept even when it shortens nothing: it decides about a gossiped `dead`.
-    if (this.#accusers.size > Math.max(1, this.terms.confirmationsWanted)) return false;
-    this.#accusers.add(accuser);
-    return this.#accusers.size - 1 <= this.terms.confirmationsWanted;
+    if (this.#accusations.size > Math.max(1, confirmationsWanted)) return false;
+    this.#accusations.set(accusation.from, accusation);
+    return this.#accusations.size - 1 <= confirmationsWanted;
   }
 
   /** Moves the end: time in which this process could not have heard a refutation does not count. */

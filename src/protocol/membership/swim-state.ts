@@ -41,6 +41,7 @@ export type Chore =
   | `escalate:${number}`
   | `relay:${number}`
   | `second:${NodeId}`
+  | `ask:${NodeId}`
   | `last:${NodeId}`
   | `contact:${NodeId}`
   | `wake:${NodeId}`;

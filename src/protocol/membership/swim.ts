@@ -197,7 +197,8 @@ class SwimCore implements Swim {
     const subject = name.slice(name.indexOf(':') + 1);
     if (name.startsWith('escalate:')) this.#prober.escalate(Number(subject));
     else if (name.startsWith('relay:')) this.#prober.relayTimedOut(Number(subject));
-    else if (name.startsWith('second:')) this.#prober.probeSuspect(subject as NodeId);
+    else if (name.startsWith('second:') || name.startsWith('ask:'))
+      this.#prober.probeSuspect(subject as NodeId);
     else if (name.startsWith('last:')) this.#prober.askLastWord(subject as NodeId);
     else if (name.startsWith('contact:')) this.#pushPull.tryContact(subject as NodeId);
     else this.#news.sleepEnded(subject as NodeId);

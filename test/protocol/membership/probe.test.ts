@@ -2,6 +2,7 @@
 
 import { describe, expect, test } from 'vitest';
 import { Stage, ann, bob, cid, dan, notesIn, self, sentIn, verdictOf, wordOf } from './stage.ts';
+import { swimProfiles } from '../../../src/protocol/membership/profiles.ts';
 import { simMeta } from '../../sim/membership.ts';
 
 const life = { boot: 1, instance: 7 };
@@ -239,5 +240,60 @@ describe('the buddy system', () => {
     // Later copies of the same accusation raise nothing, but their senders still hear the newest word.
     const [again] = sentIn(stage.hear(ann, { ...ping, seq: 2 }), 'ack');
     expect(again?.message.updates[0]).toMatchObject({ node: self, incarnation: { boot: 1, n: 1 } });
+  });
+});
+
+describe('a suspicion that is short of confirmations', () => {
+  test('is asked about once more a period before its shortest end, in time for what helpers know', () => {
+    const stage = new Stage();
+    stage.meet(ann, bob, cid, dan);
+    stage.gossip(bob, verdictOf('suspect', ann, bob));
+    const { suspicionMult, probeIntervalMs, probeTimeoutMs } = swimProfiles.wired;
+    const shortestAt = stage.now + suspicionMult * probeIntervalMs;
+    stage.pass(shortestAt - probeIntervalMs - 1 - stage.now);
+    expect(sentIn(stage.pass(1), 'ping').map(({ to }) => to)).toEqual([ann]);
+    const asked = sentIn(stage.pass(probeTimeoutMs), 'ping-req');
+    expect(asked.some(({ message }) => message.target === ann)).toBe(true);
+    stage.gossip(cid, verdictOf('suspect', ann, cid), verdictOf('suspect', ann, dan));
+    stage.pass(shortestAt - 1 - stage.now);
+    expect(stage.stateOf(ann)).toBe('suspect');
+    stage.pass(1);
+    expect(stage.stateOf(ann)).toBe('dead');
+  });
+
+  test.each(['suspect', 'dead'] as const)(
+    'a helper that thinks the target %s tells the asker who accuses it',
+    (kind) => {
+      const stage = new Stage();
+      stage.meet(ann, bob, cid, dan);
+      const accusations = [verdictOf('suspect', ann, bob), verdictOf('suspect', ann, cid)];
+      stage.gossip(bob, ...accusations);
+      const buried = verdictOf('dead', ann, cid);
+      if (kind === 'dead') stage.gossip(cid, buried);
+      const effects = stage.hear(dan, {
+        kind: 'ping-req',
+        from: dan,
+        seq: 9,
+        target: ann,
+        updates: [],
+      });
+      const told = sentIn(effects, 'gossip').filter(({ to }) => to === dan);
+      expect(told.map(({ message }) => message.updates)).toEqual([
+        kind === 'dead' ? [buried] : accusations,
+      ]);
+    },
+  );
+
+  test('a helper that thinks well of the target says nothing of it', () => {
+    const stage = new Stage();
+    stage.meet(ann, bob);
+    const effects = stage.hear(bob, {
+      kind: 'ping-req',
+      from: bob,
+      seq: 9,
+      target: ann,
+      updates: [],
+    });
+    expect(sentIn(effects, 'gossip')).toEqual([]);
   });
 });

@@ -1,6 +1,7 @@
 /** Lifeguard's suspicion: the numbers of memberlist and of the SWIM paper's ancestors. */
 
 import { describe, expect, test } from 'vitest';
+import type { VerdictUpdate } from '../../../src/protocol/membership/messages.ts';
 import { swimProfiles } from '../../../src/protocol/membership/profiles.ts';
 import {
   Suspicion,
@@ -10,7 +11,18 @@ import {
 import { simNodeId } from '../../sim/membership.ts';
 
 const memberlist = { ...swimProfiles.wired, suspicionMult: 4, suspicionMaxMult: 6 };
-const [ann, bob, cid, dan, eve] = [1, 2, 3, 4, 5].map((number) => simNodeId(number));
+const accused = simNodeId(9);
+/** Five members, each by what it says of the accused. */
+const [ann, bob, cid, dan, eve] = [1, 2, 3, 4, 5].map((number): VerdictUpdate => {
+  const incarnation = { boot: 1, n: 0 };
+  return {
+    kind: 'suspect',
+    node: accused,
+    incarnation,
+    from: simNodeId(number),
+    proof: new Uint8Array(0),
+  };
+});
 
 describe('how long a suspicion lasts', () => {
   test('it falls with the logarithm of the confirmations (memberlist: k = 3, 2 s to 30 s)', () => {
@@ -45,7 +57,7 @@ describe('how long a suspicion lasts', () => {
 });
 
 describe('who shortens a suspicion', () => {
-  if (!ann || !bob || !cid || !dan || !eve) throw new Error('five ids');
+  if (!ann || !bob || !cid || !dan || !eve) throw new Error('five members');
   const terms = { minMs: 2_000, maxMs: 30_000, confirmationsWanted: 2 };
 
   test('the one who opened it confirms nothing', () => {
@@ -63,16 +75,16 @@ describe('who shortens a suspicion', () => {
     expect(suspicion.confirm(cid)).toBe(true);
     expect(suspicion.endsAt).toBe(2_100);
     expect(suspicion.confirm(dan)).toBe(false);
-    expect(suspicion.accusers.size).toBe(3);
+    expect(suspicion.accusations).toEqual([ann, bob, cid]);
   });
 
   test('where nobody can shorten it a second voice is still remembered, and only one', () => {
     const suspicion = new Suspicion({ ...terms, confirmationsWanted: 0 }, 0, ann);
-    expect(suspicion.isSharedWith(ann)).toBe(false);
-    expect(suspicion.isSharedWith(bob)).toBe(true);
+    expect(suspicion.isSharedWith(ann.from)).toBe(false);
+    expect(suspicion.isSharedWith(bob.from)).toBe(true);
     expect(suspicion.confirm(bob)).toBe(false);
-    expect(suspicion.isSharedWith(ann)).toBe(true);
+    expect(suspicion.isSharedWith(ann.from)).toBe(true);
     suspicion.confirm(cid);
-    expect(suspicion.accusers.size).toBe(2);
+    expect(suspicion.accusations).toEqual([ann, bob]);
   });
 });
