@@ -1,11 +1,10 @@
 /** What a group of three voters does, each a process of its own: how soon it decides, how much, and who leads after a kill. */
 
-import { open } from 'node:fs/promises';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { median, quantile, row, type Row } from './row.ts';
 import { startVoters } from './voters.ts';
 import type { VoterGroup } from './voters.ts';
+import { warmUp } from './warm-up.ts';
 
 /** How long to measure. */
 export interface DecisionsOptions {
@@ -20,28 +19,33 @@ export interface DecisionsOptions {
 /** Writers at once under load. */
 const writers = 256;
 
-/** Bytes of one synced write of the comparison: what one command takes in the log, which keeps it twice. */
-const recordBytes = 300;
+/** Writers at once while it warms up: few, so that each commit has letters of its own as those have that are timed. */
+const warmingWriters = 8;
 
-/** Turns between commits and syncs, so that both meet the same machine. */
-const turns = 10;
+/** Commits in a row, and syncs in a row after them, so that both meet the same machine. */
+const inRow = 10;
 
 /** Measures. */
 export async function decisions(options: DecisionsOptions): Promise<readonly Row[]> {
   await using group = await startVoters(3);
-  const first = await group.settled();
-  await first.ask('serial', { count: 500 });
-  const count = Math.ceil(options.writes / turns);
-  const syncs = { fsync: [] as number[], fdatasync: [] as number[] };
+  await warmUp(async () => {
+    const leader = await group.settled();
+    const pace = { writers: warmingWriters, seconds: options.seconds / 10 };
+    return (await leader.ask('load', pace)).perSecond;
+  });
+  const turns = Math.ceil(options.writes / inRow);
   const commits: number[] = [];
+  const appends: number[] = [];
+  const overwrites: number[] = [];
   for (let at = 0; commits.length < options.writes && at < 4 * turns; at += 1) {
     // At the leader itself: a busy one hands over, and from then on another node's writes have a longer way.
     const leader = await group.settled();
-    for (const way of ['fsync', 'fdatasync'] as const) {
-      syncs[way].push(...(await syncTimes(group.home, way, count)));
-    }
-    const took = await leader.ask('serial', { count });
-    if ((await group.settled()) === leader) commits.push(...took);
+    const took = await leader.ask('serial', { count: inRow });
+    if ((await group.settled()) !== leader) continue;
+    const synced = await leader.ask('syncs', { count: inRow });
+    commits.push(...took);
+    appends.push(...synced.appends);
+    overwrites.push(...synced.overwrites);
   }
   const leader = await group.settled();
   const alone = await leader.ask('load', { writers: 1, seconds: options.seconds / 2 });
@@ -51,11 +55,11 @@ export async function decisions(options: DecisionsOptions): Promise<readonly Row
   return [
     row('commit-p50', 64, median(commits), 'ms', {
       name: 'one fsync',
-      value: median(syncs.fsync),
+      value: median(appends),
     }),
-    row('commit-p50-datasync', 64, median(commits), 'ms', {
-      name: 'one fdatasync',
-      value: median(syncs.fdatasync),
+    row('commit-p50-own-write', 64, median(commits), 'ms', {
+      name: 'one synced write to a log',
+      value: median(overwrites),
     }),
     row('commits', 64, loaded.perSecond, 'op/s', {
       name: 'one writer',
@@ -67,27 +71,6 @@ export async function decisions(options: DecisionsOptions): Promise<readonly Row
       value: quantile(kills.closed, 0.99),
     }),
   ];
-}
-
-/** On the file system that the journals lie on: a write that makes its file longer, and its sync. */
-async function syncTimes(
-  home: string,
-  way: 'fsync' | 'fdatasync',
-  count: number,
-): Promise<number[]> {
-  const file = await open(join(home, way), 'w');
-  try {
-    const took: number[] = [];
-    for (let at = 0; at < count; at += 1) {
-      const from = performance.now();
-      await file.write(Buffer.alloc(recordBytes, 7), 0, recordBytes, at * recordBytes);
-      await (way === 'fsync' ? file.sync() : file.datasync());
-      took.push(performance.now() - from);
-    }
-    return took;
-  } finally {
-    await file.close();
-  }
 }
 
 /** From kill -9 of the leader to the first answer that says who leads instead, and to the first link that closes. */

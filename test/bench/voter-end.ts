@@ -1,5 +1,7 @@
 /** One voter of the built library in a process of its own, told by its parent what to do, so that it can be killed. */
 
+import { closeSync, constants, fsyncSync, openSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createNode } from 'mycel';
 
@@ -36,6 +38,17 @@ export interface VoterTasks {
   };
   /** One write after the other: how long each took, in ms. */
   readonly serial: { readonly ask: { readonly count: number }; readonly answer: readonly number[] };
+  /**
+   * Writes of as many bytes as one command takes in the log, each durable before the next one, how long each took in ms:
+   * to the end of a file with `fsync`, and within a file of zeros as a replica's log does it.
+   */
+  readonly syncs: {
+    readonly ask: { readonly count: number };
+    readonly answer: {
+      readonly appends: readonly number[];
+      readonly overwrites: readonly number[];
+    };
+  };
   /** So many writers at once for so long: decided writes a second. */
   readonly load: {
     readonly ask: { readonly writers: number; readonly seconds: number };
@@ -48,6 +61,12 @@ const patience = { deadlineMs: 30_000 };
 
 /** Value of every write, about 64 bytes encoded. */
 const small = 'x'.repeat(60);
+
+/** Bytes that one such write takes in the log, which keeps it twice. */
+const recordBytes = 320;
+
+/** How long the slowest follower may still write when a commit is through, in ms. */
+const calmMs = 5;
 
 const plan = JSON.parse(process.argv[2] ?? '') as VoterPlan;
 process.on('disconnect', () => process.exit());
@@ -81,6 +100,34 @@ async function successor(not: string): Promise<VoterTasks['successor']['answer']
   } finally {
     stop();
   }
+}
+
+/** On the disk of the replica's own log, in the process that commits. */
+async function syncs(count: number): Promise<VoterTasks['syncs']['answer']> {
+  await sleep(calmMs);
+  const bytes = Buffer.alloc(recordBytes, 7);
+  const timed = (file: number, write: (at: number) => void): number[] => {
+    const took: number[] = [];
+    for (let at = 0; at < count; at += 1) {
+      const from = performance.now();
+      write(at * recordBytes);
+      took.push(performance.now() - from);
+    }
+    closeSync(file);
+    return took;
+  };
+  const growing = openSync(join(plan.dataDir, 'growing'), 'w');
+  const appends = timed(growing, (at) => {
+    writeSync(growing, bytes, 0, recordBytes, at);
+    fsyncSync(growing);
+  });
+  const { O_RDWR, O_CREAT, O_DSYNC } = constants;
+  const whole = openSync(join(plan.dataDir, 'whole'), O_RDWR | O_CREAT | O_DSYNC);
+  writeSync(whole, Buffer.alloc(count * recordBytes), 0, count * recordBytes, 0);
+  const overwrites = timed(whole, (at) => {
+    writeSync(whole, bytes, 0, recordBytes, at);
+  });
+  return { appends, overwrites };
 }
 
 type Answers = { readonly [Name in keyof VoterTasks]: VoterTasks[Name]['answer'] };
@@ -123,6 +170,8 @@ async function run(task: Task): Promise<Answers[keyof Answers]> {
       }
       return took;
     }
+    case 'syncs':
+      return syncs(task.count);
     case 'load': {
       const from = performance.now();
       const until = from + task.seconds * 1_000;

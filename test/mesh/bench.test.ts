@@ -11,7 +11,7 @@ const parts = [
     only: 'decisions',
     rows: [
       'commit-p50',
-      'commit-p50-datasync',
+      'commit-p50-own-write',
       'commits',
       'leader-after-kill-p50',
       'leader-after-kill-p99',

@@ -13,10 +13,11 @@ import type { Metrics } from '../../ports/metrics.ts';
 import type { AedesClient } from '../aedes/aedes-types.ts';
 import { createFrameGuard } from '../mqtt/frame-guard.ts';
 import type { GatheringStream } from '../mqtt/gathering-stream.ts';
-import { publishPacket } from '../mqtt/publish-packet.ts';
 import type { Connect } from './connect-socket.ts';
 import { isRightLogin } from './link-login.ts';
-import { createLinkSession, laneOf, linkHighWaterBytes } from './link-session.ts';
+import { createLinkInlet } from './link-inlet.ts';
+import type { LinkInlet } from './link-inlet.ts';
+import { createLinkSession, linkHighWaterBytes } from './link-session.ts';
 import type { OpenLink } from './link-session.ts';
 import { createNoiseStream, reasonOf, shakeHands } from './noise-stream.ts';
 import type { LinkCredentials, ProvedPeer } from './noise-stream.ts';
@@ -54,6 +55,7 @@ interface Incoming {
   readonly stream: GatheringStream;
   readonly remote: Address;
   readonly localHost: string | undefined;
+  readonly inlet: LinkInlet;
   link: OpenLink | undefined;
 }
 
@@ -83,9 +85,12 @@ export function createLinkAcceptor(
     ]);
     if (isStopped || socket.destroyed) return void socket.destroy();
     const guard = createFrameGuard({ sender: 'client', packetBytesMax: linkPacketBytesMax });
-    const stream = createNoiseStream(socket, peer.session, guard, linkHighWaterBytes);
+    const inlet = createLinkInlet(() => stream.destroy(new Error('it speaks before its login')));
+    const stream = createNoiseStream(socket, peer.session, guard, linkHighWaterBytes, {
+      frame: inlet.took,
+    });
     const client = aedes.handle(stream) as unknown as AedesClient;
-    const state: Incoming = { peer, stream, remote, localHost, link: undefined };
+    const state: Incoming = { peer, stream, remote, localHost, inlet, link: undefined };
     incoming.set(client, state);
     client.waitForDrain = (callback) => stream.whenRelieved(() => callback(null));
     stream.once('error', (error: Error) => {
@@ -112,18 +117,12 @@ export function createLinkAcceptor(
             false,
           );
       },
-      authorizePublish: (_client, packet, done) => {
-        const isFrame = packet.qos === 0 && laneOf(packet.topic) !== undefined;
-        done(isFrame ? null : new Error('not a frame'));
-      },
+      authorizePublish: (_client, _packet, done) => done(new Error('not a frame')),
       authorizeSubscribe: (_client, _subscription, done) => done(null, null),
     });
-    // Frames have no subscribers: they leave here, before retained store, persistence and emitter.
-    aedes.publish = ((packet: PublishPacket, client: unknown, done?: () => void) => {
+    // Frames were taken out before, and nothing else is published here: not its own topics either.
+    aedes.publish = ((_packet: PublishPacket, client: unknown, done?: () => void) => {
       if (typeof client === 'function') return void client();
-      const link = client === null || client === undefined ? undefined : states.get(client)?.link;
-      const lane = laneOf(packet.topic);
-      if (lane !== undefined) link?.received(lane, packet.payload as Buffer);
       done?.();
     }) as Aedes['publish'];
     aedes.on('clientReady', (client) => {
@@ -152,21 +151,14 @@ export function createLinkAcceptor(
     const link = createLinkSession(
       { peer: peer.node, isDialler: false, certificate: peer.certificate, remote },
       localHost,
-      {
-        stream,
-        // Not through aedes, where each waits for a turn of the loop (decision 0060).
-        publish(topic, frame, done) {
-          if (stream.writable) stream.write(publishPacket(topic, frame));
-          stream.whenRelieved(done);
-        },
-        end: () => client.close(),
-      },
+      { stream, end: () => client.close() },
       { handlers, metrics },
     );
     state.link = link;
     track(link);
     makeRoom(link);
     handlers.opened(link.session);
+    state.inlet.open(link);
   }
 
   return {

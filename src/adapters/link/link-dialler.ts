@@ -4,15 +4,16 @@ import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Address } from '../../kernel/address.ts';
 import type { NodeId } from '../../kernel/ids.ts';
-import type { Lane } from '../../ports/link.ts';
 import { createFrameGuard } from '../mqtt/frame-guard.ts';
 import type { GatheringStream } from '../mqtt/gathering-stream.ts';
 import { createMqttClient, mqttConnected } from '../mqtt/mqtt-client.ts';
 import { connectSocket } from './connect-socket.ts';
 import { linkPacketBytesMax } from './link-acceptor.ts';
 import type { LinkWorld } from './link-acceptor.ts';
+import { createLinkInlet } from './link-inlet.ts';
+import type { LinkInlet } from './link-inlet.ts';
 import { linkClientId, loginUser, makeLogin } from './link-login.ts';
-import { createLinkSession, laneOf, linkHighWaterBytes } from './link-session.ts';
+import { createLinkSession, linkHighWaterBytes } from './link-session.ts';
 import type { OpenLink } from './link-session.ts';
 import { createNoiseStream, shakeHands } from './noise-stream.ts';
 import type { ProvedPeer } from './noise-stream.ts';
@@ -45,10 +46,12 @@ export async function dialAddress(
       throw new Error(`another node answers there: ${peer.node}`);
     }
     const guard = createFrameGuard({ sender: 'server', packetBytesMax: linkPacketBytesMax });
-    const stream = createNoiseStream(socket, peer.session, guard, linkHighWaterBytes, (proof) =>
-      world.credentials.refused(peer.node, proof),
-    );
-    const ends = { remote: address, localHost: localHostOf(socket) };
+    const inlet = createLinkInlet(() => stream.destroy(new Error('it sends without a pause')));
+    const stream = createNoiseStream(socket, peer.session, guard, linkHighWaterBytes, {
+      refused: (proof) => world.credentials.refused(peer.node, proof),
+      frame: inlet.took,
+    });
+    const ends = { remote: address, localHost: localHostOf(socket), inlet };
     return await login(world, peer, stream, { ...ends, keepaliveSeconds: keepaliveSeconds[use] });
   } catch (error) {
     socket.destroy();
@@ -70,6 +73,7 @@ async function login(
   how: {
     readonly remote: Address;
     readonly localHost: string | undefined;
+    readonly inlet: LinkInlet;
     readonly keepaliveSeconds: number;
   },
 ): Promise<OpenLink> {
@@ -79,13 +83,6 @@ async function login(
     password: makeLogin(world.credentials, peer),
     keepaliveSeconds: how.keepaliveSeconds,
     connectMs: loginMs,
-  });
-  // The peer may send before `dial` has given the session to its caller.
-  const early: (readonly [Lane, Uint8Array])[] = [];
-  let deliver = (lane: Lane, frame: Uint8Array): void => void early.push([lane, frame]);
-  client.on('message', (topic, payload) => {
-    const lane = laneOf(topic);
-    if (lane !== undefined) deliver(lane, payload);
   });
   try {
     await mqttConnected(client, stream);
@@ -99,9 +96,6 @@ async function login(
     how.localHost,
     {
       stream,
-      publish: (topic, frame, done) => {
-        client.publish(topic, frame as Buffer, { qos: 0 }, () => done());
-      },
       end() {
         client.end(true);
         stream.destroy();
@@ -109,10 +103,8 @@ async function login(
     },
     world,
   );
-  setImmediate(() => {
-    deliver = link.received;
-    for (const [lane, frame] of early.splice(0)) link.received(lane, frame);
-  });
+  // Not before `dial` has given the session to its caller.
+  setImmediate(() => how.inlet.open(link));
   client.on('error', (error) => link.lost(error.message));
   stream.on('error', (error: Error) => link.lost(error.message));
   client.on('close', () => link.lost('the peer closed the connection'));

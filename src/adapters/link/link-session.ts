@@ -6,6 +6,7 @@ import { createLineWatch } from './line-watch.ts';
 import type { Lane, LinkHandlers, LinkSession } from '../../ports/link.ts';
 import type { Metrics } from '../../ports/metrics.ts';
 import type { GatheringStream } from '../mqtt/gathering-stream.ts';
+import { publishPacket } from '../mqtt/publish-packet.ts';
 
 /** Bytes queued on a link before `send` says false. */
 export const linkHighWaterBytes: number = 1024 * 1024;
@@ -25,17 +26,9 @@ export const laneTopics: Readonly<Record<Lane, string>> = {
   data: `${reservedRoot}/d`,
 };
 
-/** The lane a topic stands for. */
-export function laneOf(topic: string): Lane | undefined {
-  if (topic === laneTopics.data) return 'data';
-  return topic === laneTopics.control ? 'control' : undefined;
-}
-
-/** What carries a session: an mqtt.js client or an aedes client object. */
+/** What carries a session: the stream of an mqtt.js client or of an aedes client object, past which its frames go. */
 export interface LinkCarrier {
   readonly stream: GatheringStream;
-  /** Publishes at QoS 0; calls back when the stream has it. */
-  publish(topic: string, frame: Uint8Array, done: () => void): void;
   /** Ends the MQTT connection. */
   end(): void;
 }
@@ -65,27 +58,22 @@ export function createLinkSession(
   const dataQueue: Uint8Array[] = [];
   let head = 0;
   let dataQueueBytes = 0;
-  let handedBytes = 0;
   let isFull = false;
   let phase: 'open' | 'closing' | 'closed' = 'open';
   let closeReason = '';
 
-  const queuedBytes = (): number => dataQueueBytes + handedBytes + stream.queuedBytes();
+  const queuedBytes = (): number => dataQueueBytes + stream.queuedBytes();
 
   function hand(lane: Lane, frame: Uint8Array): void {
-    handedBytes += frame.length;
     const written = line.handed(lane, frame.length);
-    carrier.publish(laneTopics[lane], frame, () => {
-      handedBytes -= frame.length;
-      written();
-      pump();
-    });
+    if (stream.writable) stream.write(publishPacket(laneTopics[lane], frame));
+    written();
     metrics.count('link.frames.out');
     metrics.count('link.bytes.out', frame.length);
   }
 
   function hasWindow(): boolean {
-    return handedBytes + stream.queuedBytes() < dataWindowBytes;
+    return stream.queuedBytes() < dataWindowBytes;
   }
 
   function pump(): void {

@@ -8,7 +8,9 @@ import type { NoiseHandshake, NoiseSession } from '../../wire/noise.ts';
 import type { FrameGuard } from '../mqtt/frame-guard.ts';
 import { GatheringStream } from '../mqtt/gathering-stream.ts';
 import { tagBytes } from '../../wire/aead.ts';
+import type { Lane } from '../../ports/link.ts';
 import { createByteReader } from './byte-reader.ts';
+import { createFramePicker } from './frame-picker.ts';
 import { magic, magicBytes } from './magic.ts';
 
 /** Time for the whole handshake, in ms. */
@@ -173,19 +175,32 @@ function sealProofs(noise: NoiseHandshake, proofs: readonly Uint8Array[]): Uint8
     .flatMap((proof) => framed(session.seal(Buffer.concat([Buffer.of(refusalByte), proof]))));
 }
 
+/** What a sealed stream hands to others than its reader. */
+export interface Aside {
+  /** Takes the proofs that an accepting peer sends instead of MQTT. */
+  refused?(proof: Uint8Array): void;
+  /** Takes the frames; without it they are left in the stream. */
+  frame?(lane: Lane, frame: Uint8Array): void;
+}
+
 /**
  * The sealed stream: records of a 16-bit length and a Noise message.
- * Whatever was changed, replayed or reordered on the way destroys it. `guard` judges the plain MQTT bytes. `refused`
- * takes the proofs that an accepting peer sends instead of MQTT.
+ * Whatever was changed, replayed or reordered on the way destroys it. `guard` judges the plain MQTT bytes.
  */
 export function createNoiseStream(
   socket: Duplex,
   session: NoiseSession,
   guard: FrameGuard,
   congestedBytes: number,
-  refused?: (proof: Uint8Array) => void,
+  aside: Aside = {},
 ): GatheringStream {
+  const { refused, frame } = aside;
   let rest: Buffer = nothing;
+  let frames: { readonly lane: Lane; readonly bytes: Uint8Array }[] = [];
+  const picker =
+    frame === undefined
+      ? undefined
+      : createFramePicker((lane, bytes) => void frames.push({ lane, bytes }));
   // Later records may begin in the middle of a packet, with any byte.
   let mayBeRefusal = refused !== undefined;
 
@@ -195,7 +210,8 @@ export function createNoiseStream(
     if (mayBeRefusal) return refused?.(plain.subarray(1));
     const problem = guard.check(plain);
     if (problem !== undefined) throw new Error(`malformed MQTT: ${problem}`);
-    parts.push(plain);
+    if (picker === undefined) parts.push(plain);
+    else for (const part of picker.pick(plain)) parts.push(part);
   }
 
   return new GatheringStream(socket, congestedBytes, {
@@ -234,6 +250,12 @@ export function createNoiseStream(
       }
       rest = bytes.length === 0 ? nothing : bytes;
       return parts;
+    },
+    deliver() {
+      if (frames.length === 0) return;
+      const taken = frames;
+      frames = [];
+      for (const { lane, bytes } of taken) frame?.(lane, bytes);
     },
   });
 }

@@ -29,6 +29,8 @@ export interface Translation {
   readonly isDoneAtOnce?: boolean;
   /** Bytes from the wire. @throws {Error} when they are not acceptable: the stream is destroyed with it. */
   inbound(chunk: Buffer): readonly Uint8Array[];
+  /** What `inbound` has found besides goes to whom it is for: outside of the translation, whose failures end the stream. */
+  deliver?(): void;
 }
 
 /**
@@ -215,6 +217,7 @@ export class GatheringStream extends Duplex {
     } catch (error) {
       this.destroy(error instanceof Error ? error : new Error(String(error)));
     }
+    this.#translation.deliver?.();
   }
 
   /** The socket is gone; what it brought counts. */
