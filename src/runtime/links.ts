@@ -291,8 +291,6 @@ export function createLinks(wires: LinkWires): Links {
       return link.info.id;
     },
     frame(session, lane, bytes) {
-      metrics.count('link.frames.in');
-      metrics.count('link.bytes.in', bytes.byteLength);
       const link = bySession.get(session);
       if (link === undefined) {
         if (laneSessions.has(session)) laneFrame(session, lane, bytes);
