@@ -1,11 +1,12 @@
 /** Requests to a target over node:http(s): kept-alive connections, exact time limits, exact aborts. */
 
-import { Agent as HttpAgent, request as requestHttp } from 'node:http';
+import { request as requestHttp } from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
 
 import { LlmFailure } from '../failure.ts';
 import type { Halt } from '../halt.ts';
+import { Pool } from './pool.ts';
 
 /** Connections kept open to one target while idle. */
 const idleSocketsMax = 256;
@@ -43,19 +44,16 @@ export interface Transport {
 export function createTransport(base: string): Transport {
   const { protocol, host, hostname, port, pathname } = new URL(base);
   const isTls = protocol === 'https:';
-  const agentOptions = {
-    keepAlive: true,
-    maxFreeSockets: idleSocketsMax,
-    scheduling: 'lifo',
-  } as const;
-  const agent = isTls ? new HttpsAgent(agentOptions) : new HttpAgent(agentOptions);
   const open = isTls ? requestHttps : requestHttp;
   const prefix = pathname.replace(/\/+$/, '');
-  const where = {
+  const address = {
     host: hostname.replace(/^\[|\]$/g, ''),
     port: port === '' ? (isTls ? 443 : 80) : Number(port),
-    agent,
   };
+  const agent = isTls
+    ? new HttpsAgent({ keepAlive: true, maxFreeSockets: idleSocketsMax, scheduling: 'lifo' })
+    : new Pool(address, idleSocketsMax);
+  const where = { ...address, agent };
 
   function once(request: UpstreamRequest): Promise<IncomingMessage> {
     return new Promise((resolve, reject) => {

@@ -24,8 +24,11 @@ export interface Live {
   /** The JSON lines it has printed so far. */
   readonly lines: Record<string, unknown>[];
   readonly ended: Promise<Ended>;
-  /** Waits for a JSON line with these fields. */
-  line(fields: Readonly<Record<string, unknown>>): Promise<Record<string, unknown>>;
+  /** Waits for a JSON line with these fields, 20 s unless told. */
+  line(
+    fields: Readonly<Record<string, unknown>>,
+    waitMs?: number,
+  ): Promise<Record<string, unknown>>;
 }
 
 /** The command and a directory for its nodes; both go when the test ends. */
@@ -123,7 +126,7 @@ function follow(child: ChildProcess): Live {
     child,
     lines,
     ended,
-    line: (fields) =>
+    line: (fields, waitMs = lineMs) =>
       vi.waitFor(
         () => {
           const found = lines.find((line) =>
@@ -134,7 +137,7 @@ function follow(child: ChildProcess): Live {
           }
           return found;
         },
-        { timeout: lineMs, interval: 20 },
+        { timeout: waitMs, interval: 20 },
       ),
   };
 }

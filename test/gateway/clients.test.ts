@@ -15,7 +15,7 @@ import { HumanMessage } from '@langchain/core/messages';
 import type { AIMessageChunk } from '@langchain/core/messages';
 import { concat } from '@langchain/core/utils/stream';
 import { ChatOpenAI, OpenAIEmbeddings } from '@langchain/openai';
-import { embedMany, generateText, jsonSchema, streamText } from 'ai';
+import { embedMany, generateText, jsonSchema, Output, streamText } from 'ai';
 import type { ToolSet } from 'ai';
 import { Ollama } from 'ollama';
 import OpenAI from 'openai';
@@ -654,5 +654,115 @@ describe('clients as they come, with their own idea of when to try again', () =>
     for (const one of told.slice(0, 2)) {
       expect((one as PromiseFulfilledResult<number>).value).toBeGreaterThanOrEqual(waitMs);
     }
+  });
+});
+
+describe('what goes through as it is', () => {
+  const base64 =
+    'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
+  const picture = `data:image/png;base64,${base64}`;
+  const schema = {
+    type: 'object',
+    properties: { answer: { type: 'number' } },
+    required: ['answer'],
+    additionalProperties: false,
+  } as const;
+  const format = { name: 'told', strict: true, schema: { ...schema } };
+
+  /** Each asks about a picture, and wants its answer in a shape; gives that. */
+  const askers: Readonly<Record<string, (model: string) => Promise<unknown>>> = {
+    async openai(model) {
+      const { choices } = await openai(patient.url).chat.completions.create({
+        model,
+        response_format: { type: 'json_schema', json_schema: format },
+        messages: [
+          {
+            role: 'user',
+            content: [
+              { type: 'text', text: prompt },
+              { type: 'image_url', image_url: { url: picture } },
+            ],
+          },
+        ],
+      });
+      return JSON.parse(choices[0]?.message.content ?? '');
+    },
+    async responses(model) {
+      const { output_text: text } = await openai(patient.url).responses.create({
+        model,
+        text: { format: { type: 'json_schema', ...format } },
+        input: [
+          {
+            role: 'user',
+            content: [
+              { type: 'input_text', text: prompt },
+              { type: 'input_image', image_url: picture, detail: 'auto' },
+            ],
+          },
+        ],
+      });
+      return JSON.parse(text);
+    },
+    async ai(model) {
+      const { output } = await generateText({
+        model: createOpenAI({ baseURL: `${patient.url}/v1`, apiKey: 'x' }).chat(model),
+        maxRetries: 0,
+        output: Output.object({ schema: jsonSchema<object>(schema) }),
+        messages: [
+          {
+            role: 'user',
+            content: [
+              { type: 'text', text: prompt },
+              { type: 'image', image: picture },
+            ],
+          },
+        ],
+      });
+      return output;
+    },
+    langchain: (model) =>
+      langchain(model, patient.url)
+        .withStructuredOutput({ ...schema, title: 'told' }, { method: 'jsonSchema' })
+        .invoke([
+          new HumanMessage({
+            content: [
+              { type: 'text', text: prompt },
+              { type: 'image_url', image_url: { url: picture } },
+            ],
+          }),
+        ]),
+    async ollama(model) {
+      const { message } = await ollama(patient.url).chat({
+        model,
+        format: schema,
+        messages: [{ role: 'user', content: prompt, images: [base64] }],
+      });
+      return JSON.parse(message.content);
+    },
+  };
+  test.each(Object.entries(askers))('a picture and a schema, of %s', async (_, ask) => {
+    const model = nextModel();
+    expect(await ask(model)).toEqual({ answer: expect.any(Number) });
+    const body = patient.providers[0]?.seen.findLast((seen) => seen.body['model'] === model)?.body;
+    const messages = (body?.['messages'] ?? []) as {
+      content: { type: string; text?: string; image_url?: { url: string } }[];
+    }[];
+    const content = messages.flatMap((message) => message.content);
+    expect(content.map(({ text, image_url: image }) => text ?? image?.url)).toEqual([
+      prompt,
+      picture,
+    ]);
+    expect(body?.['response_format']).toMatchObject({
+      type: 'json_schema',
+      json_schema: { schema: { properties: schema.properties, required: schema.required } },
+    });
+  });
+
+  test('the list of models, and one of them', async () => {
+    const { models } = openai(patient.url);
+    expect((await models.list()).data.map(({ id }) => id)).toEqual(modelNames);
+    expect(await models.retrieve('m7')).toMatchObject({ id: 'm7', object: 'model' });
+    const { models: native } = await ollama(patient.url).list();
+    expect(native.map(({ name }) => name)).toEqual(modelNames);
   });
 });

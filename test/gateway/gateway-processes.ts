@@ -42,6 +42,12 @@ Socket.prototype.send = function (bytes, ...rest) {
 require('node:module').syncBuiltinESMExports();
 `;
 
+/**
+ * Longest wait for a gateway to be ready, in ms. One that ends is told of at once; one in a thousand that gets no processor
+ * for 20 s says nothing about gateways.
+ */
+const startMs = 120_000;
+
 /** One gateway, which can be killed and started again. */
 export interface GatewayProcess {
   readonly name: string;
@@ -113,7 +119,7 @@ ${more}`,
           TAP: tapped,
         });
         const ready = await Promise.race([
-          live.line({ event: 'ready' }),
+          live.line({ event: 'ready' }, startMs),
           live.ended.then(({ err }) => {
             throw new Error(err);
           }),
