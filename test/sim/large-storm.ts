@@ -64,6 +64,8 @@ export function largeStorm(seed: number, parts?: RouterParts): string[] {
   flapLinks(mesh, 4_000);
   const books = [emptyBook(), emptyBook()] as const;
   let down: number | undefined;
+  // What an earlier life left is on the disk, however little this one adds.
+  let leftTo = 0;
   const lives: { origin: number; heard: readonly string[] }[] = [];
   const endLife = (): void => {
     for (const origin of [0, 1]) lives.push({ origin, heard: heardBy(mesh, last, origin) });
@@ -82,12 +84,14 @@ export function largeStorm(seed: number, parts?: RouterParts): string[] {
     mesh.runUntil(mesh.now + 200 + mesh.random.below(700));
     const victim = round % (isSlow ? 3 : 2) === 1 ? 0 : last;
     if (victim === 0) {
-      const writtenTo = mesh.node(0).router.lastSeq() - mesh.random.below(6);
+      const lastSeq = mesh.node(0).router.lastSeq();
+      const writtenTo = Math.max(leftTo, lastSeq - mesh.random.below(6));
       for (const [number, end] of books[0].ends.splice(0)) {
         if (end <= writtenTo) books[0].safe.add(number);
       }
       cutOff(mesh, 0);
       mesh.powerCut(0, writtenTo);
+      leftTo = mesh.node(0).router.lastSeq();
     } else {
       endLife();
       cutOff(mesh, last);

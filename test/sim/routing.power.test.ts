@@ -50,7 +50,9 @@ describe.each(Object.entries(smallMeshes))('a power cut on a %s', (_name, { coun
         const order = heard.slice(0, -1).map(Number);
         expect(order, `order ${where}`).toEqual([...order].sort((one, other) => one - other));
         expect(heard, where).toEqual(expect.arrayContaining(safe));
-        expect(mesh.node(at).log.gaps, `gaps ${where}`).toBe(0);
+        // What was under way and never came to the disk is gone, and may be told; nothing that was heard is.
+        const unheard = made + 1 - heard.length;
+        expect(mesh.node(at).log.gaps, `gaps ${where}`).toBeLessThanOrEqual(unheard);
       }
       expect(mesh.node(0).router.view().outbox.count).toBe(0);
     }

@@ -16,6 +16,8 @@ export interface Reach {
 export interface Audience {
   /** How many members without a link want it. */
   farCount(excluded: ReadonlySet<NodeId>): number;
+  /** Whether there are members without a link, few enough to be sent an event one by one. */
+  hasFew(): boolean;
   /** Whether a flood is cheaper than telling the interested members without a link one by one. */
   isBroad(excluded: ReadonlySet<NodeId>): boolean;
   /** A link or a member has come or gone. */
@@ -28,6 +30,11 @@ export function createAudience(table: InterestTable, reach: Reach): Audience {
   let far: readonly NodeId[] | undefined;
   let revision = 0;
 
+  function farMembers(): readonly NodeId[] {
+    far ??= reach.nodes().filter((node) => !reach.isLinked(node));
+    return far;
+  }
+
   function farCount(excluded: ReadonlySet<NodeId>): number {
     if (revision !== table.revision()) {
       revision = table.revision();
@@ -35,9 +42,8 @@ export function createAudience(table: InterestTable, reach: Reach): Audience {
     }
     let count = known.get(excluded);
     if (count !== undefined) return count;
-    far ??= reach.nodes().filter((node) => !reach.isLinked(node));
     count = 0;
-    for (const node of far) if (!excluded.has(node)) count += 1;
+    for (const node of farMembers()) if (!excluded.has(node)) count += 1;
     if (known.size >= answersMax) known.clear();
     known.set(excluded, count);
     return count;
@@ -45,6 +51,7 @@ export function createAudience(table: InterestTable, reach: Reach): Audience {
 
   return {
     farCount,
+    hasFew: () => farMembers().length > 0 && farMembers().length <= addressedMax,
     isBroad(excluded) {
       const count = farCount(excluded);
       return count > addressedMax || (count > 2 && count * 2 > (far?.length ?? 0));

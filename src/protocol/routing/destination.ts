@@ -23,6 +23,10 @@ export interface Destination {
   /** The last event up to `sentTo` that it is owed, and how many of those it is owed are under way. */
   sentLast: number;
   underWay: number;
+  /** How many events it is owed after `acked`. Numbers say nothing about that: they leap when a node starts anew. */
+  owed: number;
+  /** Floods would bring it more than may be under way: it gets each event by itself until it has come up to them. */
+  isBehind: boolean;
   isLinked: boolean;
   /** Since when membership says it is dead; undefined while it is alive. */
   goneAt: Millis | undefined;
@@ -60,6 +64,8 @@ export function openDestination(
     sentTo: acked,
     sentLast: acked,
     underWay: 0,
+    owed: 0,
+    isBehind: false,
     isLinked: false,
     goneAt: undefined,
     isTold: false,
@@ -95,6 +101,22 @@ export function isOwedTo(ring: MessageRing, to: Destination, seq: number): boole
   return excluded === undefined || !excluded.has(to.node);
 }
 
+/** Whether so much is under way to the member that no flood may add to it: it comes late, or it does not acknowledge. */
+function isLagging(ring: MessageRing, to: Destination, most: number): boolean {
+  if (to.isLinked || to.goneAt !== undefined) to.isBehind = false;
+  else if (to.owed >= most) to.isBehind = true;
+  // A flood that overtakes what is still to be sent one by one would only be refused.
+  else if (to.sentTo >= ring.last()) to.isBehind = false;
+  return to.isBehind;
+}
+
+/** Whether any member lags; all are looked at. */
+export function hasLaggard(ring: MessageRing, all: Iterable<Destination>, most: number): boolean {
+  let isAny = false;
+  for (const to of all) isAny = isLagging(ring, to, most) || isAny;
+  return isAny;
+}
+
 /** Moves past what the member is not owed. */
 export function settle(ring: MessageRing, to: Destination): void {
   const last = ring.last();
@@ -108,8 +130,10 @@ export function settle(ring: MessageRing, to: Destination): void {
 export function moveTo(ring: MessageRing, to: Destination, seq: number): void {
   to.floor = Math.max(to.floor, seq);
   if (seq <= to.acked) return;
+  const count = owedCount(ring, to, seq);
+  to.owed -= count;
   if (seq >= to.sentTo) to.underWay = 0;
-  else to.underWay -= owedCount(ring, to, seq);
+  else to.underWay -= count;
   to.acked = seq;
   settle(ring, to);
 }

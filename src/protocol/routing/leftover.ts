@@ -2,7 +2,7 @@
 
 import type { Millis } from '../../kernel/core.ts';
 import type { NodeId } from '../../kernel/ids.ts';
-import { isOwedTo, openDestination } from './destination.ts';
+import { isOwedTo, openDestination, owedCount } from './destination.ts';
 import type { Destination } from './destination.ts';
 import { Claim } from './message-ring.ts';
 import type { Excluded, MessageRing } from './message-ring.ts';
@@ -64,6 +64,7 @@ export function restore(
     else ring.append(raw, claim);
     for (const node of owed) open(destinations, node, seq - 1, leftover?.at ?? 0);
   }
+  for (const to of destinations.values()) to.owed = owedCount(ring, to, ring.last());
   if (leftover !== undefined) ring.jump(leftover.nextSeq);
   for (const node of absent?.nodes ?? []) open(destinations, node, ring.last(), absent?.at ?? 0);
 }

@@ -24,7 +24,7 @@ export interface OutboxConfig {
    * hold the publishers until they are back or owed nothing any more. @default 'give-up'
    */
   readonly whenFull?: 'give-up' | 'hold';
-  /** Events that may be under way to a linked member beyond its last acknowledgement. @default 1024 */
+  /** Events that may be under way to a member beyond its last acknowledgement, over its link or by flood. @default 1024 */
   readonly windowMax?: number;
   /** Events that may be sent again to one member beyond its last acknowledgement: what it can hold back. @default 256 */
   readonly resendWindowMax?: number;
@@ -96,6 +96,8 @@ export interface Outbox {
   append(now: Millis, raw: Uint8Array, excluded?: Excluded): void;
   /** Sends what the window and the links allow to everybody. */
   pump(now: Millis): void;
+  /** Whether a member without a link has more under way than floods may add to. */
+  hasLaggard(): boolean;
   /** Whether anybody is owed an event with these exclusions. */
   isOwed(excluded: Excluded): boolean;
   /** A link takes bytes again: goes on with first transmissions to its peer and with resends to anybody. */

@@ -11,6 +11,7 @@ import type { Millis } from '../../kernel/core.ts';
 import type { NodeId } from '../../kernel/ids.ts';
 import type { Random } from '../../kernel/random.ts';
 import {
+  hasLaggard,
   holds,
   isOwedTo,
   moveTo,
@@ -189,7 +190,7 @@ export function createOutbox(config: OutboxConfig, random: Random, outputs: Outb
   }
 
   function remove(to: Destination): void {
-    const owed = owedCount(ring, to, ring.last());
+    const { owed } = to;
     const reason = to.goneAt === undefined ? 'gone' : 'dead';
     if (reason === 'dead' && (owed > 0 || (to.isLoss && !to.isTold))) lossy.set(to.node, true);
     if (owed > 0) {
@@ -219,6 +220,7 @@ export function createOutbox(config: OutboxConfig, random: Random, outputs: Outb
       overflow.brought(events);
       goOn(now);
     },
+    hasLaggard: () => hasLaggard(ring, destinations.values(), windowMax - resendWindowMax),
     isOwed(excluded) {
       for (const node of destinations.keys()) if (!excluded.has(node)) return true;
       return false;
@@ -234,6 +236,7 @@ export function createOutbox(config: OutboxConfig, random: Random, outputs: Outb
           continue;
         }
         isOwed = true;
+        to.owed += 1;
         if (to.acked === before) to.progressAt = now;
         if (to.resendAt === Infinity) arm(now, to);
         if (!to.isLinked) to.probe ??= { seq, at: now };
@@ -264,6 +267,7 @@ export function createOutbox(config: OutboxConfig, random: Random, outputs: Outb
         const raw = ring.at(seq);
         if (raw === undefined || !move(raw, claim.filter)) continue;
         claim.to = undefined;
+        to.owed -= 1;
         isMoved = true;
       }
       if (!isMoved) return;
@@ -287,6 +291,7 @@ export function createOutbox(config: OutboxConfig, random: Random, outputs: Outb
       }
       // What it had not acknowledged in its life before, it is still owed.
       const to = openDestination(node, boot, known?.acked ?? ring.last(), now);
+      to.owed = owedCount(ring, to, ring.last());
       to.isLoss = lossy.get(node) !== undefined || (known?.isLoss === true && !known.isTold);
       lossy.delete(node);
       destinations.set(node, to);
@@ -323,9 +328,11 @@ export function createOutbox(config: OutboxConfig, random: Random, outputs: Outb
       to.resendAt = Math.min(to.resendAt, now + resendMsMin / 20);
       to.progressAt = Math.min(to.progressAt, now - resendMsMin);
     },
-    acknowledged(now, node, boot, upTo, ranges) {
+    acknowledged(now, node, boot, told, ranges) {
       const to = destinations.get(node);
-      if (to === undefined || to.boot !== boot || upTo > ring.last() || upTo < to.floor) return;
+      if (to === undefined || to.boot !== boot || told >= ring.nextSeq() || told < to.floor) return;
+      // A life before this one may have sent it events that never came to the disk.
+      const upTo = Math.min(told, ring.last());
       const joined = joiningTo(upTo, ranges);
       const isProgress = upTo > to.floor || !to.isTold || joined > joiningTo(to.acked, to.ranges);
       const wasRecovering = to.recoverTo > to.acked;
@@ -374,7 +381,7 @@ export function createOutbox(config: OutboxConfig, random: Random, outputs: Outb
       awayBytes: ring.awayBytes(),
       destinations: [...destinations.values()].map((to) => ({
         node: to.node,
-        unacked: owedCount(ring, to, ring.last()),
+        unacked: to.owed,
         rttMs: to.rttMs,
         attempts: to.attempts,
         isDead: to.goneAt !== undefined,

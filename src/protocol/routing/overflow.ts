@@ -107,6 +107,15 @@ export function createOverflow(
     return count;
   }
 
+  /** Puts away what was brought back, where there is no room beside it: it can be brought again. */
+  function letGo(limit: number): boolean {
+    if (handTo < 0) return false;
+    lookFrom = Math.min(lookFrom, handFrom);
+    handFrom = Infinity;
+    handTo = -1;
+    return putAway(Math.min(limit, writtenTo)) > 0;
+  }
+
   function giveUp(): boolean {
     if (isHolding) return false;
     const upTo = Math.min(ring.last(), ring.first() - 1 + Math.ceil(ring.count() / 8));
@@ -124,6 +133,7 @@ export function createOverflow(
       if (!hasDisk || !hasQuota()) return giveUp();
       const limit = freeTo();
       if (putAway(Math.min(limit, writtenTo)) > 0) return true;
+      if (letGo(limit)) return true;
       if (limit > writtenTo) {
         outputs.press();
         return false;

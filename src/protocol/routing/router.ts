@@ -32,6 +32,8 @@ import { createShares } from './shares.ts';
 /** Evicted members remembered; the oldest is forgotten beyond it (its links are refused by identity anyway). */
 const evictedMax = 1024;
 
+const nobody: Excluded = new Set();
+
 /** Builds a router. */
 export function createRouter(config: RouterConfig, outputs: RouterOutputs): Router {
   const { self, boot, codec, trace = deafTrace } = config;
@@ -160,10 +162,15 @@ export function createRouter(config: RouterConfig, outputs: RouterOutputs): Rout
     }
   }
 
-  /** Whom an event is not owed to. A retained one is owed to all: later subscribers need it everywhere. */
+  /**
+   * Whom an event is not owed to; undefined: it is a flood. A retained one is owed to all: later subscribers need it
+   * everywhere.
+   */
   function excludedFrom({ topic, retain }: Publication): Excluded | undefined {
     const excluded = retain ? undefined : interest.excluded(topic);
-    return excluded === undefined || audience.isBroad(excluded) ? undefined : excluded;
+    if (excluded !== undefined && !audience.isBroad(excluded)) return excluded;
+    // Nothing slows a flood down for one member. Where few would be sent to one by one, they are until it has caught up.
+    return audience.hasFew() && outbox.hasLaggard() ? (excluded ?? nobody) : undefined;
   }
 
   function publishEvent(now: Millis, publication: Publication): boolean {

@@ -105,6 +105,76 @@ describe('an outbox', () => {
     expect(watched.lost).toEqual(['1 3 dead']);
   });
 
+  test('believes a member that it has what a power cut kept from the disk', () => {
+    const { outbox } = watch();
+    const raw = new Uint8Array(4);
+    const events = [7, 8].map((seq) => ({ seq, owed: [ann], bytes: 4, raw }));
+    const leap = 2 ** 38;
+    outbox.restore({ boot: 3, nextSeq: 8 + leap, at: 0, events }, undefined);
+    outbox.joined(10, ann, 1);
+    outbox.linked(10, ann);
+    // It got 9 and 10 in the life before this one, and will acknowledge nothing less.
+    outbox.acknowledged(20, ann, 1, 10, []);
+    expect(outbox.view()).toMatchObject({ count: 0 });
+    // Numbers that were never used are nobody's.
+    append(outbox, 30, 1);
+    outbox.acknowledged(40, ann, 1, 8 + 2 * leap, []);
+    expect(outbox.view()).toMatchObject({ count: 1 });
+    outbox.acknowledged(50, ann, 1, 8 + leap, []);
+    expect(outbox.view()).toMatchObject({ count: 0 });
+  });
+
+  test('puts away again what was brought back for one member before it gives anything up of another', () => {
+    const { outbox, lost, asked } = watch({ bytesMax: 16, hasDisk: true });
+    for (const node of [ann, bob]) {
+      join(outbox, node);
+      outbox.gone(0, node, 'dead');
+    }
+    for (let made = 1; made <= 12; made += 1) {
+      expect(outbox.admits(4)).toBe(true);
+      append(outbox, made, 1);
+      outbox.written(made);
+    }
+    outbox.joined(20, ann, 1);
+    outbox.linked(20, ann);
+    const piece = (from: number) =>
+      [0, 1, 2, 3].map((step) => ({ seq: from + step, raw: new Uint8Array(4) }));
+    for (const from of [1, 5, 9]) {
+      outbox.brought(30, piece(from));
+      outbox.acknowledged(40, ann, 1, from + 3, []);
+    }
+    expect(asked.length).toBeGreaterThan(0);
+    // What was brought last fills the memory, and the other member has had nothing of it.
+    expect(outbox.view()).toMatchObject({ count: 12, bytes: 16 });
+    expect(outbox.admits(4)).toBe(true);
+    expect(lost).toEqual([]);
+  });
+
+  test('takes a member for a laggard by how many events it lacks, not by their numbers', () => {
+    const { outbox } = watch({ windowMax: 12, resendWindowMax: 4 });
+    const raw = new Uint8Array(4);
+    const leap = 2 ** 38;
+    const events = [7, 7 + leap].map((seq) => ({ seq, owed: [ann], bytes: 4, raw }));
+    outbox.restore({ boot: 3, nextSeq: 7 + 2 * leap, at: 0, events }, undefined);
+    outbox.joined(10, ann, 1);
+    expect(outbox.hasLaggard()).toBe(false);
+    append(outbox, 20, 20, [ann]);
+    append(outbox, 20, 5);
+    expect(outbox.hasLaggard()).toBe(false);
+    append(outbox, 20, 1);
+    expect(outbox.hasLaggard()).toBe(true);
+    // It is none before everything was sent to it, and never over a link.
+    outbox.acknowledged(30, ann, 1, 7 + leap, []);
+    expect(outbox.hasLaggard()).toBe(true);
+    outbox.pump(40);
+    outbox.acknowledged(50, ann, 1, outbox.lastSeq() - 3, []);
+    expect(outbox.hasLaggard()).toBe(false);
+    append(outbox, 60, 8);
+    expect(outbox.hasLaggard()).toBe(true);
+    outbox.linked(70, ann);
+    expect(outbox.hasLaggard()).toBe(false);
+  });
+
   test('owes a newcomer only what comes after its arrival, and says so', () => {
     const { outbox, bases, sent } = watch();
     append(outbox, 0, 10);
