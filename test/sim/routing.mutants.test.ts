@@ -1,7 +1,7 @@
 /** Planted mistakes in what large messages go through: the storms of the simulator catch each of them. */
 
 import { describe, expect, test } from 'vitest';
-import { crowdedStorm, largeStorm } from './large-storm.ts';
+import { crowdedStorm, heldStorm, largeStorm } from './large-storm.ts';
 import { loadMutant } from './mutants.ts';
 import type { Mutation } from './mutants.ts';
 import type { RouterParts } from './routing-mesh.ts';
@@ -43,6 +43,15 @@ const mistakes: Readonly<Record<string, Mutation>> = {
     from: 'return events.slice(0, Math.max(0, events.length - 1 - part.index));',
     to: 'return events.slice(0, Math.max(0, events.length - part.index));',
   },
+  'putting the parts together in the wrong order': {
+    file: parts,
+    from: 'one.parts.push(new Uint8Array(payload));',
+    to: 'one.parts.unshift(new Uint8Array(payload));',
+  },
+};
+
+/** What a receiver says of parts. */
+const told: Readonly<Record<string, Mutation>> = {
   'taking a first part before its turn': {
     file: intake,
     from: "if (standing === 'ahead') return 'parts-early';",
@@ -52,11 +61,6 @@ const mistakes: Readonly<Record<string, Mutation>> = {
     file: parts,
     from: 'ranges: [held, ...progress.ranges] };',
     to: 'ranges: progress.ranges };',
-  },
-  'putting the parts together in the wrong order': {
-    file: parts,
-    from: 'one.parts.push(new Uint8Array(payload));',
-    to: 'one.parts.unshift(new Uint8Array(payload));',
   },
 };
 
@@ -116,6 +120,16 @@ describe('large messages in storms', () => {
 
   test('wait for room, and one that stands still gives way and comes again', () => {
     expect(crowdedStorm(1)).toEqual([]);
+  });
+
+  test('show how far they have come, and begin in their turn', () => {
+    expect(heldStorm(1)).toEqual([]);
+  });
+
+  test.each(Object.entries(told))('do not survive %s', async (_name, mutation) => {
+    const caught = verdict(heldStorm, 1, await mutant(mutation));
+    console.info(caught[0] ?? 'nothing');
+    expect(caught).not.toEqual([]);
   });
 
   test.each(Object.entries(mistakes))('do not survive %s', async (_name, mutation) => {
