@@ -41,7 +41,7 @@ const modelNames = Array.from({ length: 1_000 }, (_, at) => `m${at}`);
 
 beforeAll(async () => {
   process.env['AI_SDK_LOG_WARNINGS'] = 'false';
-  patient = await startGateway(1, {}, { models: modelNames });
+  patient = await startGateway(1, {}, { models: modelNames, stallMs: 20_000 });
   hasty = await startGateway(
     1,
     {},
