@@ -23,7 +23,7 @@ import { deploymentOf, deploymentsMax, isLater, numberOf, readDeployments } from
 import type { Deployment } from './deployment.ts';
 import { instancesMax, writeAgentsPage } from './agents-page.ts';
 import type { AgentsPage } from './agents-page.ts';
-import { livePage } from './live-page.ts';
+import { livePage, untilDraining } from './live-page.ts';
 import { createOneWriter } from './one-writer.ts';
 import type { LivePage } from './live-page.ts';
 import type { AgentHealth, AgentInfo, Deployed, DeployOptions } from './deploy-options.ts';
@@ -109,6 +109,7 @@ export function createAgents(world: PartWorld, parts: AgentsParts): Agents {
     place: (wanted, instance) =>
       place(world, wanted, livePages(), claims, { moving: instance })[numberOf(instance)],
     setDraining: (is) => void (isDraining = is),
+    untilDraining: (node, is) => untilDraining(pages, clock, node, is),
     moved: rehome,
     tell: () => tell(),
     soon,
@@ -379,11 +380,7 @@ export function createAgents(world: PartWorld, parts: AgentsParts): Agents {
     health: () => healthOf([...deployments.values()], claims.all(), sitesOf),
     due: () => dueOf([...deployments.values()], claims, sitesOf, mesh.self),
     send,
-    async drain(node, on) {
-      if (node === mesh.self) return moving.drainHere(on);
-      const answer = await calls.call(node, 'agents/drain', encodeCbor(on), { deadlineMs: 60_000 });
-      return decodeCbor(answer) as { moved: number };
-    },
+    drain: (node, on) => (node === mesh.self ? moving.drainHere(on) : moving.drainThere(node, on)),
     async migrate(instance, to) {
       const holder = claims.holder(instance);
       if (holder === undefined) {

@@ -2,7 +2,7 @@
 
 import { MycelError } from '../../kernel/errors.ts';
 import type { NodeId } from '../../kernel/ids.ts';
-import { encodeCbor } from '../../wire/cbor.ts';
+import { decodeCbor, encodeCbor } from '../../wire/cbor.ts';
 import type { PartWorld } from '../parts.ts';
 import type { Checkpoints } from './checkpoints.ts';
 import type { Claims } from './claims.ts';
@@ -21,6 +21,8 @@ export interface MovingWorld {
   /** An instance is at home on another node now. */
   moved(instance: string, to: NodeId): void;
   setDraining(isDraining: boolean): void;
+  /** Waits until this node knows it of another one. */
+  untilDraining(node: NodeId, isDraining: boolean): Promise<void>;
   tell(): void;
   soon(ms: number): void;
 }
@@ -29,6 +31,8 @@ export interface MovingWorld {
 export interface Moving {
   migrateHere(instance: string, to: NodeId, deadlineMs: number): Promise<void>;
   drainHere(isDraining: boolean): Promise<{ readonly moved: number }>;
+  /** Another node; when it has ended, this node knows of it. */
+  drainThere(node: NodeId, isDraining: boolean): Promise<{ readonly moved: number }>;
 }
 
 /** Builds it. */
@@ -80,5 +84,12 @@ export function createMoving(parts: MovingWorld): Moving {
     return { moved };
   }
 
-  return { migrateHere, drainHere };
+  async function drainThere(node: NodeId, on: boolean): Promise<{ moved: number }> {
+    const answer = await calls.call(node, 'agents/drain', encodeCbor(on), { deadlineMs: 60_000 });
+    // Its answer may be here before its page: what is deployed next would still go by the old one.
+    await parts.untilDraining(node, on);
+    return decodeCbor(answer) as { moved: number };
+  }
+
+  return { migrateHere, drainHere, drainThere };
 }

@@ -233,6 +233,7 @@ function createStage(partition: PartitionPolicy) {
       place: () => sites.find(({ id }) => id !== site.id)?.id,
       moved() {},
       setDraining() {},
+      untilDraining: () => Promise.resolve(),
       tell() {},
       soon() {},
     });
