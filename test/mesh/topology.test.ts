@@ -8,8 +8,6 @@ import { difference, heardFrom, listen, numbered, speak, type Listener } from '.
 
 const count = 5;
 const pace = ['--profile', 'loopback'];
-/** A link that was made because the overlay seemed torn, on a busy machine, is kept for a minute: then the rest is done. */
-const patienceMs = 90_000;
 /** Time for a late second copy to come. */
 const extraMs = 500;
 
@@ -144,7 +142,7 @@ async function switchThroughAll(): Promise<void> {
     const reports = await settled(
       mesh.nodes,
       kind,
-      patienceMs,
+      60_000,
       kind === 'client-server' ? 7 : undefined,
     );
     const links = reports.reduce((sum, { neighbours }) => sum + neighbours.length, 0) / 2;
