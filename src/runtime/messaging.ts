@@ -9,15 +9,8 @@ import { topicMatches } from '../kernel/topic.ts';
 import type { BrokerMessage } from '../ports/broker.ts';
 import { messageIdOf } from '../protocol/routing/message-id.ts';
 import { createRouter } from '../protocol/routing/router.ts';
-import type { EnvelopeCodec, Router } from '../protocol/routing/router-world.ts';
-import {
-  addressEnvelope,
-  encodeEnvelope,
-  readEnvelope,
-  restampEnvelope,
-  writeSkipped,
-  writeTtl,
-} from '../wire/envelope.ts';
+import type { Router } from '../protocol/routing/router-world.ts';
+import { envelopeCodec } from '../wire/envelope.ts';
 import type { MeshMessage } from './mesh-node.ts';
 import type { Messaging, MessagingWorld } from './messaging-world.ts';
 import { createDurableOutbox } from './routing/durable-outbox.ts';
@@ -41,15 +34,6 @@ import { createRetainedSync } from './retained-sync.ts';
  */
 export const waitingMax = 16_384;
 const waitingBytesMax: number = 16 * 1024 * 1024;
-
-const codec: EnvelopeCodec = {
-  encode: encodeEnvelope,
-  read: readEnvelope,
-  writeTtl,
-  address: addressEnvelope,
-  writeSkipped,
-  restamp: restampEnvelope,
-};
 
 const withheldText = 'its receiver is on probation';
 const unreadableText = 'the node runs a version that knows no large messages';
@@ -98,7 +82,7 @@ export function createMessaging(world: MessagingWorld): Messaging {
       leftover: world.found.leftover,
       outbox: { ...world.outbox, hasDisk: world.journal !== undefined },
       absent: world.absent,
-      codec,
+      codec: envelopeCodec,
       groups: world.groups,
       trace,
       observeHlc: (remote) => observeHlc(hlc, turn.wallMs(), remote),

@@ -18,6 +18,7 @@ import {
   topicProblem,
 } from '../kernel/topic.ts';
 import type { Envelope, Passage } from '../protocol/routing/messages.ts';
+import type { EnvelopeCodec } from '../protocol/routing/router-world.ts';
 import { payloadBytesMax } from '../kernel/large-message.ts';
 import { byteAt, readU16, readU48, writeU16, writeU48 } from './big-endian.ts';
 import { carve } from './carve.ts';
@@ -362,3 +363,13 @@ function decodeUtf8(run: Uint8Array): string | undefined {
     return undefined;
   }
 }
+
+/** The byte work that a router leaves to this file. */
+export const envelopeCodec: EnvelopeCodec = {
+  encode: encodeEnvelope,
+  read: readEnvelope,
+  writeTtl,
+  address: addressEnvelope,
+  writeSkipped,
+  restamp: restampEnvelope,
+};

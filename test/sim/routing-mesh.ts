@@ -11,14 +11,7 @@ import { createRouter } from '../../src/protocol/routing/router.ts';
 import { withoutTorn } from '../../src/protocol/routing/parts.ts';
 import type { Leftover } from '../../src/protocol/routing/leftover.ts';
 import type { Router, RouterConfig } from '../../src/protocol/routing/router-world.ts';
-import {
-  addressEnvelope,
-  encodeEnvelope,
-  readEnvelope,
-  writeSkipped,
-  restampEnvelope,
-  writeTtl,
-} from '../../src/wire/envelope.ts';
+import { envelopeCodec, readEnvelope } from '../../src/wire/envelope.ts';
 import { createMetrics } from '../../src/adapters/system/metrics.ts';
 import { createTreeRelay } from '../../src/runtime/routing/tree-relay.ts';
 import type { TreeRelay } from '../../src/runtime/routing/tree-relay.ts';
@@ -437,14 +430,7 @@ export class RoutingMesh {
       self,
       boot,
       random: this.random.split(),
-      codec: {
-        encode: encodeEnvelope,
-        read: readEnvelope,
-        writeTtl,
-        address: addressEnvelope,
-        writeSkipped,
-        restamp: restampEnvelope,
-      },
+      codec: envelopeCodec,
       observeHlc: () => true,
       groups: {
         has: (filter) => this.node(at).groups.has(filter),

@@ -20,14 +20,7 @@ import type { Router } from '../../src/protocol/routing/router-world.ts';
 import { createTopologySwitch } from '../../src/runtime/overlays.ts';
 import { decodeControl, encodeControl } from '../../src/wire/control.ts';
 import type { ControlMessage } from '../../src/wire/control.ts';
-import {
-  addressEnvelope,
-  encodeEnvelope,
-  readEnvelope,
-  writeSkipped,
-  restampEnvelope,
-  writeTtl,
-} from '../../src/wire/envelope.ts';
+import { envelopeCodec, readEnvelope } from '../../src/wire/envelope.ts';
 import { decodeInterest, encodeInterest } from '../../src/wire/interest-codec.ts';
 import { decodeOverlayMessage, encodeOverlayMessage } from '../../src/wire/overlay-codec.ts';
 import { EventHeap } from './event-heap.ts';
@@ -246,14 +239,7 @@ export class SwitchMesh {
         self: simNodeId(at),
         boot,
         random: this.random.split(),
-        codec: {
-          encode: encodeEnvelope,
-          read: readEnvelope,
-          writeTtl,
-          address: addressEnvelope,
-          writeSkipped,
-          restamp: restampEnvelope,
-        },
+        codec: envelopeCodec,
         observeHlc: () => true,
       },
       {

@@ -7,28 +7,12 @@ import type { InterestMessage } from '../../../src/protocol/routing/interest-gos
 import type { Envelope, Letter, LetterBody } from '../../../src/protocol/routing/messages.ts';
 import { createRouter } from '../../../src/protocol/routing/router.ts';
 import type { Router, RouterOutputs } from '../../../src/protocol/routing/router-world.ts';
-import {
-  addressEnvelope,
-  encodeEnvelope,
-  readEnvelope,
-  restampEnvelope,
-  writeSkipped,
-  writeTtl,
-} from '../../../src/wire/envelope.ts';
+import { encodeEnvelope, envelopeCodec } from '../../../src/wire/envelope.ts';
 import { describeLaws } from '../../laws/laws.ts';
 import { simNodeId } from '../../sim/routing-mesh.ts';
 
 const self = simNodeId(0);
 const members = [1, 2, 3, 4].map((number) => simNodeId(number));
-const codec = {
-  encode: encodeEnvelope,
-  read: readEnvelope,
-  writeTtl,
-  address: addressEnvelope,
-  writeSkipped,
-  restamp: restampEnvelope,
-};
-
 /** What the wiring calls. */
 type Call = (router: Router, now: Millis) => void;
 
@@ -46,7 +30,7 @@ function shell(seed: number): Core<Call, Effect, unknown> {
       effects.push([name, ...structuredClone(args)]);
     };
   const router = createRouter(
-    { self, boot: 5, random, codec, observeHlc: ({ wallMs }) => wallMs < 1e12 },
+    { self, boot: 5, random, codec: envelopeCodec, observeHlc: ({ wallMs }) => wallMs < 1e12 },
     {
       deliver: note('deliver'),
       transmit(...args) {

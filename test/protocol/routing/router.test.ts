@@ -5,14 +5,7 @@ import type { InterestMessage } from '../../../src/protocol/routing/interest-gos
 import type { Envelope, Letter } from '../../../src/protocol/routing/messages.ts';
 import { createRouter } from '../../../src/protocol/routing/router.ts';
 import type { Router, RouterConfig } from '../../../src/protocol/routing/router-world.ts';
-import {
-  addressEnvelope,
-  encodeEnvelope,
-  readEnvelope,
-  writeSkipped,
-  restampEnvelope,
-  writeTtl,
-} from '../../../src/wire/envelope.ts';
+import { encodeEnvelope, envelopeCodec, readEnvelope } from '../../../src/wire/envelope.ts';
 import { simNodeId } from '../../sim/routing-mesh.ts';
 import { eventOf } from './arbitraries.ts';
 
@@ -45,14 +38,7 @@ function watch(config: Partial<RouterConfig> = {}): Watched {
       self,
       boot: 1,
       random: createRandom(1),
-      codec: {
-        encode: encodeEnvelope,
-        read: readEnvelope,
-        writeTtl,
-        address: addressEnvelope,
-        writeSkipped,
-        restamp: restampEnvelope,
-      },
+      codec: envelopeCodec,
       observeHlc: () => true,
       trace: {
         step: (fate, _envelope, peer, cause) => void all.fates.push(fateText(fate, cause, peer)),
